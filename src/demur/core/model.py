@@ -1,0 +1,428 @@
+"""What is passed along the one straight line: plain frozen data.
+
+surface -> rules.plan -> source.load -> decide -> store.apply -> respond -> surface
+
+Times are whole seconds since the epoch (UTC). Durations are whole seconds. Texts are `str`, what came
+over the wire is `bytes`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from demur.core.reasons import Reason
+    from demur.core.rules import Rules
+
+Fields: TypeAlias = tuple[tuple[bytes, bytes], ...]
+"""HTTP fields in the order of the wire; the names in lower case."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request as it will be passed on. The body is not here: nothing is decided by it.
+
+    `target` is path and query, byte for byte as the upstream will read them. `host` is the authority that
+    the browser asked for, in lower case, with its port if it sent one; "" when there was none or not exactly
+    one. `peer` is the address of the client, behind trusted proxies the one that they vouch for; "" if unknown.
+    """
+
+    method: str
+    target: bytes
+    scheme: str
+    host: str
+    peer: str
+    fields: Fields
+
+    @property
+    def path(self) -> bytes:
+        """The target up to its query."""
+        return self.target.partition(b"?")[0]
+
+    def values(self, name: bytes) -> list[bytes]:
+        """Every value of the field `name` (lower case), one for each field line."""
+        return [value for key, value in self.fields if key == name]
+
+    def value(self, name: bytes) -> bytes | None:
+        """The value of a field that may come once; None where it is missing, the first where it is repeated."""
+        return next((value for key, value in self.fields if key == name), None)
+
+    @property
+    def is_websocket(self) -> bool:
+        """Whether this is an opening handshake (RFC 6455, 4.1)."""
+        return self.method == "GET" and (self.value(b"upgrade") or b"").strip().lower() == b"websocket"
+
+
+# --- what a rule asks for -------------------------------------------------------------------------
+
+
+class Access(StrEnum):
+    """Whether somebody has to be signed in."""
+
+    OPEN = "open"
+    OPTIONAL = "optional"  # whoever can be identified is, and nobody is refused
+    REQUIRED = "required"
+
+
+class Form(StrEnum):
+    """Whom a refusal is written for."""
+
+    PAGE = "page"
+    API = "api"
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a subject must hold beyond being signed in. Empty terms are met by everybody.
+
+    `groups` means any of them, `all_groups` every one. `permission` is held through one of
+    `permission_groups` (the site's `[permissions]` table, resolved at load) or through a grant.
+    """
+
+    groups: frozenset[str] = frozenset()
+    all_groups: frozenset[str] = frozenset()
+    permission: str | None = None
+    permission_groups: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Conceal:
+    """A refusal here looks like a page that is not there.
+
+    `depth` is how many path segments stand before the one that is replaced when the site is asked for an
+    unused sibling; `sibling` is what that sibling asks for: `open`, or `required` without terms.
+    """
+
+    depth: int
+    sibling: Access
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """What the rule that matched asks for. `rule` names it for logs and explanations, never for the refused."""
+
+    access: Access
+    rule: str
+    terms: Terms = Terms()
+    max_age: int | None = None
+    acr: tuple[str, ...] = ()
+    conceal: Conceal | None = None
+    requestable: bool = False
+    form: Form | None = None
+    keeps_alive: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Cors:
+    """Whom a site lets read its answers from elsewhere (Fetch, CORS protocol).
+
+    `upstream` leaves preflights to the site itself; they are forwarded without credentials.
+    """
+
+    origins: frozenset[str] = frozenset()
+    methods: tuple[str, ...] = ("GET", "HEAD", "POST")
+    headers: tuple[str, ...] = ()
+    credentials: bool = True
+    max_age: int = 600
+    upstream: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Cookie:
+    """The session cookie of a site. `__Host-` needs `secure`, the path `/` and no domain (rfc6265bis, 4.1.3.2)."""
+
+    name: str = "__Host-demur"
+    secure: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """One protection space (RFC 9110, 11.5): an origin, its rules, and how it speaks.
+
+    `origin` is serialized as browsers do it: scheme, host, and the port unless it is the scheme's own.
+    `prefix` is where demur's own pages live. `can_ask` says whether the surface can ask the site for a page
+    of its own, which concealment needs.
+    """
+
+    origin: str
+    name: str
+    rules: Rules
+    prefix: str = "/.demur"
+    cookie: Cookie = Cookie()
+    cors: Cors = Cors()
+    clear_site_data: tuple[str, ...] = ("cookies", "storage")
+    help_url: str | None = None
+
+
+# --- credentials and what they turn out to be -----------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """What to ask a source for: for a cookie, the SHA-256 of the token."""
+
+    kind: Literal["cookie"]
+    key: bytes
+
+
+class Actor(StrEnum):
+    """The class of whoever ended a session. Who it was belongs to the audit log."""
+
+    SELF = "self"
+    ADMINISTRATOR = "administrator"
+    SYSTEM = "system"
+
+
+class Ending(StrEnum):
+    """How a session came to its end."""
+
+    IDLE = "idle"
+    EXPIRED = "expired"
+    ENDED = "ended"
+    REVOKED = "revoked"
+    REPLACED = "replaced"
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """The snapshot of a person that is kept beside the sessions.
+
+    `id` is a UUIDv7 and never reused. `grants` are permissions with the second at which each ends.
+    `version` rises with every change of the person; a store never replaces a snapshot by an older one.
+    """
+
+    id: str
+    name: str
+    groups: frozenset[str] = frozenset()
+    grants: tuple[tuple[str, int], ...] = ()
+    suspended: bool = False
+    version: int = 1
+    display_name: str = ""
+    email: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A sign-in and what has become of it. `id` is the SHA-256 of the token, never the token.
+
+    `idle` is the inactivity limit in seconds (0: none), `expires_at` the absolute one. `last_seen` lags behind
+    the truth by at most a tenth of `idle`. `device` and `network` are for the person's own list of sessions.
+    """
+
+    id: bytes
+    subject: str
+    issued_at: int
+    authenticated_at: int
+    last_seen: int
+    expires_at: int
+    idle: int
+    acr: str = "pwd"
+    persistent: bool = False
+    device: str = ""
+    network: str = ""
+
+    @property
+    def handle(self) -> str:
+        """A short public name, enough to choose one among one's own sessions and no use as a credential."""
+        return self.id[:8].hex()
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """No credentials were sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Malformed:
+    """Something was sent under our name that we never made."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """Well-formed, and neither a session nor a tombstone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """A session that nobody has ended. Whether its time is up is for `core.sessions` to say."""
+
+    session: Session
+    subject: Subject
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A tombstone: a session that was, how it ended, when, and by which class of actor."""
+
+    how: Ending
+    when: int
+    actor: Actor = Actor.SYSTEM
+
+
+Evidence: TypeAlias = Absent | Malformed | Unknown | Live | Ended
+
+
+# --- the decision ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Touch:
+    """The person was seen."""
+
+    session: bytes
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rotate:
+    """The session goes on under a new id; the old one becomes a tombstone (`replaced`)."""
+
+    session: bytes
+    new: Session
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """The session is over."""
+
+    session: bytes
+    how: Ending
+    actor: Actor
+    at: int
+
+
+Change: TypeAlias = Touch | Rotate | End
+
+
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """When a session will end if nothing happens (`idle`, 0: never), and when in any case."""
+
+    idle: int
+    absolute: int
+
+
+@dataclass(frozen=True, slots=True)
+class Details:
+    """What a refusal may tell beside its reason; each member only where it fits."""
+
+    subject: Subject | None = None
+    detail: str | None = None
+    ended_at: int | None = None
+    max_age: int | None = None
+    acr_values: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    retry_after: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Allow:
+    """The request may go on, as `subject` (None: nobody in particular)."""
+
+    subject: Subject | None = None
+    session: Session | None = None
+    changes: tuple[Change, ...] = ()
+    ends: Ends | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """The request may not go on."""
+
+    reason: Reason
+    details: Details = Details()
+    changes: tuple[Change, ...] = ()
+
+
+Decision: TypeAlias = Allow | Refuse
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """A whole answer. To HEAD the surface sends `status` and `fields` only."""
+
+    status: int
+    fields: Fields
+    body: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class AskSite:
+    """The surface asks the site for `target`, without identity, and passes its answer on."""
+
+    target: bytes
+
+
+# --- what may be wrong with us --------------------------------------------------------------------
+
+
+class StoreUnavailable(Exception):  # noqa: N818 - the field's own words
+    """The store cannot be asked now. Always 503, never a reason to sign in. `cause` is for the log."""
+
+    def __init__(self, cause: str, retry_after: int = 5) -> None:
+        super().__init__(cause)
+        self.cause = cause
+        self.retry_after = retry_after
+
+
+class UpstreamFailure(Exception):  # noqa: N818 - the field's own words
+    """The site behind us did not answer: `reason` is upstream-unreachable or upstream-timeout; `cause` is for the log."""
+
+    def __init__(self, reason: Reason, cause: str) -> None:
+        super().__init__(cause)
+        self.reason = reason
+        self.cause = cause
+
+
+class ConfigError(Exception):
+    """The configuration cannot be used. `place` says where ("site 1, rule 3"), `fix` what to do."""
+
+    def __init__(self, message: str, *, place: str = "", fix: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.place = place
+        self.fix = fix
+
+    def __str__(self) -> str:
+        where = f"{self.place}: " if self.place else ""
+        then = f" {self.fix}" if self.fix else ""
+        return f"{where}{self.message}{then}"
+
+
+class Refused(Exception):  # noqa: N818 - the field's own words
+    """For application code that finds out deep inside a view that the answer is no."""
+
+    def __init__(self, reason: Reason, detail: str | None = None, extra: Mapping[str, object] | None = None) -> None:
+        super().__init__(reason.value)
+        self.reason = reason
+        self.detail = detail
+        self.extra = dict(extra or {})
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A secret of the ring, 32 bytes, and the id (0 to 255) under which tokens name it."""
+
+    id: int
+    secret: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRing:
+    """The keys of a deployment, newest first: the first one makes, all of them verify."""
+
+    keys: tuple[Key, ...]
+
+    @property
+    def current(self) -> Key:
+        """The key that new tokens are made with."""
+        return self.keys[0]
+
+    def find(self, key_id: int) -> Key | None:
+        """The key of that id, if we hold it."""
+        return next((key for key in self.keys if key.id == key_id), None)

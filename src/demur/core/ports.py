@@ -1,0 +1,233 @@
+"""Every extension point: what the core is given, and by whom it is kept.
+
+A port raises `StoreUnavailable` when it cannot answer. It never guesses.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from demur.core.model import (
+        Actor,
+        Change,
+        Ended,
+        Ending,
+        KeyRing,
+        Live,
+        Request,
+        Session,
+        Subject,
+        Unknown,
+    )
+    from demur.core.reasons import Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Hits:
+    """How often something happened within its window, and the second at which the window ends."""
+
+    count: int
+    until: int
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """Somebody's evidence may no longer be what it was: a session (by id), or all of a subject's, or, with
+    neither, everything."""
+
+    session: bytes | None = None
+    subject: str | None = None
+
+
+class Store(Protocol):
+    """Sessions, tombstones, snapshots of persons, and memory that expires.
+
+    A store is configuration until it is used: it opens lazily for each process and event loop, survives a
+    fork, and needs no lifespan event. Each method is atomic: it happens whole or not at all, and what one
+    process was told is done is seen by the next read of every other.
+    """
+
+    async def issue(self, session: Session, subject: Subject) -> None:
+        """Keep a new session, and the snapshot of its person unless a newer version is there."""
+
+    async def load(self, ids: Sequence[bytes]) -> list[Live | Ended | Unknown]:
+        """What is known of each id, in the order asked for, sessions with their persons, in one round trip."""
+
+    async def apply(self, changes: Sequence[Change]) -> list[bool]:
+        """Make the changes in one transaction; for each, whether it took effect.
+
+        A touch never moves `last_seen` back and never revives: it has no effect on a session that is not live
+        or whose idle limit had passed at `at`. A rotation has effect only on a live session: of two at once,
+        one wins. An end has effect once.
+        """
+
+    async def sessions(self, subject: str | None = None) -> list[Session]:
+        """The sessions that nobody has ended, of one subject or of all, newest first."""
+
+    async def end_all(
+        self, subject: str | None, how: Ending, actor: Actor, now: int, *, keep: bytes | None = None
+    ) -> int:
+        """End all sessions of a subject (None: of everybody) but `keep`; how many."""
+
+    async def publish(self, subject: Subject) -> None:
+        """Replace the snapshot of a person, unless a newer version is there. Unknown persons are kept too."""
+
+    async def sweep(self, now: int) -> int:
+        """Turn sessions past their limits into tombstones, dated at the limit, and forget what is over:
+        tombstones after 30 days, values and hits after their time. How many rows were turned or forgotten."""
+
+    async def put(self, key: bytes, value: bytes, until: int) -> None:
+        """Keep a value until a second, in place of any other under that key."""
+
+    async def take(self, key: bytes, now: int) -> bytes | None:
+        """Get a value and forget it: of any number of takers, exactly one gets it. None if there is none."""
+
+    async def peek(self, key: bytes, now: int) -> bytes | None:
+        """Get a value and leave it there."""
+
+    async def hit(self, key: bytes, window: int, now: int) -> Hits:
+        """Count one more in a window of that many seconds, which starts at the first hit."""
+
+    async def hits(self, key: bytes, now: int) -> Hits:
+        """How often, without counting."""
+
+    def changes(self) -> AsyncIterator[Changed]:
+        """What any process changes from now on (ends, rotations, snapshots; neither issue nor touch).
+        Only a hint to look again: several may arrive as one, and one may arrive twice, but none is lost."""
+
+    async def check(self) -> None:
+        """Ask whether reading and writing work now; for readiness. Raises `StoreUnavailable`."""
+
+    async def aclose(self) -> None:
+        """Let go of everything that this process and loop have opened. The store can be used again."""
+
+
+class Keys(Protocol):
+    """Where the key ring comes from."""
+
+    def ring(self) -> KeyRing:
+        """The keys, newest first; made at the first call if there are none. Raises `StoreUnavailable`."""
+
+    def rotate(self, now: int) -> KeyRing:
+        """Put a new key in front. Old ones verify as long as tombstones live (30 days), then they go."""
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A person as sign-in needs them: the snapshot, the encoded password hash if there is one, and whether
+    an administrator has disabled the account."""
+
+    subject: Subject
+    password: str | None
+    disabled: bool = False
+
+
+class People(Protocol):
+    """Who may sign in. demur's own accounts, or a bridge to the app's user table."""
+
+    async def by_name(self, name: str) -> Account | None:
+        """The account of that name, in whatever spelling; None if there is none."""
+
+    async def by_id(self, subject: str) -> Account | None:
+        """The account of that id."""
+
+    async def set_password(self, subject: str, encoded: str, *, replacing: str | None = None) -> bool:
+        """Store a new hash. With `replacing`, only if that one is still there (an upgrade at sign-in must not
+        undo a change of password). Whether it was stored."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """Whether a password was right, and the hash to store in place of the old one if that one is outdated."""
+
+    right: bool
+    upgrade: str | None = None
+
+
+class PasswordHasher(Protocol):
+    """Passwords, off the event loop, with a bound on how many at once."""
+
+    async def verify(self, password: str, encoded: str | None) -> Verified:
+        """Check a password. None as `encoded` costs the same time and is never right."""
+
+    async def hash(self, password: str) -> str:
+        """Make a hash to store."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """All that a page shows about a refusal or a sign-in. Every text is plain and is escaped by the renderer.
+
+    `form` says which form stands in the page: "sign-in" (name and password), "confirm" (password only, the
+    name is known) or None. `action` is where the form goes, `next` what was asked for. `username` was typed
+    before, or is known. `message` is what went wrong with the last try. `problem` is the problem document as
+    JSON text. `framed` asks for the short text with a link on top in place of a form. `switch` is where another
+    account can be chosen; `home` a page to go back to. `origins` are the addresses at which sites are served
+    (host-unknown only), safe to link to.
+    """
+
+    reason: Reason | None
+    status: int
+    site: str
+    title: str
+    detail: str
+    reference: str = ""
+    form: str | None = None
+    action: str = ""
+    next: str = "/"
+    username: str = ""
+    message: str = ""
+    person: str = ""
+    missing: tuple[str, ...] = ()
+    retry_after: int | None = None
+    ended_at: int | None = None
+    problem: str = ""
+    framed: bool = False
+    prefix: str = "/.demur"
+    switch: str = ""
+    home: str = "/"
+    help_url: str = ""
+    idle: int = 0
+    origins: tuple[str, ...] = ()
+
+
+class Renderer(Protocol):
+    """The look of a page: a whole HTML document, with no external assets, that works under `policy`."""
+
+    @property
+    def policy(self) -> str:
+        """The Content-Security-Policy under which `render`'s pages work."""
+
+    def render(self, view: View) -> bytes:
+        """The page, UTF-8."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """One decision, for the log and the metrics. `seconds` is how long it took."""
+
+    at: float
+    reference: str
+    origin: str
+    request: Request
+    outcome: str
+    status: int | None
+    reason: Reason | None
+    rule: str
+    subject: str | None
+    seconds: float
+    error: str = ""
+
+
+class Observer(Protocol):
+    """Whoever writes down what happened. Must not block and must not raise."""
+
+    def decided(self, decided: Decided) -> None:
+        """A request was allowed or refused."""
+
+    def signed_in(self, method: str, outcome: str) -> None:
+        """Somebody tried to sign in: `outcome` is "success", "failure" or "throttled"."""

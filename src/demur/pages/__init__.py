@@ -1,0 +1,1 @@
+"""The pages under `/.demur/`: framework-free handlers that a surface mounts."""

@@ -1,0 +1,30 @@
+"""What a page handler is given, and what it gives back: the same on every surface."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    from demur.core.model import Evidence, Live, Request, Response, Site
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """Somebody at one of demur's own pages.
+
+    `live` is their session if it is alive, with their snapshot; `evidence` is what was found in any case.
+    `body` is whole, at most 64 kB. `reference` names this visit in the log.
+    """
+
+    request: Request
+    site: Site
+    evidence: Evidence
+    live: Live | None
+    body: bytes
+    now: int
+    reference: str
+
+
+Handler: TypeAlias = Callable[[Visit], Awaitable["Response"]]
