@@ -1,0 +1,3 @@
+<?php
+require __DIR__ . '/../lib/store.php';
+answer(['machines' => workshop()['machines']]);

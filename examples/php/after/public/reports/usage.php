@@ -1,0 +1,6 @@
+<?php
+require __DIR__ . '/../../lib/store.php';
+
+$data = workshop();
+$count = array_count_values(array_column($data['bookings'], 'machine'));
+answer(['usage' => array_map(fn (array $machine) => ['machine' => $machine['name'], 'bookings' => $count[$machine['id']] ?? 0], $data['machines'])]);

@@ -1,0 +1,4 @@
+<?php
+require __DIR__ . '/../lib/check.php';
+unset($_SESSION['user']);
+header('Location: /');
