@@ -1,0 +1,52 @@
+"""HTTP's field grammar: what comes in is read strictly or refused, what goes out is well-formed.
+
+Kept by every function here:
+- bytes of the wire come in; nothing is guessed, and nothing but `ValueError` is raised about them;
+- the cost is linear in the length of the input, whatever the input.
+"""
+
+from demur.core.fields.browser import cross_site, in_frame, is_navigation, prefers_html
+from demur.core.fields.cookies import (
+    cookie_values,
+    expired_cookie,
+    set_cookie,
+    set_cookie_name,
+    sets_cookie,
+    without_cookies,
+)
+from demur.core.fields.credentials import Challenge, Credentials, credentials, parse_challenges
+from demur.core.fields.forwarded import Facts, Hop, Network, Node, client, forwarded
+from demur.core.fields.plain import Item, imf_fixdate, item, list_add, retry_after, session_timing
+from demur.core.fields.target import host, origin, plain_target
+
+__all__ = [
+    "Challenge",
+    "Credentials",
+    "Facts",
+    "Hop",
+    "Item",
+    "Network",
+    "Node",
+    "client",
+    "cookie_values",
+    "credentials",
+    "cross_site",
+    "expired_cookie",
+    "forwarded",
+    "host",
+    "imf_fixdate",
+    "in_frame",
+    "is_navigation",
+    "item",
+    "list_add",
+    "origin",
+    "parse_challenges",
+    "plain_target",
+    "prefers_html",
+    "retry_after",
+    "session_timing",
+    "set_cookie",
+    "set_cookie_name",
+    "sets_cookie",
+    "without_cookies",
+]

@@ -1,0 +1,108 @@
+"""Small things to write and read: structured fields (RFC 9651), lists, dates, seconds."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    from demur.core.model import Ends
+
+Bare: TypeAlias = str | int | bool
+
+_SF_TOKEN = re.compile(rb"[A-Za-z*][!#$%&'*+\-.^_`|~0-9A-Za-z:/]*")
+_SF_KEY = re.compile(rb" *([a-z*][a-z0-9_\-.*]*)")
+_SF_STRING = re.compile(rb'"((?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\["\\])*)"')
+_SF_DISPLAY = re.compile(rb'%"((?:[\x20\x21\x23\x24\x26-\x7e]|%[0-9a-f]{2})*)"')
+_SF_INTEGER = re.compile(rb"-?[0-9]{1,15}(?![0-9.])")
+_SF_BOOLEAN = re.compile(rb"\?([01])")
+_ESCAPE = re.compile(rb'\\(["\\])')
+_PERCENT = re.compile(rb"%([0-9a-f]{2})")
+
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A structured field that is a token with parameters: strings and display strings as `str`, integers,
+    booleans. Tokens as values of parameters are `str` too."""
+
+    token: str
+    params: dict[str, Bare]
+
+
+def item(value: bytes) -> Item:
+    """Read a structured field whose value is a token with parameters (RFC 9651, 4.2.3).
+
+    Decimals, dates and byte sequences are of no use to the fields that we read, and are refused. Raises
+    ValueError with the position of the fault.
+    """
+    value = value.strip(b" ")
+    token = _SF_TOKEN.match(value)
+    if token is None:
+        raise ValueError("a token is expected at position 0")
+    params: dict[str, Bare] = {}
+    at = token.end()
+    while at < len(value):
+        key = _SF_KEY.match(value, at + 1)
+        if value[at : at + 1] != b";" or key is None:
+            raise ValueError(f"a parameter is expected at position {at}")
+        at = key.end()
+        bare: Bare = True
+        if value[at : at + 1] == b"=":
+            bare, at = _bare(value, at + 1)
+        params[key[1].decode("ascii")] = bare
+    return Item(token[0].decode("ascii"), params)
+
+
+def _bare(value: bytes, at: int) -> tuple[Bare, int]:
+    if found := _SF_STRING.match(value, at):
+        return _ESCAPE.sub(rb"\1", found[1]).decode("ascii"), found.end()
+    if found := _SF_DISPLAY.match(value, at):
+        # Raises UnicodeDecodeError, a ValueError, if it is not UTF-8 (RFC 9651, 4.2.10).
+        return _PERCENT.sub(lambda hexed: bytes.fromhex(hexed[1].decode("ascii")), found[1]).decode(), found.end()
+    if found := _SF_INTEGER.match(value, at):
+        return int(found[0]), found.end()
+    if found := _SF_BOOLEAN.match(value, at):
+        return found[1] == b"1", found.end()
+    if found := _SF_TOKEN.match(value, at):
+        return found[0].decode("ascii"), found.end()
+    raise ValueError(f"a string, an integer, a boolean or a token is expected at position {at}")
+
+
+def list_add(existing: bytes | None, *names: bytes) -> bytes:
+    """A list such as `Vary` with these names in it, each once whatever its case. `*` says everything already."""
+    elements = [element.strip(b" \t") for element in (existing or b"").split(b",")]
+    elements = [element for element in elements if element]
+    if b"*" in elements:
+        return b"*"
+    seen = {element.lower() for element in elements}
+    for name in names:
+        if name.lower() not in seen:
+            seen.add(name.lower())
+            elements.append(name)
+    return b", ".join(elements)
+
+
+def retry_after(seconds: int) -> bytes:
+    """The value of `Retry-After`: whole seconds, and never "now", which would make clients turn in circles."""
+    return b"%d" % max(1, seconds)
+
+
+def session_timing(ends: Ends, now: int) -> bytes:
+    """The value of `Server-Timing` by which a page learns when its session ends: `dur` is the seconds until
+    then if nothing happens, `desc` those until it ends in any case."""
+    absolute = max(0, ends.absolute - now)
+    idle = min(absolute, max(0, ends.idle - now)) if ends.idle else absolute
+    return b'session;dur=%d;desc="%d"' % (idle, absolute)
+
+
+def imf_fixdate(now: int) -> bytes:
+    """A moment as HTTP writes it (RFC 9110, 5.6.7): in English, whatever the locale."""
+    when = _EPOCH + timedelta(seconds=now)
+    day, month = _DAYS[when.weekday()], _MONTHS[when.month - 1]
+    return f"{day}, {when:%d} {month} {when.year:04} {when:%H:%M:%S} GMT".encode("ascii")
