@@ -1,0 +1,67 @@
+"""The golden files themselves: each can be read, and each agrees with the table of reasons."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+from tests.golden.files import FILES, Answer, Case, differences, read
+
+from demur.core.reasons import BASE, REASONS, Reason
+
+CASES = [read(path) for path in FILES]
+IDS = [case.name for case in CASES]
+
+
+def problem(case: Case) -> dict[str, object] | None:
+    """The problem document of a case, if it is a refusal."""
+    text = case.body.partition("</script>")[0].removeprefix('<script type="application/problem+json">')
+    return json.loads(text) if '"reason"' in text else None
+
+
+@pytest.mark.parametrize("case", CASES, ids=IDS)
+def test_agrees_with_the_table(case):
+    """Type, title and status of a problem are the reason's, and a 401 has a challenge (RFC 9110, 15.5.2)."""
+    if (document := problem(case)) is not None:
+        row = REASONS[Reason(document["reason"])]
+        assert (document["title"], document["status"]) == (row.title, row.status)
+        assert document["type"] == f"{BASE}{document['reason']}"
+        assert case.status == row.status
+        assert ("demur-processed", "?0") in case.fields or "processed" not in document
+    assert (case.status == 401) == any(name == "www-authenticate" for name, _ in case.fields)
+
+
+@pytest.mark.parametrize("case", CASES, ids=IDS)
+def test_a_refusal_is_never_kept(case):
+    """What refuses has `no-store`, HEAD included."""
+    if case.status in range(400, 600) or case.status == 303:
+        assert ("cache-control", "no-store") in case.fields
+
+
+def test_every_reason_that_can_be_given_has_a_file():
+    """Each reason of this version is shown in at least one file."""
+    later = {"credentials-malformed", "token-expired", "token-revoked", "enrolment-required", "scope-insufficient"}
+    later |= {"grant-expired", "context-refused", "account-suspended", "not-found"}
+    shown = {match for path in FILES for match in re.findall(r'"reason": "([a-z-]+)"', path.read_text())}
+    assert {reason.value for reason in Reason} - shown <= later | {"access-requestable"}
+
+
+SMALL = Case("small", {}, "GET", "/", [], b"", 401, [("vary", "Cookie, Accept"), ("x", "{number}")], "hello")
+
+
+@pytest.mark.parametrize(
+    ("answer", "what"),
+    [
+        (Answer(401, [("vary", "accept, cookie"), ("x", "12"), ("date", "now")], b"hello"), None),
+        (Answer(403, [("vary", "accept, cookie"), ("x", "12")], b"hello"), "status 403, not 401"),
+        (Answer(401, [("vary", "accept"), ("x", "12")], b"hello"), "missing vary"),
+        (Answer(401, [("vary", "accept, cookie"), ("x", "many")], b"hello"), "missing x"),
+        (Answer(401, [("vary", "accept, cookie"), ("x", "1"), ("etag", "a")], b"hello"), "not expected: etag"),
+        (Answer(401, [("vary", "accept, cookie"), ("x", "1")], b"other"), "body 'other'"),
+    ],
+)
+def test_differences_are_found(answer, what):
+    """The comparison sees each kind of difference, and none where there is none."""
+    found = differences(SMALL, answer, "")
+    assert found == [] if what is None else found[0].startswith(what)
