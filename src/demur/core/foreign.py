@@ -1,0 +1,95 @@
+"""What a site behind us says by itself, and what it means to us.
+
+A site refuses with one response field, a structured one (RFC 9651):
+
+    Demur-Refuse: not-permitted; detail="Only the author may publish this."
+
+It may say only what a site can know after demur has let the request pass: that this person may not do this
+(any reason with status 403), that a fresher or stronger sign-in is needed, or that there is nothing to find.
+Anything else is a fault of the site, to be logged and answered with 502; nothing is half understood.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from demur.core.fields import Item, item
+from demur.core.model import Details, Refuse
+from demur.core.reasons import REASONS, Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+LONGEST_DETAIL = 1000
+"""Characters of `detail`: some sentences for a person, not a document."""
+
+MAY_SAY = frozenset(reason for reason, row in REASONS.items() if row.status == 403) | {
+    Reason.STEP_UP_REQUIRED,
+    Reason.NOT_FOUND,
+}
+"""The reasons that a site may give."""
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_ACR_VALUES = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+(?: [\x21\x23-\x5b\x5d-\x7e]+)*")
+_PARAMS = {"detail"}
+_STEP_UP_PARAMS = {"detail", "max_age", "acr_values"}
+
+
+def read_refuse(values: Sequence[bytes]) -> Refuse:
+    """The refusal that the `Demur-Refuse` field lines of a response ask for.
+
+    Raises ValueError, with a sentence for the log, unless there is exactly one and all of it is understood.
+    """
+    if len(values) != 1:
+        raise ValueError(f"Demur-Refuse is sent {len(values)} times, and one response is refused once")
+    said = item(values[0])
+    reason = _reason(said.token)
+    allowed = _STEP_UP_PARAMS if reason is Reason.STEP_UP_REQUIRED else _PARAMS
+    for name in said.params:
+        if name not in allowed:
+            raise ValueError(
+                f"Demur-Refuse: {reason} has no parameter {name}; it may have {', '.join(sorted(allowed))}"
+            )
+    return Refuse(
+        reason,
+        Details(detail=_detail(said), max_age=_max_age(said), acr_values=_acr_values(said)),
+    )
+
+
+def _reason(slug: str) -> Reason:
+    reason = next((reason for reason in MAY_SAY if reason.value == slug), None)
+    if reason is None:
+        raise ValueError(f"Demur-Refuse: a site cannot refuse with {slug!r}; it may with {', '.join(sorted(MAY_SAY))}")
+    return reason
+
+
+def _detail(said: Item) -> str | None:
+    detail = said.params.get("detail", "")
+    if not isinstance(detail, str):
+        raise ValueError("Demur-Refuse: detail has to be a string")
+    if len(detail) > LONGEST_DETAIL:
+        raise ValueError(f"Demur-Refuse: detail is longer than {LONGEST_DETAIL} characters")
+    if _CONTROL.search(detail):
+        raise ValueError("Demur-Refuse: detail has control characters")
+    return detail or None
+
+
+def _max_age(said: Item) -> int | None:
+    max_age = said.params.get("max_age")
+    if max_age is None:
+        return None
+    # bool is an int to Python, and `;max_age` alone is the boolean true.
+    if isinstance(max_age, bool) or not isinstance(max_age, int) or max_age < 0:
+        # "a non-negative integer" (RFC 9470, 3)
+        raise ValueError("Demur-Refuse: max_age has to be a whole number of seconds, zero or more")
+    return max_age
+
+
+def _acr_values(said: Item) -> tuple[str, ...]:
+    values = said.params.get("acr_values", "")
+    if values == "":
+        return ()
+    if not isinstance(values, str) or not _ACR_VALUES.fullmatch(values):
+        raise ValueError("Demur-Refuse: acr_values has to be a string of names with one space between them")
+    return tuple(values.split(" "))
