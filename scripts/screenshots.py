@@ -1,0 +1,130 @@
+"""Photograph every kind of page, in light and dark and at three widths.
+
+    python scripts/screenshots.py FOLDER [NAME...]
+
+It needs playwright (the dependency group `browser`) and Chromium: DEMUR_CHROMIUM, or /usr/bin/chromium.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from demur.core import page
+from demur.core.ports import View
+from demur.core.reasons import BASE, REASONS, Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+WIDTHS = (320, 768, 1280)
+SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
+REFERENCE = "0192f3a1-7c44-7e0e-9b1c-6a0f5d2e8b31"
+SITE = "Harbour Records"
+# As root, and in most containers, Chromium's own sandbox cannot start.
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+def view(reason: Reason, **more: object) -> View:
+    """A view as a refusal makes it."""
+    row = REASONS[reason]
+    problem = json.dumps({"type": BASE + reason, "title": row.title, "status": row.status, "reason": reason})
+    known: dict[str, object] = {
+        "reason": reason,
+        "status": row.status,
+        "site": SITE,
+        "title": row.title,
+        "detail": row.detail,
+        "reference": REFERENCE,
+        "problem": problem,
+        "next": "/records/2026?page=2",
+    }
+    return View(**{**known, **more})  # type: ignore[arg-type]
+
+
+def _form(reason: Reason, **more: object) -> View:
+    return view(reason, **{"form": "sign-in", "action": "/.demur/sign-in", "idle": 1800, **more})
+
+
+ENDED = 1795356300
+PAGES: dict[str, Callable[[], bytes]] = {
+    name: (lambda shown=shown: page.render(shown))  # type: ignore[misc]
+    for name, shown in {
+        "sign-in": _form(Reason.SIGN_IN_REQUIRED),
+        "idle": _form(Reason.SESSION_IDLE, ended_at=ENDED, username="alma.reyes"),
+        "expired": _form(Reason.SESSION_EXPIRED, ended_at=ENDED),
+        "ended": _form(Reason.SESSION_ENDED, ended_at=ENDED),
+        "revoked": _form(Reason.SESSION_REVOKED, ended_at=ENDED),
+        "unknown-cookie": _form(Reason.CREDENTIALS_INVALID),
+        "wrong-password": _form(
+            Reason.CREDENTIALS_INVALID, username="alma.reyes", message="The name or the password is not right."
+        ),
+        "attempts": _form(Reason.TOO_MANY_ATTEMPTS, retry_after=95, username="alma.reyes"),
+        "attempts-plain": view(Reason.TOO_MANY_ATTEMPTS, retry_after=45),
+        "confirm": view(
+            Reason.STEP_UP_REQUIRED,
+            form="confirm",
+            action="/.demur/sign-in",
+            username="alma.reyes",
+            person="Alma Reyes",
+            switch="/.demur/sign-in?switch",
+        ),
+        "not-permitted": view(
+            Reason.NOT_PERMITTED,
+            person="Alma Reyes",
+            missing=("One of the groups admins, operations",),
+            switch="/.demur/sign-in?switch",
+            help_url="/help",
+        ),
+        "cross-site": view(Reason.CROSS_SITE_REFUSED, person="Alma Reyes"),
+        "not-found": view(Reason.NOT_FOUND, reference=""),
+        "host-unknown": view(Reason.HOST_UNKNOWN, origins=("http://localhost:8000", "https://records.harbour.example")),
+        "malformed": view(Reason.REQUEST_MALFORMED),
+        "unreachable": view(Reason.UPSTREAM_UNREACHABLE, person="Alma Reyes"),
+        "timeout": view(Reason.UPSTREAM_TIMEOUT),
+        "unavailable": view(Reason.UNAVAILABLE, retry_after=5),
+        "framed": _form(Reason.SIGN_IN_REQUIRED, framed=True),
+    }.items()
+}
+PAGES["signed-out"] = lambda: page.signed_out(View(reason=None, status=200, site=SITE, title="", detail=""))
+
+
+def main(arguments: list[str]) -> int:
+    """Write the pictures into the folder; 0 when all are there."""
+    from playwright.sync_api import sync_playwright  # noqa: PLC0415 - only who takes pictures needs a browser
+
+    if not arguments:
+        sys.stderr.write(__doc__ or "")
+        return 2
+    folder = Path(arguments[0])
+    folder.mkdir(parents=True, exist_ok=True)
+    names = arguments[1:] or list(PAGES)
+    with sync_playwright() as play:
+        browser = play.chromium.launch(
+            executable_path=os.environ.get("DEMUR_CHROMIUM", "/usr/bin/chromium"), args=ARGUMENTS
+        )
+        for scheme in SCHEMES:
+            for width in WIDTHS:
+                context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme)
+                sheet = context.new_page()
+                for name in names:
+                    sheet.set_content(PAGES[name]().decode())
+                    sheet.screenshot(path=folder / f"{name}-{scheme}-{width}.png", full_page=True)
+                context.close()
+        browser.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
