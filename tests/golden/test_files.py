@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from typing import Any
 
 import pytest
 from tests.golden.files import FILES, Answer, Case, differences, read
@@ -14,7 +15,7 @@ CASES = [read(path) for path in FILES]
 IDS = [case.name for case in CASES]
 
 
-def problem(case: Case) -> dict[str, object] | None:
+def problem(case: Case) -> dict[str, Any] | None:
     """The problem document of a case, if it is a refusal."""
     text = case.body.partition("</script>")[0].removeprefix('<script type="application/problem+json">')
     return json.loads(text) if '"reason"' in text else None
@@ -23,7 +24,7 @@ def problem(case: Case) -> dict[str, object] | None:
 @pytest.mark.parametrize("case", CASES, ids=IDS)
 def test_agrees_with_the_table(case):
     """Type, title and status of a problem are the reason's, and a 401 has a challenge (RFC 9110, 15.5.2)."""
-    if (document := problem(case)) is not None:
+    if document := problem(case):
         row = REASONS[Reason(document["reason"])]
         assert (document["title"], document["status"]) == (row.title, row.status)
         assert document["type"] == f"{BASE}{document['reason']}"
