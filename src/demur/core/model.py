@@ -80,13 +80,15 @@ class Terms:
     """What a subject must hold beyond being signed in. Empty terms are met by everybody.
 
     `groups` means any of them, `all_groups` every one. `permission` is held through one of
-    `permission_groups` (the site's `[permissions]` table, resolved at load) or through a grant.
+    `permission_groups` (the site's `[permissions]` table, resolved at load) or through a grant. `nobody` is met
+    by no one: what no rule opens is closed.
     """
 
     groups: frozenset[str] = frozenset()
     all_groups: frozenset[str] = frozenset()
     permission: str | None = None
     permission_groups: frozenset[str] = frozenset()
+    nobody: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,8 +146,8 @@ class Site:
     """One protection space (RFC 9110, 11.5): an origin, its rules, and how it speaks.
 
     `origin` is serialized as browsers do it: scheme, host, and the port unless it is the scheme's own.
-    `prefix` is where demur's own pages live. `can_ask` says whether the surface can ask the site for a page
-    of its own, which concealment needs.
+    `prefix` is where demur's own pages live. `clear_site_data` is what signing out, and signing in as another
+    person, takes away beside our own cookie.
     """
 
     origin: str
@@ -256,11 +258,12 @@ class Live:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A tombstone: a session that was, how it ended, when, and by which class of actor."""
+    """A tombstone: a session that was, whose it was, how it ended, when, and by which class of actor."""
 
     how: Ending
     when: int
     actor: Actor = Actor.SYSTEM
+    subject: str = ""
 
 
 Evidence: TypeAlias = Absent | Malformed | Unknown | Live | Ended
@@ -339,7 +342,17 @@ class Refuse:
     changes: tuple[Change, ...] = ()
 
 
-Decision: TypeAlias = Allow | Refuse
+@dataclass(frozen=True, slots=True)
+class Preflight:
+    """A CORS preflight to a restricted path: nobody is asked who they are (Fetch, 3.2.2), and nobody gets in.
+
+    demur answers it from the site's policy; with `forward` the site does, and sees neither body nor credentials.
+    """
+
+    forward: bool
+
+
+Decision: TypeAlias = Allow | Refuse | Preflight
 
 
 @dataclass(frozen=True, slots=True)
@@ -353,9 +366,13 @@ class Response:
 
 @dataclass(frozen=True, slots=True)
 class AskSite:
-    """The surface asks the site for `target`, without identity, and passes its answer on."""
+    """The surface asks the site for `target`, without identity, and passes its answer on.
+
+    `allowed` is what would have been decided there, so that the answer is dressed as any other of that page.
+    """
 
     target: bytes
+    allowed: Allow
 
 
 # --- what may be wrong with us --------------------------------------------------------------------
@@ -371,7 +388,7 @@ class StoreUnavailable(Exception):  # noqa: N818 - the field's own words
 
 
 class UpstreamFailure(Exception):  # noqa: N818 - the field's own words
-    """The site behind us did not answer: `reason` is upstream-unreachable or upstream-timeout; `cause` is for the log."""
+    """The site behind us did not answer. `reason` is one of the two of an upstream; `cause` is for the log."""
 
     def __init__(self, reason: Reason, cause: str) -> None:
         super().__init__(cause)

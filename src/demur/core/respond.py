@@ -1,0 +1,277 @@
+"""A decision in the words of HTTP: status, challenge, problem or page, and the fields that go with a yes.
+
+- "The server generating a 401 response MUST send a WWW-Authenticate header field" (RFC 9110, 15.5.2): each does.
+- The body is a problem document (RFC 9457), or a page with the same document embedded (its appendix C).
+- Nothing that is answered here may be stored (`no-store`): 404 is heuristically cacheable, and a shared cache does not
+  know that a cookie was read (RFC 9111, 3.5, protects `Authorization` only).
+- `processed: false` is said only where the decision came before anything was passed on.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from demur.core import fields, rules, sessions
+from demur.core.model import Access, Allow, AskSite, Form, Live, Response
+from demur.core.ports import View
+from demur.core.reasons import BASE, REASONS, Reason, Remedy
+
+if TYPE_CHECKING:
+    from demur.core.model import Cors, Evidence, Fields, Refuse, Request, Requirement, Site
+    from demur.core.ports import Renderer
+
+_SIGNED_IN_AGAIN = frozenset((Remedy.SIGN_IN, Remedy.CONFIRM, Remedy.REPEAT))
+_ASK_THE_PERSON = {Remedy.SIGN_IN: "sign-in", Remedy.CONFIRM: "confirm"}
+_NOT_ABOUT_US = frozenset((Reason.HOST_UNKNOWN, Reason.REQUEST_MALFORMED))
+_EXPOSED = b"WWW-Authenticate, Retry-After, Link, Demur-Processed"
+_NOTHING_IN_IT = b"default-src 'none'; frame-ancestors 'none'"
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A refusal with all that its words depend on.
+
+    `reference` is the UUID that names it in the log. `before` says that nothing had been passed on when it was
+    decided. `form` is what the rule fixes. `username`, `message` and `next` belong to a sign-in that failed: what was
+    typed, what was wrong, and where it would have led. `origins` are the addresses to offer to somebody at a host that
+    we do not serve. `idle` is the inactivity limit in seconds, for the page to state.
+    """
+
+    site: Site
+    request: Request
+    refuse: Refuse
+    reference: str
+    before: bool = True
+    form: Form | None = None
+    username: str = ""
+    message: str = ""
+    next: str | None = None
+    origins: tuple[str, ...] = ()
+    idle: int = 0
+
+
+def refuse(refusal: Refusal, renderer: Renderer) -> Response:
+    """The whole answer to a refused request, the body included (a surface leaves it out for HEAD)."""
+    site, request, said = refusal.site, refusal.request, refusal.refuse
+    row = REASONS[said.reason]
+    problem = json.dumps(_problem(refusal), ensure_ascii=False, separators=(",", ":"))
+    navigation, _ = fields.is_navigation(request)
+    form = refusal.form or (Form.PAGE if navigation else Form.API)
+    if form is Form.PAGE:
+        kind, policy = b"text/html; charset=utf-8", renderer.policy.encode("ascii")
+        body = renderer.render(_view(refusal, problem))
+    else:
+        kind, policy, body = b"application/problem+json", _NOTHING_IN_IT, problem.encode("utf-8")
+    lines = [
+        (b"content-type", kind),
+        (b"content-language", b"en"),
+        (b"cache-control", b"no-store"),
+        (b"vary", _vary(refusal)),
+    ]
+    if row.status == 401:
+        lines.append((b"www-authenticate", _challenge(refusal)))
+    if said.details.retry_after is not None:
+        lines.append((b"retry-after", fields.retry_after(said.details.retry_after)))
+    if said.reason is not Reason.HOST_UNKNOWN:
+        lines.append((b"link", f'<{site.help_url or _help(site, said.reason)}>; rel="help"'.encode("ascii")))
+    if refusal.before:
+        lines.append((b"demur-processed", b"?0"))
+    lines += [
+        (b"content-security-policy", policy),
+        (b"x-content-type-options", b"nosniff"),
+        (b"referrer-policy", b"same-origin"),
+        *readable(site.cors, request),
+        (b"content-length", str(len(body)).encode("ascii")),
+    ]
+    return Response(row.status, tuple(lines), body)
+
+
+def _help(site: Site, reason: Reason) -> str:
+    return f"{site.prefix}/reasons/{reason}"
+
+
+def _vary(refusal: Refusal) -> bytes:
+    """What the answer depends on (RFC 9110, 12.5.5)."""
+    names = [] if refusal.refuse.reason in _NOT_ABOUT_US else [b"Cookie"]
+    if refusal.form is None:
+        names += [b"Accept", b"Sec-Fetch-Mode"]
+    if refusal.form is not Form.API:
+        names.append(b"Sec-Fetch-Dest")
+    if refusal.site.cors.origins:
+        names.append(b"Origin")
+    return b", ".join(names)
+
+
+def _challenge(refusal: Refusal) -> bytes:
+    """The challenge of cookie sessions: an unregistered scheme, at which no browser puts up a prompt."""
+    site, said = refusal.site, refusal.refuse
+    params = [("realm", site.name), ("form-action", f"{site.prefix}/sign-in"), ("cookie-name", site.cookie.name)]
+    row = REASONS[said.reason]
+    if said.reason is Reason.STEP_UP_REQUIRED and row.error:
+        params.append(("error", row.error))  # the registered word (RFC 9470, 3)
+    elif said.reason is not Reason.SIGN_IN_REQUIRED:
+        params.append(("error", said.reason.value))
+    if said.details.acr_values:
+        params.append(("acr_values", " ".join(said.details.acr_values)))
+    if said.details.max_age is not None:
+        params.append(("max_age", str(said.details.max_age)))
+    return fields.Challenge("Cookie", tuple(params)).encode()
+
+
+def _problem(refusal: Refusal) -> dict[str, object]:
+    said, details = refusal.refuse, refusal.refuse.details
+    row = REASONS[said.reason]
+    problem: dict[str, object] = {
+        "type": BASE + said.reason,
+        "title": row.title,
+        "status": row.status,
+        "detail": details.detail or row.detail,
+        "instance": f"urn:uuid:{refusal.reference}",
+        "reason": said.reason.value,
+    }
+    if refusal.before:
+        problem["processed"] = False
+    if row.remedy in _SIGNED_IN_AGAIN:
+        problem["sign_in"] = f"{refusal.site.prefix}/sign-in"
+    if details.acr_values:
+        problem["acr_values"] = list(details.acr_values)
+    if details.max_age is not None:
+        problem["max_age"] = details.max_age
+    if details.ended_at is not None:
+        problem["ended_at"] = moment(details.ended_at)
+    if details.missing:
+        problem["missing"] = list(details.missing)
+    return problem
+
+
+def moment(at: int) -> str:
+    """A second since the epoch as RFC 3339 writes it, in UTC."""
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _view(refusal: Refusal, problem: str) -> View:
+    site, said, details = refusal.site, refusal.refuse, refusal.refuse.details
+    row = REASONS[said.reason]
+    person = details.subject
+    return View(
+        reason=said.reason,
+        status=row.status,
+        site=site.name,
+        title=row.title,
+        detail=details.detail or row.detail,
+        reference=refusal.reference,
+        form=_ASK_THE_PERSON.get(row.remedy),
+        action=f"{site.prefix}/sign-in",
+        next=goes_on_to(refusal),
+        username=refusal.username,
+        message=refusal.message,
+        person=(person.display_name or person.name) if person else "",
+        missing=details.missing,
+        retry_after=details.retry_after,
+        ended_at=details.ended_at,
+        problem=problem,
+        framed=fields.in_frame(refusal.request),
+        prefix=site.prefix,
+        switch=f"{site.prefix}/sign-out" if person else "",
+        help_url=site.help_url or "",
+        idle=refusal.idle,
+        origins=refusal.origins,
+    )
+
+
+def goes_on_to(refusal: Refusal) -> str:
+    """Where a sign-in leads afterwards: to the page that was asked for, and from anything else than a page to where it
+    was asked from, if that is on this site."""
+    if refusal.next is not None:
+        return refusal.next
+    if refusal.request.method in {"GET", "HEAD"}:
+        return refusal.request.target.decode("ascii", "replace")
+    referer = (refusal.request.value(b"referer") or b"").decode("ascii", "replace")
+    parts = urlsplit(referer) if referer.startswith(refusal.site.origin + "/") else None
+    return local(f"{parts.path}?{parts.query}" if parts.query else parts.path) if parts else "/"
+
+
+def local(next_: str) -> str:
+    """`next` if it is a path on this site, "/" otherwise. Browsers read a backslash as a slash and drop tabs and line
+    breaks (WHATWG URL, 4.4), so nothing outside the plain characters of a URL passes."""
+    plain = next_.isascii() and next_.isprintable() and not any(mark in next_ for mark in ' "<>\\^`{|}')
+    return next_ if plain and next_.startswith("/") and not next_.startswith("//") else "/"
+
+
+# --- other origins --------------------------------------------------------------------------------
+
+
+def readable(cors: Cors, request: Request) -> Fields:
+    """The fields that let a script of another origin read an answer, if the site lists that origin; no other origin is
+    ever named."""
+    origin = request.value(b"origin")
+    if not cors.origins or origin is None or origin.decode("latin-1") not in cors.origins:
+        return ()
+    who = ((b"access-control-allow-origin", origin),)
+    credentials = ((b"access-control-allow-credentials", b"true"),) if cors.credentials else ()
+    return (*who, *credentials, (b"access-control-expose-headers", _EXPOSED))
+
+
+def preflight(site: Site, request: Request) -> Response:
+    """The answer to a CORS preflight: 204, with leave for the origins that the site lists and with none for others
+    (Fetch, 3.2.2: an answer without leave is a no, and any other status would be one too)."""
+    cors = site.cors
+    lines: list[tuple[bytes, bytes]] = [
+        (b"vary", b"Origin, Access-Control-Request-Method, Access-Control-Request-Headers")
+    ]
+    allowed = readable(cors, request)[:-1]
+    if allowed:
+        lines += allowed
+        lines.append((b"access-control-allow-methods", ", ".join(cors.methods).encode("ascii")))
+        if cors.headers:
+            lines.append((b"access-control-allow-headers", ", ".join(cors.headers).encode("ascii")))
+        lines.append((b"access-control-max-age", str(cors.max_age).encode("ascii")))
+    return Response(204, tuple(lines))
+
+
+# --- a yes ----------------------------------------------------------------------------------------
+
+
+def ask_site(request: Request, requirement: Requirement, evidence: Evidence, random: str) -> AskSite:
+    """For a concealed refusal: what to ask the site, and as what its answer is dressed. `random` is letters that no
+    page is called."""
+    conceal = requirement.conceal
+    if conceal is None:
+        message = "only a rule that conceals can be answered by the site"
+        raise ValueError(message)
+    as_if = Allow()
+    if conceal.sibling is Access.REQUIRED and isinstance(evidence, Live):
+        as_if = Allow(evidence.subject, evidence.session, ends=sessions.ends(evidence.session))
+    return AskSite(rules.sibling(request.path, conceal.depth, random), as_if)
+
+
+def dress(answer: Fields, allowed: Allow, now: int) -> Fields:
+    """The site's own fields, with those that belong to an answer which needed a person.
+
+    No shared cache may keep it, and it says when the session ends.
+    """
+    kept = [(name, value) for name, value in answer if name != b"demur-processed"]
+    if allowed.subject is None:
+        return tuple(kept)
+    control = b", ".join(value for name, value in kept if name == b"cache-control")
+    kept = [(name, value) for name, value in kept if name != b"cache-control"]
+    kept.append((b"cache-control", _private(control)))
+    if allowed.ends is not None:
+        kept.append((b"server-timing", fields.session_timing(allowed.ends, now)))
+    return tuple(kept)
+
+
+def _private(control: bytes) -> bytes:
+    """Cache-Control without what would let a shared cache keep the answer (RFC 9111, 5.2.2.9 and 5.2.2.10)."""
+    directives = [each.strip() for each in control.split(b",") if each.strip()]
+    names = {each.partition(b"=")[0].lower() for each in directives}
+    if not names:
+        return b"private, no-cache"
+    kept = [each for each in directives if each.partition(b"=")[0].lower() not in {b"public", b"s-maxage"}]
+    if not names & {b"private", b"no-store"}:
+        kept.insert(0, b"private")
+    return b", ".join(kept)

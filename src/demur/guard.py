@@ -1,0 +1,185 @@
+"""The hot path: a request in, a decision out, with at most one read of the store and no write.
+
+The guard joins the pure core with a store, a clock and chance; nobody else decides anything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from demur.core import decide
+from demur.core.model import (
+    Absent,
+    Access,
+    Allow,
+    Details,
+    Live,
+    Lookup,
+    Preflight,
+    Refuse,
+    Requirement,
+    StoreUnavailable,
+    Touch,
+)
+from demur.core.ports import Decided
+from demur.core.reasons import REASONS, Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from demur.core.model import Change, Evidence, Request, Site
+    from demur.core.ports import Keys, Observer, Store
+
+FLUSH_AFTER = 1.0
+"""Seconds for which what was seen is gathered before it is written."""
+_MOST_UNWRITTEN = 10_000
+_UNPLANNED = Requirement(Access.REQUIRED, "(none)")
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A decision with what it was made from. `reference` (a UUID) names it in the log and in the refusal."""
+
+    decision: Allow | Refuse | Preflight
+    requirement: Requirement
+    evidence: Evidence
+    reference: str
+    now: int
+
+
+@dataclass(slots=True)
+class _Seen:
+    """Who was seen since the last write, for one event loop."""
+
+    loop: asyncio.AbstractEventLoop
+    at: dict[bytes, int] = field(default_factory=dict)
+    flush: asyncio.Task[None] | None = None
+
+
+class Guard:
+    """Checks the requests of one site. Configuration until it is used: it may be made before a fork and be used in one
+    event loop after another."""
+
+    def __init__(
+        self,
+        site: Site,
+        store: Store,
+        keys: Keys,
+        *,
+        observer: Observer | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.site = site
+        self.store = store
+        self.keys = keys
+        self.clock = clock
+        self._observer = observer
+        self._seen: _Seen | None = None
+
+    async def acheck(self, request: Request) -> Checked:
+        """Decide about a request, and note the decision. Never raises for a store that cannot be asked: that is a
+        refusal with its own reason, and for whoever need not be known it is a yes."""
+        began = time.perf_counter()
+        at = self.clock()
+        reference, now = str(uuid.uuid4()), int(at)
+        checked, error = await self._check(request, reference, now)
+        if isinstance(checked.decision, Allow) and checked.decision.changes:
+            self._note_seen(checked.decision.changes)
+        self.note(checked, request, at=at, seconds=time.perf_counter() - began, error=error)
+        return checked
+
+    async def _check(self, request: Request, reference: str, now: int) -> tuple[Checked, str]:
+        requirement, evidence = _UNPLANNED, Absent()
+        try:
+            plan = decide.plan(self.site, request, self.keys.ring)
+            if not isinstance(plan, decide.Plan):
+                return Checked(plan, requirement, evidence, reference, now), ""
+            requirement = plan.requirement
+            found = await self.find(plan.lookup) if plan.lookup else plan.evidence
+        except StoreUnavailable as down:
+            requirement = self.site.rules.match(request.method, request.path, request.host).requirement
+            return Checked(_without_store(requirement, down), requirement, evidence, reference, now), down.cause
+        decision = decide.decide(self.site, request, requirement, found, now)
+        return Checked(decision, requirement, found, reference, now), ""
+
+    async def find(self, lookup: Lookup) -> Evidence:
+        """The one read. Raises StoreUnavailable."""
+        (evidence,) = await self.store.load((lookup.key,))
+        return evidence
+
+    async def identify(self, request: Request) -> Evidence:
+        """Whoever a request comes from, whatever it asks for. Raises StoreUnavailable."""
+        found = decide.credentials(self.site, request, self.keys.ring)
+        return await self.find(found) if isinstance(found, Lookup) else found
+
+    def note(
+        self, checked: Checked, request: Request, *, at: float | None = None, seconds: float = 0.0, error: str = ""
+    ) -> None:
+        """Tell the observer of a decision."""
+        if self._observer is None:
+            return
+        decision, evidence = checked.decision, checked.evidence
+        refused = decision.reason if isinstance(decision, Refuse) else None
+        subject = evidence.subject.id if isinstance(evidence, Live) else None
+        self._observer.decided(
+            Decided(
+                at=self.clock() if at is None else at,
+                reference=checked.reference,
+                origin=self.site.origin,
+                request=request,
+                outcome="refuse" if refused else "preflight" if isinstance(decision, Preflight) else "allow",
+                status=REASONS[refused].status if refused else None,
+                reason=refused,
+                rule=checked.requirement.rule,
+                subject=subject,
+                seconds=seconds,
+                error=error,
+            )
+        )
+
+    # --- who was seen ---------------------------------------------------------------------------------
+
+    def _note_seen(self, changes: tuple[Change, ...]) -> None:
+        """Gather touches; they are written together, off the path of the check. What a crash loses of them costs
+        people a moment of their idle time and nothing else."""
+        loop = asyncio.get_running_loop()
+        if self._seen is None or self._seen.loop is not loop:
+            self._seen = _Seen(loop)
+        seen = self._seen
+        if len(seen.at) < _MOST_UNWRITTEN:
+            seen.at.update((change.session, change.at) for change in changes if isinstance(change, Touch))
+        if seen.flush is None or seen.flush.done():
+            seen.flush = loop.create_task(self._flush_soon(seen))
+
+    async def _flush_soon(self, seen: _Seen) -> None:
+        while seen.at:
+            await asyncio.sleep(FLUSH_AFTER)
+            await self._flush(seen)
+
+    async def _flush(self, seen: _Seen) -> None:
+        written, seen.at = seen.at, {}
+        try:
+            await self.store.apply([Touch(session, at) for session, at in written.items()])
+        except StoreUnavailable:
+            # Kept for the next time; whoever was seen since then was seen later.
+            seen.at = written | seen.at
+
+    async def aclose(self) -> None:
+        """Write what is still to be written. The store is closed by whoever opened it."""
+        seen, self._seen = self._seen, None
+        if seen is None or seen.loop is not asyncio.get_running_loop():
+            return
+        if seen.flush is not None:
+            seen.flush.cancel()
+        if seen.at:
+            await self._flush(seen)
+
+
+def _without_store(requirement: Requirement, down: StoreUnavailable) -> Allow | Refuse:
+    if requirement.access is not Access.REQUIRED:
+        return Allow()
+    return Refuse(Reason.UNAVAILABLE, Details(retry_after=down.retry_after))
