@@ -1,0 +1,145 @@
+"""What a single value of the configuration may be, and what becomes of it.
+
+Each type takes the plain TOML value and gives what the program uses, or says what is wrong and what to write.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from pathlib import Path
+from typing import Annotated, Literal, TypeAlias, TypeVar
+
+from pydantic import BeforeValidator, Field, ValidationInfo
+from pydantic_core import PydanticKnownError
+
+from demur.core import rules, sessions
+from demur.core.model import ConfigError
+from demur.gateway.addresses import Address, Origin, network, upstream_url
+from demur.gateway.faults import nearest, wrong
+
+T = TypeVar("T")
+
+ANY_UNIX = "unix"
+"""In `trusted_proxies`: whoever connects over a unix socket."""
+
+
+def _absolute(path: str, info: ValidationInfo) -> Path:
+    context = info.context or {}
+    return Path(context["file"]).parent / Path(path).expanduser()
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise PydanticKnownError("string_type")
+    return value
+
+
+def _file(value: object, info: ValidationInfo) -> Path:
+    return _absolute(_text(value), info)
+
+
+def _address(value: object, info: ValidationInfo) -> Address:
+    return value if isinstance(value, Address) else Address.parse(_text(value), lambda path: _absolute(path, info))
+
+
+def _seconds(value: object) -> int:
+    try:
+        return rules.duration(value)
+    except ConfigError as error:
+        raise wrong(error.message, error.fix) from None
+
+
+def _network(value: object) -> ipaddress.IPv4Network | ipaddress.IPv6Network | str:
+    return ANY_UNIX if value == ANY_UNIX else network(_text(value))
+
+
+_SQLITE = re.compile(r"sqlite:(?!//)(?P<path>[^?#]+)")
+_LATER = re.compile(r"(postgres|postgresql|redis|rediss|valkey|mysql|mariadb)(\+\w+)?:")
+
+
+def _database(value: object, info: ValidationInfo) -> str:
+    text = _text(value)
+    if match := _SQLITE.fullmatch(text):
+        return f"sqlite:{_absolute(match['path'], info)}"
+    if _LATER.match(text):
+        raise wrong(f"this version cannot use {text.partition(':')[0]}.", 'Use a file, such as "sqlite:demur.db".')
+    raise wrong(f'"{text}" does not name a database.', 'Write "sqlite:" and a file, such as "sqlite:demur.db".')
+
+
+def _store(value: object, info: ValidationInfo) -> str:
+    return "memory:" if value == "memory:" else _database(value, info)
+
+
+def _hashing(value: object) -> str:
+    from demur.authenticators.password import PRESETS  # noqa: PLC0415 - argon2 is loaded only where it is asked for
+
+    if (text := _text(value)) not in PRESETS:
+        raise wrong(f'there is no preset "{text}".', nearest(text, PRESETS))
+    return text
+
+
+def _limits(value: object) -> str:
+    if (text := _text(value)) not in sessions.LIMITS:
+        raise wrong(f'there is no preset "{text}".', nearest(text, sessions.LIMITS))
+    return text
+
+
+def _origin(value: object) -> Origin:
+    return Origin.parse(_text(value))
+
+
+def _cors_origin(value: object) -> str:
+    text = _text(value)
+    return text if text == "*" else str(Origin.parse(text))
+
+
+def _upstream(value: object) -> str:
+    return upstream_url(_text(value))
+
+
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+
+
+def _token(value: object) -> str:
+    # methods and field names are tokens (RFC 9110, 5.6.2)
+    if not _TOKEN.fullmatch(text := _text(value)):
+        raise wrong(f'"{text}" is not the name of a method or field.', 'Write one name an entry: ["GET", "POST"].')
+    return text
+
+
+_PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)+")
+
+
+def _prefix(value: object) -> str:
+    text = _text(value)
+    if not _PREFIX.fullmatch(text) or {".", ".."} & set(text.split("/")):
+        raise wrong(f'"{text}" is not a plain path.', 'Write it with a slash before and none behind: "/.demur".')
+    return text
+
+
+def _help(value: object) -> str:
+    text = _text(value)
+    if not re.fullmatch(r"(https?:/)?/[!-~]+", text) or text.startswith("//") or set('<>"') & set(text):
+        raise wrong(f'"{text}" is not an address.', 'Write a URL or a path of the site, such as "/help/access".')
+    return text
+
+
+Many: TypeAlias = Annotated[tuple[T, ...], Field(strict=False)]
+Seconds: TypeAlias = Annotated[int, BeforeValidator(_seconds)]
+File: TypeAlias = Annotated[Path, BeforeValidator(_file)]
+Listen: TypeAlias = Annotated[Address, BeforeValidator(_address)]
+Trusted: TypeAlias = Annotated[
+    ipaddress.IPv4Network | ipaddress.IPv6Network | Literal["unix"], BeforeValidator(_network)
+]
+Database: TypeAlias = Annotated[str, BeforeValidator(_database)]
+StoreUrl: TypeAlias = Annotated[str, BeforeValidator(_store)]
+Hashing: TypeAlias = Annotated[str, BeforeValidator(_hashing)]
+Preset: TypeAlias = Annotated[str, BeforeValidator(_limits)]
+SiteOrigin: TypeAlias = Annotated[Origin, BeforeValidator(_origin)]
+CorsOrigin: TypeAlias = Annotated[str, BeforeValidator(_cors_origin)]
+Upstream: TypeAlias = Annotated[str, BeforeValidator(_upstream)]
+Token: TypeAlias = Annotated[str, BeforeValidator(_token)]
+Prefix: TypeAlias = Annotated[str, BeforeValidator(_prefix)]
+Help: TypeAlias = Annotated[str, BeforeValidator(_help)]
+"""The types of values. Paths become absolute; durations become seconds; origins and networks become objects."""
