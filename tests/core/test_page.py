@@ -84,6 +84,7 @@ def test_every_reason_has_a_page(reason: Reason) -> None:
     ("shown", "said"),
     [
         (view(Reason.SESSION_IDLE, idle=1800), "You were signed out after 30 minutes without activity."),
+        (view(Reason.SESSION_IDLE, idle=1800, ended_at=0), "without activity, on 1 January 1970, 00:00 UTC ."),
         (view(Reason.SESSION_IDLE), REASONS[Reason.SESSION_IDLE].detail),
         (view(Reason.SESSION_EXPIRED, ended_at=0), "1 January 1970, 00:00 UTC"),
         (view(Reason.SESSION_ENDED, ended_at=1795356300), "22 November 2026, 14:05 UTC"),
@@ -109,7 +110,7 @@ def test_it_says_which_it_was(shown: View, said: str) -> None:
 @pytest.mark.parametrize(
     ("shown", "expected"),
     [
-        (view(Reason.NOT_PERMITTED, switch="/.demur/sign-in?switch"), ["/.demur/sign-in?switch", "/"]),
+        (view(Reason.NOT_PERMITTED), ["/"]),
         (view(Reason.NOT_PERMITTED, help_url="/why"), ["/", "/why"]),
         (view(Reason.UNAVAILABLE, next="/a?b"), ["/a?b", "/"]),
         (view(Reason.UNAVAILABLE, next="/"), ["/"]),
@@ -120,7 +121,7 @@ def test_it_says_which_it_was(shown: View, said: str) -> None:
         (view(Reason.HOST_UNKNOWN, origins=("https://a.example", "https://b.example")), ["https://a.example", "https://b.example"]),
         (view(Reason.HOST_UNKNOWN), []),
         (view(form="sign-in", action="/s"), []),
-        (view(Reason.STEP_UP_REQUIRED, form="confirm", switch="/other"), ["/other"]),
+        (view(Reason.STEP_UP_REQUIRED, form="confirm", action="/s"), []),
     ],
 )  # fmt: skip
 def test_where_it_leads(shown: View, expected: list[str]) -> None:
@@ -133,7 +134,7 @@ def test_the_sign_in_form() -> None:
     tree = show(view(form="sign-in", action="/.demur/sign-in", next="/a?b=1&c=2", username="alma"))
     assert tree.all("form", method="post", action="/.demur/sign-in")
     assert tree.all("input", name="next", type="hidden", value="/a?b=1&c=2")
-    (name,) = tree.all("input", name="username", autocomplete="username webauthn", value="alma")
+    (name,) = tree.all("input", name="username", autocomplete="username", value="alma")
     (password,) = tree.all("input", name="password", type="password", autocomplete="current-password")
     assert "value" not in password
     for field in (name, password, *tree.all("input", type="checkbox")):
@@ -148,6 +149,18 @@ def test_the_confirm_form() -> None:
     (name,) = tree.all("input", name="username", value="alma", autocomplete="username")
     assert "hidden" in name
     assert not tree.all("input", type="checkbox")
+
+
+@pytest.mark.parametrize("form", [None, "confirm"])
+def test_another_account(form: str | None) -> None:
+    """Leaving an account is a form, never a link, and leads back to what was asked for."""
+    reason = Reason.STEP_UP_REQUIRED if form else Reason.NOT_PERMITTED
+    shown = view(reason, form=form, person="Alma", switch="/.demur/sign-out", next="/admin/?a")
+    tree = show(shown)
+    assert tree.all("form", method="post", action="/.demur/sign-out")
+    assert tree.all("input", name="next", type="hidden", value="/admin/?a")
+    assert "Use another account" in tree.text
+    assert "Use another account" not in show(view(reason, form=form)).text
 
 
 def test_a_failed_try_is_announced() -> None:

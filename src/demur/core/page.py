@@ -95,7 +95,10 @@ _FACTS = Template('<dl class="facts">\n{{facts}}</dl>\n')
 _COPY = Template('<code class="copy" translate="no">{{text}}</code>')
 _LINK = Template('<a class="{{look}}" href="{{to}}">{{text}}</a>\n')
 _TOP = Template('<p class="do"><a class="button" href="{{to}}" target="_top">{{text}}</a></p>')
-_SWITCH = Template('Not you? <a href="{{to}}">Use another account</a>')
+_SWITCH = Template(
+    '<form class="{{look}}" method="post" action="{{to}}">{{before}}<input type="hidden" name="next" value="{{next}}">'
+    '<button type="submit" class="{{button}}">Use another account</button></form>\n'
+)
 _HELP = Template('<p class="links"><a href="{{to}}" rel="help">Help from {{site}}</a></p>\n')
 _DO = Template('<div class="do">\n{{links}}</div>\n')
 _TIME = Template('<time datetime="{{exact}}">{{words}}</time>')
@@ -104,6 +107,8 @@ _FOOT = Template('<footer class="foot">{{parts}}</footer>\n')
 _PART = Template("<span>{{text}}</span>")
 _PROBLEM = Template('<script type="application/problem+json">{{json}}</script>\n')
 _ENDED = Template("That was on {{time}}.")
+_IDLE = Template("You were signed out after {{idle}} without activity{{when}}.")
+_LATER = Template(", on {{time}}")
 
 
 def duration(seconds: int) -> str:
@@ -170,17 +175,9 @@ def shell(
 # --- what is said ---------------------------------------------------------------------------------
 
 
-def _idle(view: View) -> str:
-    return f"You were signed out after {duration(view.idle)} without activity." if view.idle else ""
-
-
 def _attempts(view: View) -> str:
     wait = duration(view.retry_after) if view.retry_after else "a little"
     return f"Please wait {wait} before you try again. Sessions that are already open are not affected."
-
-
-def _not_permitted(view: View) -> str:
-    return f"{view.site} knows who you are, and this part of it is not open to your account."
 
 
 def _elsewhere(view: View) -> str:
@@ -195,8 +192,6 @@ def _invalid(view: View) -> str:
 
 _TOLD: Mapping[Reason, Callable[[View], str]] = {
     Reason.CREDENTIALS_INVALID: _invalid,
-    Reason.SESSION_IDLE: _idle,
-    Reason.NOT_PERMITTED: _not_permitted,
     Reason.TOO_MANY_ATTEMPTS: _attempts,
     Reason.HOST_UNKNOWN: _elsewhere,
 }
@@ -223,6 +218,9 @@ _REASSURE: Mapping[Reason, str] = {
 
 
 def _more(view: View) -> Html:
+    if view.reason is Reason.SESSION_IDLE and view.idle:
+        when = _NOTHING if view.ended_at is None else _LATER.fill(time=time(view.ended_at))
+        return _MORE.fill(text=_IDLE.fill(idle=duration(view.idle), when=when))
     if view.ended_at is not None:
         return _MORE.fill(text=_ENDED.fill(time=time(view.ended_at)))
     text = _REASSURE.get(view.reason) if view.reason else None
@@ -280,12 +278,17 @@ def _confirm(view: View) -> Html:
         alert=_alert(view),
         action=view.action,
         next=view.next,
-        username=view.username or view.person,
+        username=view.username,
         person=person,
         initial=person[:1].upper(),
         describe_password=_WRONG if view.message else _WHY,
-        note=_NOTE.fill(text=_SWITCH.fill(to=view.switch)) if view.switch else _NOTHING,
+        note=_switch(view, look="note", button="link", before="Not you? ") if view.switch else _NOTHING,
     )
+
+
+def _switch(view: View, *, look: str, button: str, before: str = "") -> Html:
+    # A form: leaving an account changes something, and no link of another site should be able to do it.
+    return _SWITCH.fill(look=look, to=view.switch, next=view.next, button=button, before=before)
 
 
 def _missing(names: tuple[str, ...]) -> Html:
@@ -315,24 +318,28 @@ def _links(view: View) -> list[tuple[str, str]]:
     home = (view.home, "Go to the start page")
     again = _local(view.next, view.home)
     remedy = REASONS[view.reason].remedy if view.reason else Remedy.NONE
-    if view.reason is None or remedy in {Remedy.NONE, Remedy.FIX, Remedy.CONTACT}:
-        return [home]
-    if remedy is Remedy.RETRY_LATER or view.status == 429:
-        return [(again, "Try again"), home]
-    if remedy in {Remedy.RELOAD, Remedy.REPEAT}:
-        return [(again, "Open the page"), home]
-    return [(view.switch, "Use another account"), home] if view.switch else [home]
+    text = "Try again" if remedy in {Remedy.RETRY_LATER, Remedy.WAIT} else "Open the page"
+    if remedy in _WORTH_REPEATING or view.status == 429:
+        return [(again, text)] if again == view.home else [(again, text), home]
+    return [home]
+
+
+_WORTH_REPEATING = frozenset((Remedy.RETRY_LATER, Remedy.RELOAD, Remedy.REPEAT))
 
 
 def _next_steps(view: View) -> Html:
-    links = [link for link in dict.fromkeys(_links(view)) if link[0]]
-    if len({to for to, _ in links}) < len(links):
-        links = links[:1]
-    first = "quiet" if view.status == 403 and view.reason is not Reason.CROSS_SITE_REFUSED else "button"
-    looks = [first] + ["quiet"] * len(links)
-    made = (_LINK.fill(look=look, to=to, text=text) for look, (to, text) in zip(looks, links, strict=False))
-    help_ = _HELP.fill(to=view.help_url, site=view.site) if view.help_url else _NOTHING
-    return Html(_facts(view) + _DO.fill(links=Html("".join(made))) + help_)
+    links = _links(view)
+    # Another account helps where this one is the trouble, and not where the request is (another site, a fault of ours).
+    other = bool(view.switch) and view.status == 403 and len(links) == 1
+    looks = ("quiet" if other else "button", *("quiet" for _ in links))
+    made = [_LINK.fill(look=look, to=to, text=text) for look, (to, text) in zip(looks, links, strict=False)]
+    if other:
+        made.insert(0, _switch(view, look="", button="quiet"))
+    return Html(_facts(view) + _DO.fill(links=Html("".join(made))) + _help(view))
+
+
+def _help(view: View) -> Html:
+    return _HELP.fill(to=view.help_url, site=view.site) if view.help_url else _NOTHING
 
 
 _FORMS: Mapping[str | None, tuple[str, Callable[[View], Html]]] = {
@@ -344,8 +351,7 @@ _FORMS: Mapping[str | None, tuple[str, Callable[[View], Html]]] = {
 def _slip(view: View) -> tuple[str, Html]:
     if view.form in _FORMS:
         label, make = _FORMS[view.form]
-        help_ = _HELP.fill(to=view.help_url, site=view.site) if view.help_url else _NOTHING
-        return label, Html(make(view) + help_)
+        return label, Html(make(view) + _help(view))
     return "What you can do", Html(_alert(view) + _next_steps(view))
 
 
