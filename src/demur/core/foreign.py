@@ -67,7 +67,7 @@ def _reason(slug: str) -> Reason:
 def _detail(said: Item) -> str | None:
     detail = said.params.get("detail", "")
     if not isinstance(detail, str):
-        raise ValueError("Demur-Refuse: detail has to be a string")
+        raise ValueError("Demur-Refuse: detail has to be a string")  # noqa: TRY004 - what is wrong is a value
     if len(detail) > LONGEST_DETAIL:
         raise ValueError(f"Demur-Refuse: detail is longer than {LONGEST_DETAIL} characters")
     if _CONTROL.search(detail):
