@@ -317,8 +317,12 @@ def _together(data: Mapping[str, Any], context: Mapping[str, Any]) -> Iterator[F
     if tables == []:
         yield Fault(("site",), "there is no site.", MISSING["site"])
     sites = [_part(Site, table, context) for table in (tables if isinstance(tables, list) else [])]
+    people = _part(Accounts, data["accounts"], context)
     if kept is not None:
         yield from _session_faults(kept, gateway)
+    if kept is not None and people is not None and kept.store == people.database:
+        message = "accounts.database and sessions.store are the same file."
+        yield Fault(("sessions", "store"), message, 'Give each its own, such as "sqlite:sessions.db".')
     if gateway is not None:
         yield from _listening_faults(gateway)
     insecure = isinstance(data["gateway"], dict) and data["gateway"].get("insecure_http") is True

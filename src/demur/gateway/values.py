@@ -90,8 +90,10 @@ def _origin(value: object) -> Origin:
 
 
 def _cors_origin(value: object) -> str:
-    text = _text(value)
-    return text if text == "*" else str(Origin.parse(text))
+    # "If credentials mode is "include", then `Access-Control-Allow-Origin` cannot be `*`" (Fetch, 3.2.5)
+    if (text := _text(value)) == "*":
+        raise wrong('"*" would let every site read what is meant for one person.', 'List them: ["https://…"].')
+    return str(Origin.parse(text))
 
 
 def _upstream(value: object) -> str:
