@@ -31,7 +31,7 @@ from demur.core.reasons import REASONS, Reason
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from demur.core.model import Change, Evidence, Request, Site
+    from demur.core.model import Evidence, Request, Site
     from demur.core.ports import Keys, Observer, Store
 
 FLUSH_AFTER = 1.0
@@ -87,8 +87,8 @@ class Guard:
         at = self.clock()
         reference, now = str(uuid.uuid4()), int(at)
         checked, error = await self._check(request, reference, now)
-        if isinstance(checked.decision, Allow) and checked.decision.changes:
-            self._note_seen(checked.decision.changes)
+        if isinstance(checked.decision, Allow):
+            self.seen(checked.decision)
         self.note(checked, request, at=at, seconds=time.perf_counter() - began, error=error)
         return checked
 
@@ -143,15 +143,17 @@ class Guard:
 
     # --- who was seen ---------------------------------------------------------------------------------
 
-    def _note_seen(self, changes: tuple[Change, ...]) -> None:
-        """Gather touches; they are written together, off the path of the check. What a crash loses of them costs
-        people a moment of their idle time and nothing else."""
+    def seen(self, allowed: Allow) -> None:
+        """Gather what a yes has to write; it is written together, off the path of the check. What a crash loses of it
+        costs people a moment of their idle time and nothing else."""
+        if not allowed.changes:
+            return
         loop = asyncio.get_running_loop()
         if self._seen is None or self._seen.loop is not loop:
             self._seen = _Seen(loop)
         seen = self._seen
         if len(seen.at) < _MOST_UNWRITTEN:
-            seen.at.update((change.session, change.at) for change in changes if isinstance(change, Touch))
+            seen.at.update((change.session, change.at) for change in allowed.changes if isinstance(change, Touch))
         if seen.flush is None or seen.flush.done():
             seen.flush = loop.create_task(self._flush_soon(seen))
 

@@ -62,8 +62,8 @@ def refuse(refusal: Refusal, renderer: Renderer) -> Response:
     navigation, _ = fields.is_navigation(request)
     form = refusal.form or (Form.PAGE if navigation else Form.API)
     if form is Form.PAGE:
-        kind, policy = b"text/html; charset=utf-8", renderer.policy.encode("ascii")
-        body = renderer.render(_view(refusal, problem))
+        view = _view(refusal, problem)
+        kind, policy, body = b"text/html; charset=utf-8", page_policy(renderer, framed=view.framed), renderer.render(view)
     else:
         kind, policy, body = b"application/problem+json", _NOTHING_IN_IT, problem.encode("utf-8")
     lines = [
@@ -88,6 +88,12 @@ def refuse(refusal: Refusal, renderer: Renderer) -> Response:
         (b"content-length", str(len(body)).encode("ascii")),
     ]
     return Response(row.status, tuple(lines), body)
+
+
+def page_policy(renderer: Renderer, *, framed: bool = False) -> bytes:
+    """The Content-Security-Policy of a page. The short text for a frame may stand in one of the site's own."""
+    policy = renderer.policy.replace("frame-ancestors 'none'", "frame-ancestors 'self'") if framed else renderer.policy
+    return policy.encode("ascii")
 
 
 def _help(site: Site, reason: Reason) -> str:

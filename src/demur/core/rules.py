@@ -99,10 +99,11 @@ class _Node:
 class Rules:
     """A site's compiled table. Made by `load`, never changed."""
 
-    __slots__ = ("_any", "_exact", "_wild", "all")
+    __slots__ = ("_any", "_exact", "_wild", "all", "conceals")
 
     def __init__(self, rules: Sequence[Rule]) -> None:
         self.all = tuple(rules)
+        self.conceals = any(rule.requirement.conceal for rule in rules)
         self._exact: dict[str, _Node] = {}
         self._wild: dict[str, _Node] = {}
         self._any = _Node()
@@ -223,7 +224,7 @@ def load(
     """
     rules = [_rule(number, table, permissions or {}) for number, table in enumerate(tables, start=1)]
     plain = Rules(rules)
-    if not any(rule.requirement.conceal for rule in rules):
+    if not plain.conceals:
         return plain
     return Rules([_concealed(rule, plain, can_ask=can_ask) for rule in rules])
 

@@ -1,1 +1,1 @@
-"""The pages under `/.demur/`: framework-free handlers that a surface mounts."""
+"""The pages under `/.demur/`: a table of framework-free handlers that a surface mounts."""

@@ -1,0 +1,126 @@
+"""Which handler answers at one of demur's own addresses, and what is checked before it runs.
+
+- A request that changes something has to come from the site itself; that is checked first.
+- A page about a person asks for the person, by the same decision as anything else.
+- Nothing here is interpreted before that: the body is read last.
+"""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from demur.core import decide, fields, respond, sessions
+from demur.core.model import Absent, Access, Allow, Details, Live, Refuse, Requirement, Response, StoreUnavailable
+from demur.core.reasons import Reason
+from demur.guard import Checked
+from demur.pages.visit import Visit
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from demur.core.model import Evidence, Request
+    from demur.core.ports import Renderer
+    from demur.guard import Guard
+    from demur.pages.visit import Handler
+
+LONGEST_BODY = 64 * 1024
+"""Bytes that a page reads; nobody's name and password are longer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """An address and who answers there. `access` says whether somebody has to be signed in; a `background` one is asked
+    by scripts and says nothing of the person's activity."""
+
+    get: Handler | None = None
+    post: Handler | None = None
+    access: Access = Access.OPTIONAL
+    background: bool = False
+
+
+class Pages:
+    """The pages of one site."""
+
+    def __init__(self, guard: Guard, renderer: Renderer, routes: Mapping[str, Route], *, idle: int = 0) -> None:
+        self._guard = guard
+        self._renderer = renderer
+        self._routes = routes
+        self._prefix = guard.site.prefix.encode("ascii") + b"/"
+        self._idle = idle
+
+    def serves(self, request: Request) -> bool:
+        """Whether a request is for one of these pages and not for the site. Its target has to be plain."""
+        return request.target.startswith(self._prefix)
+
+    async def answer(self, request: Request, read: Callable[[int], Awaitable[bytes | None]]) -> Response:
+        """The answer. `read` gives the whole body, or None if it is longer than the bytes it is asked for."""
+        now, reference = int(self._guard.clock()), str(uuid.uuid4())
+        route = self._routes.get(self._name(request))
+        if route is None:
+            return self._refuse(request, Refuse(Reason.NOT_FOUND), reference)
+        handler = route.post if request.method == "POST" else route.get if request.method in {"GET", "HEAD"} else None
+        if handler is None:
+            return _not_allowed(route)
+        if request.method == "POST" and fields.cross_site(request, self._guard.site.origin):
+            return self._note(request, Refuse(Reason.CROSS_SITE_REFUSED), Absent(), reference, now)
+        try:
+            evidence = await self._guard.identify(request)
+            refused = self._decide(route, request, evidence, now)
+            if refused is not None:
+                return self._note(request, refused, evidence, reference, now)
+            body = await read(LONGEST_BODY) if request.method == "POST" else b""
+            if body is None:
+                refused = Refuse(Reason.REQUEST_MALFORMED, Details(detail="This form takes at most 64 kB."))
+                return self._refuse(request, refused, reference)
+            visit = Visit(request, self._guard.site, evidence, _alive(evidence, now), body, now, reference)
+            return await handler(visit)
+        except StoreUnavailable as down:
+            refused = Refuse(Reason.UNAVAILABLE, Details(retry_after=down.retry_after))
+            return self._note(request, refused, Absent(), reference, now, error=down.cause)
+
+    def _name(self, request: Request) -> str:
+        name = request.path[len(self._prefix) :].decode("ascii")
+        head, slash, _ = name.partition("/")
+        return f"{head}/*" if slash and f"{head}/*" in self._routes else name
+
+    def _decide(self, route: Route, request: Request, evidence: Evidence, now: int) -> Refuse | None:
+        if route.access is not Access.REQUIRED:
+            return None
+        asked = Requirement(route.access, "demur's own page", keeps_alive=not route.background)
+        decision = decide.decide(self._guard.site, request, asked, evidence, now)
+        if isinstance(decision, Allow):
+            self._guard.seen(decision)
+            return None
+        return decision
+
+    def _refuse(self, request: Request, refuse: Refuse, reference: str) -> Response:
+        said = respond.Refusal(self._guard.site, request, refuse, reference, idle=self._idle)
+        return respond.refuse(said, self._renderer)
+
+    def _note(
+        self, request: Request, refuse: Refuse, evidence: Evidence, reference: str, now: int, error: str = ""
+    ) -> Response:
+        rule = Requirement(Access.REQUIRED, "demur's own page")
+        self._guard.note(Checked(refuse, rule, evidence, reference, now), request, error=error)
+        return self._refuse(request, refuse, reference)
+
+
+def _alive(evidence: Evidence, now: int) -> Live | None:
+    if not isinstance(evidence, Live) or evidence.subject.suspended or sessions.ended(evidence.session, now):
+        return None
+    return evidence
+
+
+def _not_allowed(route: Route) -> Response:
+    """ "The origin server MUST generate an Allow header field in a 405 response" (RFC 9110, 15.5.6)."""
+    allowed = ", ".join((*(("GET", "HEAD") if route.get else ()), *(("POST",) if route.post else ())))
+    body = f"Only {allowed} can be used here.\n".encode("ascii")
+    lines = (
+        (b"allow", allowed.encode("ascii")),
+        (b"content-type", b"text/plain; charset=utf-8"),
+        (b"cache-control", b"no-store"),
+        (b"content-length", str(len(body)).encode("ascii")),
+    )
+    return Response(405, lines, body)

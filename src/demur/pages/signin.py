@@ -1,0 +1,236 @@
+"""Signing in and out, and what a page's script asks about the session: for browsers with and without JavaScript."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qs
+
+from demur.core import fields, page, respond, sessions
+from demur.core.model import Access, Details, Live, Refuse, Response, Touch
+from demur.core.ports import View
+from demur.core.reasons import REASONS, Reason
+from demur.pages import forms
+from demur.pages.router import Route
+from demur.signin.sessions import clear, cookie, forget
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from demur.core.model import Fields, Session, Subject
+    from demur.core.ports import Renderer
+    from demur.pages.visit import Visit
+    from demur.signin.password import PasswordSignIn
+    from demur.signin.sessions import Issued, Sessions
+
+WRONG = "The name or the password is not right."
+WRONG_PASSWORD = "The password is not right."  # noqa: S105 - a sentence
+_NO_STORE = (b"cache-control", b"no-store")
+
+
+class SignInPages:
+    """The pages of a site with sign-in by password. `idle` is the inactivity limit in seconds, for the form to say."""
+
+    def __init__(self, sign_in: PasswordSignIn, sessions_: Sessions, renderer: Renderer, *, idle: int) -> None:
+        self._sign_in = sign_in
+        self._sessions = sessions_
+        self._renderer = renderer
+        self._idle = idle
+
+    def routes(self) -> Mapping[str, Route]:
+        """The addresses below the prefix."""
+        return {
+            "sign-in": Route(self.show_form, self.sign_in),
+            "sign-out": Route(self.ask_to_sign_out, self.sign_out),
+            "signed-out": Route(self.show_signed_out),
+            "cleared.css": Route(self.clear_caches),
+            "session": Route(self.tell, access=Access.REQUIRED, background=True),
+            "session/extend": Route(post=self.extend, access=Access.REQUIRED),
+            "reasons/*": Route(self.explain),
+        }
+
+    # --- in -------------------------------------------------------------------------------------------
+
+    async def show_form(self, visit: Visit) -> Response:
+        """The form on a page of its own; `?next=` is where it leads."""
+        asked = parse_qs(visit.request.target.partition(b"?")[2].decode("ascii", "replace"))
+        next_ = respond.local(asked.get("next", ["/"])[0])
+        return self._page(
+            visit, "Sign in", "Use the name and the password of your account.", form="sign-in", next_=next_
+        )
+
+    async def sign_in(self, visit: Visit) -> Response:
+        """Sign in, or, for whoever is signed in already and gives only the password, confirm."""
+        try:
+            form = forms.read(visit.request, visit.body)
+        except forms.UnreadableError as wrong:
+            return self._refuse(visit, Refuse(Reason.REQUEST_MALFORMED, Details(detail=str(wrong))))
+        name, password, next_ = form.get("username", ""), form.get("password", ""), respond.local(form.get("next", "/"))
+        if visit.live is not None and name in {"", visit.live.subject.name}:
+            result = await self._sign_in.confirm(password, visit.live, visit.now)
+        else:
+            result = await self._sign_in.sign_in(
+                name, password, visit.request, before=_before(visit), persistent=bool(form.get("keep")), now=visit.now
+            )
+        if isinstance(result, Refuse):
+            return self._again(visit, result, name, next_)
+        return self._welcome(visit, result, next_)
+
+    def _again(self, visit: Visit, refuse: Refuse, name: str, next_: str) -> Response:
+        known = refuse.details.subject is not None
+        message = (WRONG_PASSWORD if known else WRONG) if refuse.reason is Reason.CREDENTIALS_INVALID else ""
+        return self._refuse(visit, refuse, username=name, message=message, next_=next_)
+
+    def _welcome(self, visit: Visit, issued: Issued, next_: str) -> Response:
+        lines = [(b"set-cookie", cookie(visit.site, issued))]
+        if issued.switched:
+            lines += clear(visit.site, visit.request, keep_ours=True)
+        if self._is_page(visit):
+            return _see_other(next_, lines)
+        return _json({**_session(issued.subject, issued.session), "next": next_}, lines)
+
+    # --- out ------------------------------------------------------------------------------------------
+
+    async def ask_to_sign_out(self, visit: Visit) -> Response:
+        """A page with the button, for links and bookmarks: a GET signs nobody out."""
+        if visit.live is None:
+            return _see_other(f"{visit.site.prefix}/signed-out", [])
+        return self._page(visit, "Sign out", "Your session ends here and on the server.", form="sign-out")
+
+    async def sign_out(self, visit: Visit) -> Response:
+        """End the session on the server, and take away what the browser keeps of it."""
+        if isinstance(visit.evidence, Live):
+            await self._sessions.end(visit.evidence, visit.now)
+        lines = [(b"set-cookie", forget(visit.site)), *clear(visit.site, visit.request, keep_ours=False)]
+        if not self._is_page(visit):
+            return Response(204, (_NO_STORE, *lines))
+        try:
+            next_ = forms.read(visit.request, visit.body).get("next")
+        except forms.UnreadableError:
+            next_ = None
+        return _see_other(respond.local(next_) if next_ else f"{visit.site.prefix}/signed-out", lines)
+
+    async def show_signed_out(self, visit: Visit) -> Response:
+        """The page after signing out. It loads the style sheet below, so that no page that was left open comes back."""
+        view = View(None, 200, visit.site.name, "", "", prefix=visit.site.prefix)
+        return _html(page.signed_out(view), page.SIGNED_OUT_POLICY.encode("ascii"))
+
+    async def clear_caches(self, visit: Visit) -> Response:
+        """An empty style sheet whose answer empties the browser's caches of this site, the pages left open included."""
+        lines = (
+            (b"content-type", b"text/css; charset=utf-8"),
+            _NO_STORE,
+            (b"clear-site-data", b'"cache"'),
+            (b"x-content-type-options", b"nosniff"),
+            (b"content-length", b"0"),
+        )
+        return Response(200, lines)
+
+    # --- the session ----------------------------------------------------------------------------------
+
+    async def tell(self, visit: Visit) -> Response:
+        """Who is signed in and when that ends. Asking is not activity."""
+        live = _live(visit)
+        return _json(_session(live.subject, live.session), [])
+
+    async def extend(self, visit: Visit) -> Response:
+        """The person is here: the idle time begins anew. The absolute limit stays."""
+        live = _live(visit)
+        await self._sessions.store.apply([Touch(live.session.id, visit.now)])
+        (evidence,) = await self._sessions.store.load([live.session.id])
+        found = evidence if isinstance(evidence, Live) else live
+        return _json(_session(found.subject, found.session), [])
+
+    async def explain(self, visit: Visit) -> Response:
+        """The site's page about a reason."""
+        slug = visit.request.path.rpartition(b"/")[2].decode("ascii")
+        if slug not in {reason.value for reason in REASONS}:
+            return self._refuse(visit, Refuse(Reason.NOT_FOUND))
+        row = REASONS[Reason(slug)]
+        return self._page(visit, row.title, row.detail)
+
+    # --- answers --------------------------------------------------------------------------------------
+
+    def _is_page(self, visit: Visit) -> bool:
+        return fields.is_navigation(visit.request)[0]
+
+    def _refuse(
+        self, visit: Visit, refuse: Refuse, *, username: str = "", message: str = "", next_: str | None = None
+    ) -> Response:
+        said = respond.Refusal(
+            visit.site,
+            visit.request,
+            refuse,
+            visit.reference,
+            before=False,
+            username=username,
+            message=message,
+            next=next_,
+            idle=self._idle,
+        )
+        return respond.refuse(said, self._renderer)
+
+    def _page(self, visit: Visit, title: str, detail: str, *, form: str | None = None, next_: str = "/") -> Response:
+        site, live = visit.site, visit.live
+        action = {"sign-out": f"{site.prefix}/sign-out"}.get(form or "", f"{site.prefix}/sign-in")
+        person = (live.subject.display_name or live.subject.name) if live else ""
+        view = View(
+            None, 200, site.name, title, detail, form=form, action=action, next=next_, person=person,
+            prefix=site.prefix, help_url=site.help_url or "", idle=self._idle,
+        )  # fmt: skip
+        return _html(self._renderer.render(view), respond.page_policy(self._renderer))
+
+
+def _before(visit: Visit) -> Live | None:
+    """Whoever was in this browser, as far as the session still tells: one that is over, too, may have left cookies."""
+    return visit.evidence if isinstance(visit.evidence, Live) else None
+
+
+def _live(visit: Visit) -> Live:
+    if visit.live is None:
+        message = "this page is for somebody who is signed in"
+        raise ValueError(message)
+    return visit.live
+
+
+def _session(subject: Subject, session: Session) -> dict[str, object]:
+    ends = sessions.ends(session)
+    return {
+        "subject": subject.id,
+        "name": subject.name,
+        "idle_ends_at": respond.moment(ends.idle) if ends.idle else None,
+        "expires_at": respond.moment(ends.absolute),
+    }
+
+
+def _see_other(location: str, lines: list[tuple[bytes, bytes]]) -> Response:
+    return Response(303, ((b"location", location.encode("ascii")), _NO_STORE, *lines, (b"content-length", b"0")))
+
+
+def _json(value: dict[str, object], lines: list[tuple[bytes, bytes]]) -> Response:
+    body = json.dumps(value, ensure_ascii=False).encode("utf-8")
+    return Response(
+        200,
+        (
+            (b"content-type", b"application/json"),
+            _NO_STORE,
+            (b"x-content-type-options", b"nosniff"),
+            *lines,
+            (b"content-length", str(len(body)).encode("ascii")),
+        ),
+        body,
+    )
+
+
+def _html(body: bytes, policy: bytes) -> Response:
+    lines: Fields = (
+        (b"content-type", b"text/html; charset=utf-8"),
+        (b"content-language", b"en"),
+        _NO_STORE,
+        (b"vary", b"Cookie"),
+        (b"content-security-policy", policy),
+        (b"x-content-type-options", b"nosniff"),
+        (b"referrer-policy", b"same-origin"),
+        (b"content-length", str(len(body)).encode("ascii")),
+    )
+    return Response(200, lines, body)

@@ -1,0 +1,1 @@
+"""Sign in, step up, sign out: one file a method, and the life of a session beside them."""

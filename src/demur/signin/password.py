@@ -1,0 +1,93 @@
+"""Sign-in with a name and a password, and confirming it later.
+
+Unknown, disabled and wrong are one answer, in text, status and time. Whoever is signed in already is never held up by
+others who try their name.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from demur.authenticators.throttle import network
+from demur.core.model import Details, Refuse
+from demur.core.reasons import Reason
+
+if TYPE_CHECKING:
+    from demur.authenticators.throttle import Throttle
+    from demur.core.model import Live, Request
+    from demur.core.ports import Account, Observer, PasswordHasher, People
+    from demur.signin.sessions import Issued, Sessions
+
+
+class PasswordSignIn:
+    """Turns a name and a password into a session, or says why not. Every method raises StoreUnavailable when people,
+    sessions or counters cannot be asked: then nobody is told that their password is wrong."""
+
+    def __init__(
+        self,
+        people: People,
+        hasher: PasswordHasher,
+        throttle: Throttle,
+        sessions: Sessions,
+        observer: Observer | None = None,
+    ) -> None:
+        self._people = people
+        self._hasher = hasher
+        self._throttle = throttle
+        self._sessions = sessions
+        self._observer = observer
+
+    async def sign_in(
+        self, name: str, password: str, request: Request, *, before: Live | None, persistent: bool, now: int
+    ) -> Issued | Refuse:
+        """Sign somebody in. `before` is the session that the browser came with, `now` in seconds."""
+        place = network(request.peer)
+        account = await self._people.by_name(name)
+        known = account.subject.id if account else None
+        wait = await self._throttle.admit(known, name, place, now)
+        if wait is not None:
+            return self._refused("throttled", Refuse(Reason.TOO_MANY_ATTEMPTS, Details(retry_after=wait)))
+        if not await self._right(account, password):
+            await self._throttle.failed(known, name, place, now)
+            return self._refused("failure", Refuse(Reason.CREDENTIALS_INVALID))
+        assert account is not None  # noqa: S101 - nobody's password is never right
+        await self._throttle.succeeded(account.subject.id, name, place, now)
+        self._tell("success")
+        return await self._sessions.begin(
+            account.subject, request, place, before=before, persistent=persistent, now=now
+        )
+
+    async def confirm(self, password: str, live: Live, now: int) -> Issued | Refuse:
+        """Confirm that it still is the person who signed in; the session goes on under a new id. Attempts count for
+        this session alone, so nobody else can use them up."""
+        place = f"session {live.session.handle}"
+        subject = live.subject.id
+        wait = await self._throttle.admit(subject, live.subject.name, place, now)
+        if wait is not None:
+            return self._refused("throttled", Refuse(Reason.TOO_MANY_ATTEMPTS, Details(retry_after=wait)))
+        account = await self._people.by_id(subject)
+        if not await self._right(account, password):
+            await self._throttle.failed(subject, live.subject.name, place, now)
+            return self._refused("failure", Refuse(Reason.CREDENTIALS_INVALID, Details(subject=live.subject)))
+        await self._throttle.succeeded(subject, live.subject.name, place, now)
+        self._tell("success")
+        issued = await self._sessions.confirm(live, now)
+        return issued or Refuse(Reason.SESSION_REPLACED)
+
+    async def _right(self, account: Account | None, password: str) -> bool:
+        """Whether the password is right; always at the cost of one hash. An outdated hash is replaced on the way."""
+        stored = account.password if account is not None and not account.disabled else None
+        verified = await self._hasher.verify(password, stored)
+        if account is None or not verified.right:
+            return False
+        if verified.upgrade is not None:
+            await self._people.set_password(account.subject.id, verified.upgrade, replacing=stored)
+        return True
+
+    def _refused(self, outcome: str, refuse: Refuse) -> Refuse:
+        self._tell(outcome)
+        return refuse
+
+    def _tell(self, outcome: str) -> None:
+        if self._observer is not None:
+            self._observer.signed_in("password", outcome)

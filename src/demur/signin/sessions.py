@@ -1,0 +1,128 @@
+"""Sessions as a person makes and ends them: a new id at every sign-in and at every step-up, with no call to forget."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from demur.core import fields, sessions
+from demur.core.device import device
+from demur.core.model import Actor, End, Ending, Rotate, Session
+
+if TYPE_CHECKING:
+    from demur.core.model import Change, Live, Request, Site, Subject
+    from demur.core.ports import Keys, Store
+    from demur.core.sessions import Limits
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """A new session and the token for it, which exists here and in the browser only.
+
+    `switched` says that another person was in this browser before.
+    """
+
+    token: str
+    session: Session
+    subject: Subject
+    switched: bool = False
+
+
+class Sessions:
+    """Issues, rotates and ends sessions in a store."""
+
+    def __init__(self, store: Store, keys: Keys, limits: Limits) -> None:
+        self.store = store
+        self._keys = keys
+        self._limits = limits
+
+    async def begin(
+        self, subject: Subject, request: Request, network: str, *, before: Live | None, persistent: bool, now: int
+    ) -> Issued:
+        """A session for somebody who has just shown who they are. `before` is the session that the browser came with:
+        of the same person it goes on under the new id, of anybody else it ends. Raises StoreUnavailable."""
+        token, session = self._new(subject.id, now)
+        agent = request.value(b"user-agent") or b""
+        session = replace(session, device=device(agent), network=network, persistent=persistent)
+        if before is not None and before.subject.id == subject.id:
+            if await self._apply(Rotate(before.session.id, session, now)):
+                return Issued(token, session, subject)
+        elif before is not None:
+            await self._apply(End(before.session.id, Ending.ENDED, Actor.SELF, now))
+        await self.store.issue(session, subject)
+        return Issued(token, session, subject, switched=before is not None and before.subject.id != subject.id)
+
+    async def confirm(self, live: Live, now: int) -> Issued | None:
+        """The same session, fresh and under a new id; "reauthentication" resets both limits (SP 800-63B-4, 5.2). None
+        if the session has ended or been replaced meanwhile. Raises StoreUnavailable."""
+        token, fresh = self._new(live.session.subject, now)
+        old = live.session
+        session = replace(fresh, device=old.device, network=old.network, persistent=old.persistent)
+        if not await self._apply(Rotate(old.id, session, now)):
+            return None
+        return Issued(token, session, live.subject)
+
+    async def end(self, live: Live, now: int) -> bool:
+        """Sign out: over at once, on every node. Whether it was this call that ended it. Raises StoreUnavailable."""
+        return await self._apply(End(live.session.id, Ending.ENDED, Actor.SELF, now))
+
+    async def _apply(self, change: Change) -> bool:
+        (took_effect,) = await self.store.apply([change])
+        return took_effect
+
+    def _new(self, subject: str, now: int) -> tuple[str, Session]:
+        token = sessions.mint(secrets.token_bytes(32), self._keys.ring().current)
+        session = Session(
+            id=sessions.identify(token),
+            subject=subject,
+            issued_at=now,
+            authenticated_at=now,
+            last_seen=now,
+            expires_at=now + self._limits.absolute,
+            idle=self._limits.idle,
+        )
+        return token, session
+
+
+def cookie(site: Site, issued: Issued) -> bytes:
+    """The `Set-Cookie` value for a new session. It outlives the session by the time for which we can still say how
+    that ended; unless the person wants to stay signed in, it ends with the browser."""
+    lasts = issued.session.expires_at - issued.session.issued_at + sessions.TOMBSTONES_LAST
+    max_age = lasts if issued.session.persistent else None
+    return fields.set_cookie(site.cookie.name, issued.token, secure=site.cookie.secure, max_age=max_age)
+
+
+def forget(site: Site) -> bytes:
+    """The `Set-Cookie` value that takes our cookie away. Path and Secure have to be as they were, or the browser
+    ignores it for a `__Host-` cookie (rfc6265bis, 5.7)."""
+    return fields.expired_cookie(site.cookie.name, secure=site.cookie.secure)
+
+
+def clear(site: Site, request: Request, *, keep_ours: bool) -> tuple[tuple[bytes, bytes], ...]:
+    """The fields that take away what the site kept in the browser for the person who leaves.
+
+    `Clear-Site-Data` works on https only, and its "cookies" would take the cookie that the same answer sets. So the
+    site's cookies, as far as they were sent here, are expired by name as well.
+    """
+    if not site.clear_site_data:
+        return ()
+    lines = []
+    if "cookies" in site.clear_site_data:
+        names = {name for value in request.values(b"cookie") for name in _names(value)}
+        names -= {site.cookie.name.encode("ascii")}
+        lines = [(b"set-cookie", name + _GONE[name.startswith(b"__")]) for name in sorted(names)]
+    kinds = [kind for kind in site.clear_site_data if not (keep_ours and kind == "cookies")]
+    if kinds and site.origin.startswith("https:"):
+        lines.append((b"clear-site-data", ", ".join(f'"{kind}"' for kind in kinds).encode("ascii")))
+    return tuple(lines)
+
+
+# Browsers ignore the deletion of a cookie whose prefix asks for Secure if it is not there (rfc6265bis, 5.7).
+_GONE = {False: b"=; Path=/; Max-Age=0", True: b"=; Path=/; Max-Age=0; Secure"}
+
+
+def _names(value: bytes) -> list[bytes]:
+    """The names of the cookies in a `Cookie` field that can be written back into a `Set-Cookie` as they are."""
+    names = (pair.partition(b"=")[0].strip(b" \t") for pair in value.split(b";"))
+    return [name for name in names if name and not any(byte < 0x21 or byte == 0x7F for byte in name)]
