@@ -1,0 +1,165 @@
+"""HTTP/1.1 as it is on the wire: what is written here is sent byte for byte, and fields are seen as they came."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import ssl
+import threading
+from dataclasses import dataclass
+from http.client import HTTPResponse
+from typing import Any, TypeAlias
+
+Pairs: TypeAlias = list[tuple[str, str]]
+
+# What a browser sends along with a page that a person opens, and with a script's request.
+NAVIGATION: Pairs = [
+    ("Accept", "text/html,application/xhtml+xml,*/*;q=0.8"),
+    ("Sec-Fetch-Site", "same-origin"),
+    ("Sec-Fetch-Mode", "navigate"),
+    ("Sec-Fetch-Dest", "document"),
+]
+SCRIPT: Pairs = [
+    ("Accept", "application/json"),
+    ("Sec-Fetch-Site", "same-origin"),
+    ("Sec-Fetch-Mode", "cors"),
+    ("Sec-Fetch-Dest", "empty"),
+]
+CROSS_SITE: Pairs = [
+    ("Accept", "text/html"),
+    ("Origin", "https://evil.example"),
+    ("Sec-Fetch-Site", "cross-site"),
+    ("Sec-Fetch-Mode", "navigate"),
+    ("Sec-Fetch-Dest", "document"),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A response; names of fields in lower case, in the order of the wire."""
+
+    status: int
+    fields: Pairs
+    body: bytes
+
+    def values(self, name: str) -> list[str]:
+        """Every value of a field."""
+        return [value for key, value in self.fields if key == name.lower()]
+
+    def value(self, name: str) -> str | None:
+        """The value of a field that comes at most once."""
+        values = self.values(name)
+        assert len(values) <= 1, f"{name} came {len(values)} times"
+        return values[0] if values else None
+
+    @property
+    def text(self) -> str:
+        """The body as text."""
+        return self.body.decode()
+
+    @property
+    def problem(self) -> dict[str, Any]:
+        """The problem document, on its own or embedded in a page."""
+        kind = self.value("content-type") or ""
+        if kind.startswith("text/html"):
+            found = re.search(r'<script type="application/problem\+json">(.*?)</script>', self.text, re.DOTALL)
+            assert found, f"no problem in the page: {self.text[:500]}"
+            document = json.loads(found[1])
+        else:
+            assert kind == "application/problem+json", f"{self.status} {kind}: {self.text[:300]}"
+            document = json.loads(self.body)
+        assert document["status"] == self.status
+        return dict(document)
+
+    @property
+    def challenge(self) -> dict[str, str]:
+        """The parameters of the one `Cookie` challenge."""
+        value = self.value("www-authenticate")
+        assert value is not None, f"{self.status} without a challenge"
+        scheme, _, params = value.partition(" ")
+        assert scheme == "Cookie"
+        return dict(re.findall(r'([a-z_-]+)="([^"]*)"', params))
+
+    @property
+    def cookies(self) -> dict[str, str]:
+        """What is set, by name; the value with its attributes."""
+        return dict(value.split("=", 1) for value in self.values("set-cookie"))
+
+    def without(self, *names: str) -> Pairs:
+        """The fields but those named, and the date."""
+        return [(name, value) for name, value in self.fields if name not in {*names, "date"}]
+
+
+def exchange(
+    address: tuple[str, int],
+    method: str,
+    target: str,
+    fields: Pairs,
+    body: bytes = b"",
+    *,
+    context: ssl.SSLContext | None = None,
+) -> Answer:
+    """One request on a connection of its own, and its answer."""
+    with socket.create_connection(address, timeout=20) as plain:
+        connection = context.wrap_socket(plain, server_hostname="localhost") if context else plain
+        lines = [f"{method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in fields)]
+        if body and not any(name.lower() in {"content-length", "transfer-encoding"} for name, _ in fields):
+            lines.append(f"Content-Length: {len(body)}")
+        head = "\r\n".join([*lines, "Connection: close", "", ""]).encode("latin-1")
+        connection.sendall(head + body)
+        with HTTPResponse(connection, method=method) as response:
+            response.begin()
+            fields_ = [(name.lower(), value) for name, value in response.getheaders()]
+            return Answer(response.status, fields_, response.read())
+
+
+class Tap:
+    """A pipe in front of an upstream that keeps what the gateway sends to it."""
+
+    def __init__(self, upstream: tuple[str, int]) -> None:
+        self._upstream = upstream
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
+        self.address: tuple[str, int] = self._listener.getsockname()
+        self._lock = threading.Lock()
+        self._sent = bytearray()
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def take(self) -> bytes:
+        """Everything that came since the last time."""
+        with self._lock:
+            sent, self._sent = bytes(self._sent), bytearray()
+            return sent
+
+    def close(self) -> None:
+        """Accept nobody any more."""
+        self._listener.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+
+    def _serve(self, connection: socket.socket) -> None:
+        try:
+            behind = socket.create_connection(self._upstream)
+        except OSError:
+            connection.close()
+            return
+        threading.Thread(target=self._pipe, args=(behind, connection, False), daemon=True).start()
+        self._pipe(connection, behind, True)
+
+    def _pipe(self, source: socket.socket, sink: socket.socket, keep: bool) -> None:
+        try:
+            while data := source.recv(65536):
+                if keep:
+                    with self._lock:
+                        self._sent += data
+                sink.sendall(data)
+            sink.shutdown(socket.SHUT_WR)
+        except OSError:
+            for end in (source, sink):
+                end.close()
