@@ -87,6 +87,7 @@ _SHELL = Template(_read("shell.html").replace("{{style}}", STYLE).replace("{{scr
 _SPLIT = Template(_read("split.html"))
 _SIGN_IN = Template(_read("sign_in.html"))
 _CONFIRM = Template(_read("confirm.html"))
+_SIGN_OUT = Template(_read("sign_out.html"))
 _ALERT = Template('<p class="alert" role="alert" id="error">{{text}}</p>\n')
 _MORE = Template('<p class="more">{{text}}</p>\n')
 _NOTE = Template('<p class="note">{{text}}</p>\n')
@@ -155,17 +156,19 @@ def shell(
     site: str,
     layout: str = "wide",
     tone: str = "yes",
+    nav: str = _NOTHING,
     head: str = _NOTHING,
     foot: str = _NOTHING,
     problem: str = "",
 ) -> bytes:
-    """The one document that every page is. `main`, `head` and `foot` are markup; `title` and `site` are text."""
+    """The one document that every page is. `title` and `site` are text, `main`, `nav`, `head` and `foot` markup."""
     return _SHELL.fill(
         title=title,
         main=Html(main),
         site=site,
         layout=layout,
         tone=tone,
+        nav=Html(nav),
         head=Html(head),
         foot=Html(foot),
         problem=embed(problem),
@@ -286,6 +289,10 @@ def _confirm(view: View) -> Html:
     )
 
 
+def _sign_out(view: View) -> Html:
+    return _SIGN_OUT.fill(action=view.action, person=view.person, initial=view.person[:1].upper(), home=view.home)
+
+
 def _switch(view: View, *, look: str, button: str, before: str = "") -> Html:
     # A form: leaving an account changes something, and no link of another site should be able to do it.
     return _SWITCH.fill(look=look, to=view.switch, next=view.next, button=button, before=before)
@@ -345,6 +352,7 @@ def _help(view: View) -> Html:
 _FORMS: Mapping[str | None, tuple[str, Callable[[View], Html]]] = {
     "sign-in": ("Sign in", _sign_in),
     "confirm": ("Confirm that it is you", _confirm),
+    "sign-out": ("Sign out", _sign_out),
 }
 
 
