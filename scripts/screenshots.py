@@ -7,18 +7,32 @@ It needs playwright (the dependency group `browser`) and Chromium: DEMUR_CHROMIU
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from demur.core import page
+from demur.authenticators.password import Argon2Hasher
+from demur.authenticators.throttle import Throttle
+from demur.core import page, rules
+from demur.core.model import Live, Request, Session, Site, Subject
 from demur.core.ports import View
 from demur.core.reasons import BASE, REASONS, Reason
+from demur.core.sessions import NIST_AAL2, identify
+from demur.pages.account import AccountPage
+from demur.pages.sessions import SessionsPage
+from demur.pages.visit import Visit
+from demur.signin.password import PasswordSignIn
+from demur.signin.sessions import Sessions
+from demur.stores.keys import MemoryKeys
+from demur.stores.memory import MemoryStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from demur.core.ports import Account
 
 WIDTHS = (320, 768, 1280)
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
@@ -97,7 +111,81 @@ PAGES: dict[str, Callable[[], bytes]] = {
         "framed": _form(Reason.SIGN_IN_REQUIRED, framed=True),
     }.items()
 }
+PAGES["sign-out"] = lambda: page.render(
+    View(
+        reason=None,
+        status=200,
+        site=SITE,
+        title="Sign out",
+        detail="Your session ends here and on the server.",
+        form="sign-out",
+        action="/.demur/sign-out",
+        person="Alma Reyes",
+    )
+)
 PAGES["signed-out"] = lambda: page.signed_out(View(reason=None, status=200, site=SITE, title="", detail=""))
+
+
+def _session(number: int, device: str, network: str, **more: int) -> Session:
+    known = {"issued_at": ENDED - 7000, "authenticated_at": ENDED - 7000, "last_seen": ENDED - 20}
+    times = {**known, "expires_at": ENDED + 79400, "idle": 1800, **more}
+    return Session(identify(f"{number}"), "01-alma", **times, device=device, network=network)
+
+
+ALMA = Subject("01-alma", "alma.reyes", frozenset({"staff", "archive"}), display_name="Alma Reyes")
+OWN = (
+    _session(1, "Firefox on Linux", "192.0.2.7"),
+    _session(2, "Safari on iPhone", "2001:db8:4:17::/64", last_seen=ENDED - 1260, issued_at=ENDED - 400000),
+    _session(3, "curl", "198.51.100.23", last_seen=ENDED - 700),
+)
+
+
+def _own_page(name: str, body: bytes | None = None, query: str = "") -> bytes:
+    async def shown() -> bytes:
+        store, hasher = MemoryStore(), Argon2Hasher("OWASP_19_MIB")
+        for session in OWN:
+            await store.issue(session, ALMA)
+        people = _Nobody()
+        sign_in = PasswordSignIn(people, hasher, Throttle(store), Sessions(store, MemoryKeys(), NIST_AAL2))
+        pages: dict[str, AccountPage | SessionsPage] = {
+            "account": AccountPage(people, hasher, sign_in, store),
+            "sessions": SessionsPage(store),
+        }
+        request = Request(
+            "POST" if body is not None else "GET",
+            f"/.demur/{name}{query}".encode(),
+            "https",
+            "records.harbour.example",
+            "192.0.2.7",
+            ((b"sec-fetch-mode", b"navigate"), (b"content-type", b"application/x-www-form-urlencoded")),
+        )
+        site = Site("https://records.harbour.example", SITE, rules.load([{"path": "/**", "allow": "signed-in"}]))
+        live = Live(OWN[0], ALMA)
+        visit = Visit(request, site, live, live, body or b"", ENDED, REFERENCE)
+        answer = await (pages[name].get(visit) if body is None else pages[name].post(visit))
+        return answer.body
+
+    return asyncio.run(shown())
+
+
+class _Nobody:
+    """People, of whom nobody's password is right."""
+
+    async def by_name(self, name: str) -> Account | None:
+        return None
+
+    async def by_id(self, subject: str) -> Account | None:
+        return None
+
+    async def set_password(self, subject: str, encoded: str, *, replacing: str | None = None) -> bool:
+        return False
+
+
+PAGES["account"] = lambda: _own_page("account")
+PAGES["account-changed"] = lambda: _own_page("account", query="?changed")
+PAGES["account-wrong"] = lambda: _own_page("account", b"current=wrong&new=short")
+PAGES["sessions"] = lambda: _own_page("sessions")
+PAGES["sessions-ended"] = lambda: _own_page("sessions", query="?ended=1")
 
 
 def main(arguments: list[str]) -> int:
@@ -110,6 +198,7 @@ def main(arguments: list[str]) -> int:
     folder = Path(arguments[0])
     folder.mkdir(parents=True, exist_ok=True)
     names = arguments[1:] or list(PAGES)
+    documents = {name: PAGES[name]().decode() for name in names}
     with sync_playwright() as play:
         browser = play.chromium.launch(
             executable_path=os.environ.get("DEMUR_CHROMIUM", "/usr/bin/chromium"), args=ARGUMENTS
@@ -119,7 +208,7 @@ def main(arguments: list[str]) -> int:
                 context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme)
                 sheet = context.new_page()
                 for name in names:
-                    sheet.set_content(PAGES[name]().decode())
+                    sheet.set_content(documents[name])
                     sheet.screenshot(path=folder / f"{name}-{scheme}-{width}.png", full_page=True)
                 context.close()
         browser.close()
