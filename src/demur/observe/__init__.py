@@ -1,0 +1,31 @@
+"""Whoever writes down what happened: a line for each decision, and numbers.
+
+An observer never decides, never blocks and never raises: a full disk or a broken pipe costs lines, not requests.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from demur.core.ports import Decided, Observer
+
+
+class Both:
+    """Several observers as one. What goes wrong in one does not reach the others, nor the request."""
+
+    def __init__(self, *observers: Observer) -> None:
+        self._observers = observers
+
+    def decided(self, decided: Decided) -> None:
+        """Tell all of them of a decision."""
+        for observer in self._observers:
+            with suppress(Exception):  # there is nobody left to tell
+                observer.decided(decided)
+
+    def signed_in(self, method: str, outcome: str) -> None:
+        """Tell all of them of a sign-in."""
+        for observer in self._observers:
+            with suppress(Exception):  # there is nobody left to tell
+                observer.signed_in(method, outcome)

@@ -1,0 +1,208 @@
+"""One structured line for each decision, with the reference that the refused person was shown.
+
+- The line is made where the decision is made, and written by a thread of its own: whoever reads the log can be as
+  slow as they like. At most `LONGEST_QUEUE` lines wait; beyond that lines are dropped, and it is said how many.
+- No query is written, and no cookie: they may hold secrets. No name and no address of a person either: those
+  belong to the audit log.
+- A line is one line of ASCII: whatever a client sends, it can neither begin another nor move a terminal's cursor.
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import re
+import threading
+import time
+from datetime import UTC, datetime
+from functools import lru_cache
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    from demur.core.ports import Decided
+
+LONGEST_QUEUE = 10_000
+"""Lines that may wait to be written."""
+LONGEST_PATH = 1024
+"""Characters of a path that are written."""
+
+_encode = json.JSONEncoder(separators=(",", ":")).encode
+_quote = json.encoder.encode_basestring_ascii
+_ESCAPES = re.compile(r"[^\x20-\x7e]")
+
+_GREEN, _YELLOW, _RED, _DIM, _PLAIN = "\x1b[32m", "\x1b[33m", "\x1b[31m", "\x1b[2m", "\x1b[0m"
+
+
+class Log:
+    """Writes to a text stream such as `sys.stderr`: JSON, or short coloured lines if the stream is a terminal.
+
+    It may be made before a fork. `close` waits until what was said is written.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._human = _is_terminal(stream)
+        self._coloured = self._human and not os.environ.get("NO_COLOR")
+        self._writer: _Writer | None = None
+
+    def decided(self, decided: Decided) -> None:
+        """Write a line about a decision."""
+        try:
+            self._put(self._terminal_line(decided) if self._human else _json_line(decided))
+        except Exception as error:  # noqa: BLE001 - a request does not fail because its line does
+            self._put(_encode({"event": "log-failed", "error": _printable(repr(error))}))
+
+    def signed_in(self, method: str, outcome: str) -> None:
+        """Write a line about a sign-in. Whose it was belongs to the audit log."""
+        if self._human:
+            self._put(f"{_clock(time.time())}   sign-in by {method}: {outcome}")
+        else:
+            level = "info" if outcome == "success" else "warning"
+            said = {"at": _moment(time.time()), "level": level, "event": "sign-in", "method": method}
+            self._put(_encode({**said, "outcome": outcome}))
+
+    def close(self, timeout: float = 1.0) -> None:
+        """Wait, at most `timeout` seconds, until everything is written. The log can be used again."""
+        writer, self._writer = self._writer, None
+        if writer is not None and writer.pid == os.getpid():
+            writer.close(timeout)
+
+    def _put(self, line: str) -> None:
+        writer = self._writer
+        # A thread does not survive a fork, and what still waited is the parent's to write.
+        if writer is None or writer.pid != os.getpid():
+            writer = self._writer = _Writer(self._stream)
+        writer.put(line)
+
+    def _terminal_line(self, decided: Decided) -> str:
+        refused = decided.reason is not None
+        status = decided.status or (204 if decided.outcome == "preflight" else None)
+        parts = [
+            f"{status or 'ok'!s:>3}",
+            f"{_printable(decided.request.method)} {_path(decided)}",
+            decided.reason.value if decided.reason else decided.outcome,
+            f"rule {_printable(decided.rule)}",
+            f"{decided.seconds * 1000:.1f} ms",
+        ]
+        if decided.error:
+            parts.append(_printable(decided.error))
+        colour = _GREEN if not refused else _RED if (status or 0) >= 500 else _YELLOW
+        reference = f"  {decided.reference}" if refused else ""
+        if not self._coloured:
+            return f"{_clock(decided.at)} {'  '.join(parts)}{reference}"
+        return (
+            f"{_DIM}{_clock(decided.at)}{_PLAIN} {colour}{parts[0]}{_PLAIN} "
+            + "  ".join([parts[1], f"{colour}{parts[2]}{_PLAIN}", *parts[3:]])
+            + (f"{_DIM}{reference}{_PLAIN}" if reference else "")
+        )
+
+
+def _json_line(decided: Decided) -> str:
+    """What is not there is left out. Written by hand, because this is done for every request: an encoder that has to
+    look at each value takes three times as long."""
+    request, status, error = decided.request, decided.status, decided.error
+    level = "error" if error or (status or 0) >= 500 else "info"
+    there = ""
+    if status is not None:
+        there += f',"status":{status}'
+    if decided.reason is not None:
+        there += f',"reason":"{decided.reason}"'
+    if decided.subject is not None:
+        there += f',"subject":{_quote(decided.subject)}'
+    if error:
+        there += f',"error":{_quote(error)}'
+    return (
+        f'{{"at":"{_moment(decided.at)}","level":"{level}","event":"decision","reference":{_quote(decided.reference)}'
+        f',"origin":{_quote(decided.origin)},"method":{_quote(request.method)},"path":{_quote(_path(decided))}'
+        f',"outcome":{_quote(decided.outcome)}{there},"rule":{_quote(decided.rule)},"ms":{decided.seconds * 1000:.3f}}}'
+    )
+
+
+def _path(decided: Decided) -> str:
+    """The path only, and no more than is good for a line. A `#` would end it for some readers."""
+    path = decided.request.path.partition(b"#")[0][: LONGEST_PATH + 1].decode("latin-1")
+    cut = path[:LONGEST_PATH] + ("..." if len(path) > LONGEST_PATH else "")
+    return cut if cut.isascii() and cut.isprintable() else _printable(cut)
+
+
+def _printable(text: str) -> str:
+    """With everything but visible ASCII escaped as in a Python literal."""
+    return _ESCAPES.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
+
+
+def _moment(at: float) -> str:
+    """RFC 3339 in UTC, to the millisecond."""
+    second, part = divmod(int(at * 1000), 1000)
+    return f"{_second(second)}.{part:03}Z"
+
+
+@lru_cache(maxsize=4)
+def _second(at: int) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+
+
+def _clock(at: float) -> str:
+    """The time of day of whoever sits at the terminal."""
+    return datetime.fromtimestamp(at).astimezone().strftime("%H:%M:%S")
+
+
+def _is_terminal(stream: TextIO) -> bool:
+    try:
+        return stream.isatty()
+    except ValueError:  # closed
+        return False
+
+
+class _Writer:
+    """A queue and the thread that writes it out, in one process."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.pid = os.getpid()
+        self._stream = stream
+        self._queue: SimpleQueue[str | None] = SimpleQueue()
+        self._dropped = 0
+        # A daemon, so that a reader who has stopped reading cannot keep the process from ending.
+        self._thread = threading.Thread(target=self._run, name="demur-log", daemon=True)
+        self._thread.start()
+        atexit.register(self.close, 1.0)
+
+    def put(self, line: str) -> None:
+        """Never waits."""
+        if self._queue.qsize() >= LONGEST_QUEUE:
+            self._dropped += 1
+        else:
+            self._queue.put(line)
+
+    def close(self, timeout: float) -> None:
+        atexit.unregister(self.close)
+        if os.getpid() == self.pid:
+            self._queue.put(None)
+            self._thread.join(timeout)
+
+    def _run(self) -> None:
+        going_on = True
+        while going_on:
+            lines = [self._queue.get()]
+            try:
+                while len(lines) < 1000:
+                    lines.append(self._queue.get_nowait())
+            except Empty:
+                pass
+            going_on = None not in lines
+            if self._dropped:
+                dropped, self._dropped = self._dropped, 0
+                lines.append(_encode({"at": _moment(time.time()), "event": "lines-dropped", "lines": dropped}))
+            self._write([line for line in lines if line is not None])
+
+    def _write(self, lines: list[str]) -> None:
+        if not lines:
+            return
+        try:
+            self._stream.write("\n".join(lines) + "\n")
+            self._stream.flush()
+        except (OSError, ValueError):
+            # Nobody reads any more (a broken pipe, a closed stream, a full disk), and there is nowhere to say so.
+            # It is tried again with the next lines: a disk can become free.
+            self._dropped += len(lines)
