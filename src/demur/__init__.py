@@ -1,1 +1,51 @@
-"""demur"""
+"""The access layer that gets the *no* right: 401 or 403, a true reason, and a next step.
+
+Public names are loaded when they are asked for: `import demur` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from demur.adapters.asgi import Demur
+    from demur.core.model import ConfigError, Refused, Site, StoreUnavailable, Subject
+    from demur.core.reasons import REASONS, Reason
+    from demur.guard import Guard
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "REASONS",
+    "ConfigError",
+    "Demur",
+    "Guard",
+    "Reason",
+    "Refused",
+    "Site",
+    "StoreUnavailable",
+    "Subject",
+    "__version__",
+]
+
+_HOMES = {
+    "REASONS": "demur.core.reasons",
+    "Reason": "demur.core.reasons",
+    "ConfigError": "demur.core.model",
+    "Refused": "demur.core.model",
+    "Site": "demur.core.model",
+    "StoreUnavailable": "demur.core.model",
+    "Subject": "demur.core.model",
+    "Demur": "demur.adapters.asgi",
+    "Guard": "demur.guard",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Load a public name at its first use (PEP 562)."""
+    if name not in _HOMES:
+        message = f"module 'demur' has no attribute {name!r}"
+        raise AttributeError(message)
+    from importlib import import_module  # noqa: PLC0415 - not at import
+
+    return getattr(import_module(_HOMES[name]), name)

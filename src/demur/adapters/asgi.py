@@ -18,7 +18,18 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from demur.core import fields, foreign, identity, respond
-from demur.core.model import Absent, Access, Allow, Details, Preflight, Refuse, Request, Requirement, UpstreamFailure
+from demur.core.model import (
+    Absent,
+    Access,
+    Allow,
+    Details,
+    Preflight,
+    Refuse,
+    Refused,
+    Request,
+    Requirement,
+    UpstreamFailure,
+)
 from demur.core.reasons import Reason
 from demur.guard import Checked
 
@@ -134,6 +145,10 @@ class Demur:
             if exit_.started:
                 raise
             await exit_.refuse(Refuse(failure.reason), failure.cause)
+        except Refused as refused:
+            if exit_.started:
+                raise
+            await exit_.refuse(Refuse(refused.reason, Details(subject=allow.subject, detail=refused.detail)), "")
 
     def _inner(self, scope: Scope, allow: Allow, request: Request, checked: Checked) -> Scope:
         """The scope that the app sees."""

@@ -13,8 +13,6 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from demur.core.reasons import Reason
     from demur.core.rules import Rules
 
@@ -412,13 +410,12 @@ class ConfigError(Exception):
 
 
 class Refused(Exception):  # noqa: N818 - the field's own words
-    """For application code that finds out deep inside a view that the answer is no."""
+    """For application code that finds out deep inside a view that the answer is no. `detail` is for the person."""
 
-    def __init__(self, reason: Reason, detail: str | None = None, extra: Mapping[str, object] | None = None) -> None:
+    def __init__(self, reason: Reason, detail: str | None = None) -> None:
         super().__init__(reason.value)
         self.reason = reason
         self.detail = detail
-        self.extra = dict(extra or {})
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from demur.authenticators.throttle import network
+from demur.authenticators.throttle import network, within
 from demur.core.model import Details, Refuse
 from demur.core.reasons import Reason
 
@@ -60,7 +60,7 @@ class PasswordSignIn:
     async def confirm(self, password: str, live: Live, now: int) -> Issued | Refuse:
         """Confirm that it still is the person who signed in; the session goes on under a new id. Attempts count for
         this session alone, so nobody else can use them up."""
-        place = f"session {live.session.handle}"
+        place = within(live.session.handle)
         subject = live.subject.id
         wait = await self._throttle.admit(subject, live.subject.name, place, now)
         if wait is not None:
