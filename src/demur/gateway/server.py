@@ -1,0 +1,191 @@
+"""The server: several listeners in one event loop, and an orderly end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import ssl
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass
+from email.utils import formatdate
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+from uvicorn.config import Config
+
+from demur.core.model import ConfigError
+from demur.gateway.wire import Http, State, WebSocket
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+
+# Longer than nginx's own limit for idle connections to us (60 s): whoever closes first loses no request.
+_IDLE_SECONDS: Final = 75
+_MESSAGE_LIMIT: Final = 16 * 1024 * 1024
+
+Event: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[Event]]
+Send: TypeAlias = Callable[[Event], Awaitable[None]]
+App: TypeAlias = Callable[[Event, Receive, Send], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """A bound socket, the ASGI app that answers there, and the TLS context if it speaks TLS."""
+
+    socket: socket.socket
+    app: App
+    tls: ssl.SSLContext | None = None
+
+
+def tls_context(certificate: Path, key: Path) -> ssl.SSLContext:
+    """TLS 1.2 or later, HTTP/1.1, with that certificate chain and key (PEM). Raises `ConfigError`."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION
+    context.set_alpn_protocols(["http/1.1"])
+    for path in (certificate, key):
+        try:
+            path.open("rb").close()
+        except OSError as error:
+            raise ConfigError(
+                f"{path} cannot be read: {error.strerror}.",
+                place="gateway.tls",
+                fix="Name a PEM file that the user who runs demur may read.",
+            ) from None
+    try:
+        context.load_cert_chain(certificate, key)
+    except (ssl.SSLError, OSError) as error:
+        reason = getattr(error, "reason", None) or error
+        raise ConfigError(
+            f"{certificate} and {key} cannot be used: {reason}.",
+            place="gateway.tls",
+            fix="Name the certificate with its chain, and the private key that belongs to it, without a password.",
+        ) from None
+    return context
+
+
+async def serve(
+    listeners: Sequence[Listener],
+    stop: asyncio.Event,
+    *,
+    ready: Callable[[], None] = lambda: None,
+    drain: float = 30.0,
+    draining: Callable[[], None] = lambda: None,
+) -> bool:
+    """Serve until `stop` is set, then let what runs come to its end, for at most `drain` seconds.
+
+    `ready` is called once connections are accepted, `draining` once they no longer are. Whether everything came to
+    its end by itself.
+    """
+    servers = [_Server(listener) for listener in listeners]
+    for server in servers:
+        await server.start()
+    ready()
+    await stop.wait()
+    draining()
+    clean = await asyncio.gather(*(server.end(drain) for server in servers))
+    return all(clean)
+
+
+class _Server:
+    """One listener at work."""
+
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
+        self._state = State()
+        self._config = Config(
+            dated(listener.app),
+            http=Http,
+            ws=WebSocket,
+            lifespan="off",
+            interface="asgi3",
+            proxy_headers=False,
+            server_header=False,
+            date_header=False,
+            log_config=None,
+            access_log=False,
+            timeout_keep_alive=_IDLE_SECONDS,
+            ws_max_size=_MESSAGE_LIMIT,
+            # Compressing would take the event loop's time and up to 100 kB for each connection.
+            ws_per_message_deflate=False,
+        )
+        self._server: asyncio.Server | None = None
+
+    async def start(self) -> None:
+        """Accept connections."""
+        loop = asyncio.get_running_loop()
+        self._config.load()
+
+        def make() -> Http:
+            return Http(self._config, self._state, {}, loop)
+
+        options: dict[str, Any] = {"sock": self._listener.socket, "backlog": 2048}
+        if self._listener.tls is not None:
+            options |= {"ssl": self._listener.tls, "ssl_handshake_timeout": 10.0, "ssl_shutdown_timeout": 5.0}
+        unix = self._listener.socket.family == socket.AF_UNIX
+        self._server = await (loop.create_unix_server if unix else loop.create_server)(make, **options)
+
+    async def end(self, seconds: float) -> bool:
+        """Accept nothing more, and wait until everybody has been served; break off what takes longer."""
+        if self._server is not None:
+            self._server.close()
+        self._state.draining = True
+        for connection in list(self._state.connections):
+            connection.shutdown()
+        try:
+            async with asyncio.timeout(seconds):
+                await self._empty()
+        except TimeoutError:
+            pass
+        else:
+            return True
+        for connection in list(self._state.connections):
+            connection.abort() if isinstance(connection, Http) else connection.transport.abort()
+        for task in list(self._state.tasks):
+            task.cancel("the time to finish is over")
+        if self._state.tasks:
+            await asyncio.wait(list(self._state.tasks), timeout=1.0)
+        return False
+
+    async def _empty(self) -> None:
+        while self._state.connections or self._state.tasks:  # noqa: ASYNC110 - uvicorn keeps both, and tells nobody
+            await asyncio.sleep(0.05)
+
+
+def dated(app: App) -> App:
+    """Give every answer a date: "An origin server with a clock MUST generate a Date header field" (RFC 9110, 6.6.1).
+    What a site has dated itself stays as it is."""
+    clock = _Clock()
+
+    async def outermost(scope: Event, receive: Receive, send: Send) -> None:
+        async def dating(message: Event) -> None:
+            if message["type"] == "http.response.start":
+                fields = message["headers"] = list(message.get("headers", ()))
+                if not any(name == b"date" for name, _ in fields):
+                    fields.append((b"date", clock.now()))
+            await send(message)
+
+        # Cancelled is who did not finish in time; the connection is broken off already, and the rest is noise.
+        with contextlib.suppress(asyncio.CancelledError):
+            await app(scope, receive, dating if scope["type"] == "http" else send)
+
+    return outermost
+
+
+class _Clock:
+    """The date in HTTP's words, made once a second."""
+
+    def __init__(self) -> None:
+        self._second = 0
+        self._text = b""
+
+    def now(self) -> bytes:
+        """An IMF-fixdate (RFC 9110, 5.6.7)."""
+        second = int(time.time())
+        if second != self._second:
+            self._second, self._text = second, formatdate(second, usegmt=True).encode("ascii")
+        return self._text

@@ -1,0 +1,375 @@
+"""What a connection speaks: uvicorn's protocols, with some things done in our own way.
+
+- The request target reaches the app as it was sent: what we judge has to be what we pass on.
+- Heads are bounded in size and time, and what cannot be read is answered with a problem document, never into the
+  middle of another answer.
+- `Upgrade` to anything but a well-formed WebSocket is ignored (RFC 9110, 7.8), and the content is read, where the
+  parser would take it for the next request.
+- An answer to HTTP/1.0 is never chunked (RFC 9112, 6.1).
+- When the server is about to end, connections that have not asked anything yet get their chance.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from email.utils import formatdate
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final, cast
+from urllib.parse import unquote
+
+import httptools
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from uvicorn.server import ServerState
+
+from demur.core.reasons import BASE, REASONS, Reason
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from uvicorn.config import Config
+    from websockets.http11 import Request as Handshake
+
+HEAD_LIMIT: Final = 64 * 1024
+"""How many bytes the head of a request may have, target and all fields together."""
+
+HEAD_SECONDS: Final = 30.0
+"""How long a client may take for one head, or for the rest of a content that nobody wants any more."""
+
+LAST_CALL: Final = 1.0
+"""How many seconds a connection that is idle when the server stops may still begin a request."""
+
+_KEY = re.compile(rb"[A-Za-z0-9+/]{22}==")
+
+
+class State(ServerState):
+    """What the connections of one listener share."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.draining = False
+
+
+class _Cycle10(RequestResponseCycle):
+    """An answer to HTTP/1.0: without a length its end is the end of the connection (RFC 9112, 6.3)."""
+
+    until_close = False
+
+    async def send(self, message: Any) -> None:  # noqa: ANN401 - uvicorn's own union of events
+        """Take the app's next event."""
+        if message["type"] == "http.response.start":
+            self.until_close = not any(name == b"content-length" for name, _ in message.get("headers", ()))
+            if self.until_close:
+                self.chunked_encoding = False
+                self.keep_alive = False
+        elif self.until_close:
+            self.expected_content_length = len(message.get("body", b""))
+        await super().send(message)
+
+
+class Http(HttpToolsProtocol):
+    """One connection. See the module's text for what it does in its own way."""
+
+    server_state: State
+
+    def __init__(
+        self, config: Config, state: State, app_state: dict[str, Any], loop: asyncio.AbstractEventLoop
+    ) -> None:
+        super().__init__(config, state, app_state, loop)
+        self.parser = httptools.HttpRequestParser(self)
+        self._clock: asyncio.TimerHandle | None = None
+        self._last_call: asyncio.TimerHandle | None = None
+        self._in_head = True
+        self._head_size = 0
+        self._deaf = False
+        self._skips_head = False
+        self._ignores_upgrade = False
+
+    # --- the connection
+
+    @property
+    def running(self) -> RequestResponseCycle | None:
+        """The last request that was read, if its answer is not complete."""
+        cycle = cast("RequestResponseCycle | None", self.cycle)
+        return None if cycle is None or cycle.response_complete else cycle
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Somebody is there."""
+        super().connection_made(transport)
+        self._start_clock()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """They are gone."""
+        self._stop_clock()
+        if self._last_call is not None:
+            self._last_call.cancel()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Some bytes."""
+        if self._deaf:
+            return
+        self._unset_keepalive_if_required()
+        if self._in_head:
+            self._head_size += len(data)
+        if not self._feed(data):
+            return
+        if self._in_head and self._head_size > HEAD_LIMIT:
+            self._refuse(431, "The head of this request is larger than 64 kB.")
+        elif self.running is None and self._clock is None and self.timeout_keep_alive_task is None:
+            self._start_clock()
+
+    def _feed(self, data: bytes) -> bool:
+        """Read; whether there may be more to read."""
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            if self._ignores_upgrade:
+                return self._ignore_upgrade(data[upgrade.args[0] :])
+            self._deaf = True
+            self.handle_websocket_upgrade()
+        except httptools.HttpParserError as error:
+            cause = error.__context__
+            if isinstance(cause, _Unanswerable):
+                self._refuse(cause.status, cause.detail)
+            else:
+                self._refuse(400, "What was sent is not HTTP.")
+        return not self._deaf
+
+    def _ignore_upgrade(self, rest: bytes) -> bool:
+        """Go on in HTTP/1.1: the parser has stopped behind the head, so that its content would be read as a request.
+        A new one is told how long the content is and reads on."""
+        self._ignores_upgrade = False
+        self.parser = httptools.HttpRequestParser(self)
+        framing = next(
+            (
+                name + b": " + value
+                for name, value in self.scope["headers"]
+                if name in {b"content-length", b"transfer-encoding"}
+            ),
+            b"content-length: 0",
+        )
+        self._skips_head = True
+        self.parser.feed_data(b"POST / HTTP/1.1\r\n" + framing + b"\r\n\r\n")
+        return self._feed(rest) if rest else True
+
+    def _refuse(self, status: int, detail: str) -> None:
+        """Answer what never became a request, and hear nothing more on this connection.
+
+        A request that is being answered comes to its end first; one whose content broke off in the middle is over.
+        """
+        self._deaf = True
+        self._stop_clock()
+        if (cycle := self.running) is not None:
+            if not cycle.more_body:
+                for waiting, _ in [(cycle, None), *self.pipeline]:
+                    waiting.keep_alive = False
+                return
+            cycle.disconnected = True
+            cycle.message_event.set()
+            if cycle.response_started:
+                self.transport.abort()
+                return
+        self.transport.write(_answer(status, detail))
+        self.transport.close()
+
+    # --- time
+
+    def _too_slow(self) -> None:
+        self._clock = None
+        if self._head_size == 0:
+            self.transport.close()
+        else:
+            self._refuse(408, "The request did not arrive in time.")
+
+    def _start_clock(self) -> None:
+        self._clock = self.loop.call_later(HEAD_SECONDS, self._too_slow)
+
+    def _stop_clock(self) -> None:
+        if self._clock is not None:
+            self._clock.cancel()
+            self._clock = None
+
+    def shutdown(self) -> None:
+        """The server is about to end: finish what was asked, and leave soon."""
+        if (cycle := self.running) is not None:
+            cycle.keep_alive = False
+        elif self._last_call is None:
+            # A request may be on its way already; a client that was let in should not find the door shut.
+            self._last_call = self.loop.call_later(LAST_CALL, self._leave)
+
+    def _leave(self) -> None:
+        if self.running is None:
+            self.transport.close()
+
+    def abort(self) -> None:
+        """Break the answer off, so that nobody takes it for whole."""
+        if (cycle := self.running) is not None:
+            cycle.disconnected = True
+        self.transport.abort()
+
+    # --- what the parser tells
+
+    def on_message_begin(self) -> None:
+        """A request, or the stand-in for one that goes on."""
+        if self._skips_head:
+            return
+        super().on_message_begin()
+        if not self._in_head:
+            self._in_head, self._head_size = True, 1
+
+    def on_url(self, url: bytes) -> None:
+        """A piece of the target."""
+        if not self._skips_head:
+            super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A field. What comes after the content is dropped: the request is being answered by then."""
+        if self._in_head and not self._skips_head:
+            super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        """The head is whole."""
+        if self._skips_head:
+            self._skips_head = False
+            return
+        self._stop_clock()
+        self._in_head = False
+        raw, version = self.url, self.parser.get_http_version()
+        size = len(raw) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+        if size > HEAD_LIMIT:
+            raise _Unanswerable(431, "The head of this request is larger than 64 kB.")
+        if version not in {"1.0", "1.1"}:
+            raise _Unanswerable(505, "This server speaks HTTP/1.1.")
+        if self.parser.get_method() == b"CONNECT":
+            raise _Unanswerable(501, "This server opens no tunnels.")
+        self._head_size = 0
+        path, _, query = raw.partition(b"?")
+        decoded = path.decode("utf-8", "surrogateescape")
+        here = {
+            "path": unquote(decoded) if "%" in decoded else decoded,
+            "raw_path": path,
+            "query_string": query,
+            "extensions": {"demur.target": {"raw": raw}, "demur.abort": {"call": self.abort}},
+        }
+        self._ignores_upgrade = self.parser.should_upgrade() and not self._should_upgrade()
+        # uvicorn parses the target to fill in what `here` holds already, and refuses some that others accept.
+        self.url = b"/"
+        super().on_headers_complete()
+        self.url = raw
+        self.scope.update(here)  # type: ignore[typeddict-item]
+        if self.parser.should_upgrade() and not self._ignores_upgrade:
+            return
+        if version == "1.0":
+            self.cycle.__class__ = _Cycle10
+        if self._last_call is not None or self.server_state.draining:
+            self.cycle.keep_alive = False
+
+    def on_message_complete(self) -> None:
+        """The content is whole."""
+        if self.parser.should_upgrade() and self._ignores_upgrade:
+            return
+        super().on_message_complete()
+        if self.running is None:
+            # The answer came first, and with it the time for the next request began, until more content arrived.
+            self._stop_clock()
+            self._unset_keepalive_if_required()
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
+
+    # --- WebSocket
+
+    def _should_upgrade(self) -> bool:
+        """Whether this is an opening handshake in every point (RFC 6455, 4.2.1). Anything else is an ordinary
+        request: whoever answers it may say what is missing."""
+        fields = [(name, value.strip()) for name, value in self.headers]
+        tokens = {
+            token.strip().lower() for name, value in fields if name == b"connection" for token in value.split(b",")
+        }
+        keys = [value for name, value in fields if name == b"sec-websocket-key"]
+        return (
+            self.parser.get_method() == b"GET"
+            and self.parser.get_http_version() == "1.1"
+            and b"upgrade" in tokens
+            and [value.lower() for name, value in fields if name == b"upgrade"] == [b"websocket"]
+            and [value for name, value in fields if name == b"sec-websocket-version"] == [b"13"]
+            and len(keys) == 1
+            and _KEY.fullmatch(keys[0]) is not None
+            and not any(name in {b"content-length", b"transfer-encoding"} for name, _ in fields)
+        )
+
+    def handle_websocket_upgrade(self) -> None:
+        """Hand the connection over, with the request as it came."""
+        self.connections.discard(self)
+        protocol = WebSocket(self.config, self.server_state, self.app_state, self.loop)
+        protocol.take(self.transport, dict(self.scope))
+        self.transport.set_protocol(protocol)
+
+
+class _Unanswerable(Exception):  # noqa: N818 - it is the request's fault
+    """The head is HTTP, and yet nothing that we take."""
+
+    def __init__(self, status: int, detail: str) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+
+
+def _answer(status: int, detail: str) -> bytes:
+    """A whole answer, outside of any request."""
+    phrase = HTTPStatus(status).phrase
+    if status == REASONS[Reason.REQUEST_MALFORMED].status:
+        row = REASONS[Reason.REQUEST_MALFORMED]
+        named = {"type": BASE + Reason.REQUEST_MALFORMED, "title": row.title, "reason": Reason.REQUEST_MALFORMED.value}
+    else:
+        named = {"title": phrase}
+    body = json.dumps({**named, "status": status, "detail": detail}).encode()
+    lines = (
+        f"HTTP/1.1 {status} {phrase}",
+        "content-type: application/problem+json",
+        "cache-control: no-store",
+        f"date: {formatdate(usegmt=True)}",
+        f"content-length: {len(body)}",
+        "connection: close",
+    )
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+
+
+# --- WebSocket --------------------------------------------------------------------------------------
+
+
+class WebSocket(WebSocketsSansIOProtocol):
+    """An open WebSocket, or one that is being asked for."""
+
+    _given: dict[str, Any]
+
+    def take(self, transport: asyncio.Transport, scope: dict[str, Any]) -> None:
+        """Go on where HTTP has stopped. The library sees no more of the request than it needs; the app sees all."""
+        self._given = scope
+        key = next(value for name, value in scope["headers"] if name == b"sec-websocket-key").strip()
+        self.connection_made(transport)
+        self.data_received(
+            b"GET / HTTP/1.1\r\nhost: localhost\r\nconnection: Upgrade\r\nupgrade: websocket\r\n"
+            b"sec-websocket-version: 13\r\nsec-websocket-key: " + key + b"\r\n\r\n"
+        )
+
+    def handle_connect(self, event: Handshake) -> None:
+        """The handshake was understood: start the app, which runs as soon as the loop gets there."""
+        super().handle_connect(event)
+        given = self._given
+        offered = [value.decode("latin-1") for name, value in given["headers"] if name == b"sec-websocket-protocol"]
+        self.scope.update(  # type: ignore[call-arg]
+            headers=given["headers"],
+            path=given["path"],
+            raw_path=given["raw_path"],
+            query_string=given["query_string"],
+            subprotocols=[name.strip() for value in offered for name in value.split(",")],
+            extensions={"websocket.http.response": {}, "demur.target": given["extensions"]["demur.target"]},
+        )
+
+    def shutdown(self) -> None:
+        """The server is about to end: say goodbye (1012), unless the handshake is still going on."""
+        if self.handshake_complete or self.initial_response is not None:
+            super().shutdown()
