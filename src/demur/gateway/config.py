@@ -37,6 +37,7 @@ from demur.gateway.values import (
     Prefix,
     Preset,
     Seconds,
+    SiteName,
     SiteOrigin,
     StoreUrl,
     Token,
@@ -162,7 +163,7 @@ class Site(Table):
     """`[[site]]`: one origin, what is behind it, and who may open what."""
 
     origin: SiteOrigin
-    name: Annotated[str, Field(min_length=1)] | None = None
+    name: SiteName | None = None
     upstream: Upstream | None = None
     prefix: Prefix = "/.demur"
     help_url: Help | None = None
@@ -273,13 +274,14 @@ def load(path: Path) -> Document:
         raise BadConfig([_not_toml(name, text, str(error))]) from None
 
 
+_KEYS = re.compile(r"\('[^)]*\)")
 _AT = re.compile(r" \(at (?:line (?P<line>\d+), column \d+|end of document)\)$")
 
 
 def _not_toml(name: str, text: str, message: str) -> Finding:
     at = _AT.search(message)
     line = int(at["line"]) if at and at["line"] else text.count("\n", 0, len(text.rstrip())) + 1
-    said = _AT.sub("", message)
+    said = _KEYS.sub(lambda keys: ".".join(re.findall(r"'([^']*)'", keys[0])), _AT.sub("", message))
     return Finding("error", name, line, f"this is not TOML: {said[:1].lower()}{said[1:]}.", _toml_fix(said))
 
 

@@ -6,6 +6,8 @@ All of it is told at once: whoever fixes a file should not have to start it agai
 from __future__ import annotations
 
 import difflib
+import json
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -85,7 +87,12 @@ def nearest(word: str, known: Iterable[str]) -> str:
 
 def dotted(place: Place) -> str:
     """A place as one would write it in TOML: `site.cors.origins`."""
-    return ".".join(str(part) for part in place if not isinstance(part, int))
+    return ".".join(_key(part) for part in place if not isinstance(part, int))
+
+
+def _key(part: str | int) -> str:
+    # "Bare keys may only contain ASCII letters, ASCII digits, underscores, and dashes" (TOML 1.0)
+    return str(part) if re.fullmatch(r"[A-Za-z0-9_-]+", str(part)) else json.dumps(part, ensure_ascii=False)
 
 
 def _fault(details: ErrorDetails, model: type[BaseModel], data: Mapping[str, Any]) -> Fault:
@@ -161,7 +168,7 @@ LITERALS = {
 
 
 def _must(kind: str, place: Place, context: Mapping[str, Any]) -> tuple[str, str]:
-    name = str(place[-1]) if place else ""
+    name = _key(place[-1])
     if kind in {"model_type", "dict_type", "model_attributes_type"}:
         return "a table", _table_fix(place)
     if kind in {"list_type", "tuple_type"}:
@@ -184,14 +191,14 @@ def _table_fix(place: Place) -> str:
     if place[:1] == ("site",) and "rule" in place:
         return "Begin each rule with [[site.rule]]."
     name = dotted(place)
-    return f"Begin it with [{name}] on a line of its own, or write {place[-1]} = {{ … }}."
+    return f"Begin it with [{name}] on a line of its own, or write {_key(place[-1])} = {{ … }}."
 
 
 def _list_fix(place: Place) -> str:
     name = dotted(place)
     if name in {"site", "site.rule"}:
         return f"There may be many: write [[{name}]], with two brackets."
-    return f'Put it in brackets: {place[-1]} = ["…"].'
+    return f'Put it in brackets: {_key(place[-1])} = ["…"].'
 
 
 def _shown(value: object) -> str:

@@ -110,10 +110,12 @@ def _readable(place: Place, path: Path) -> Iterator[Fault]:
         with path.open("rb"):
             return
     except FileNotFoundError:
-        yield Fault(place, f"{name}: there is no file {path}.", "Relative names begin at the configuration's folder.")
+        yield Fault(
+            place, f"{name}: there is no file {_near(path)}.", "Relative names begin at the configuration's folder."
+        )
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        yield Fault(place, f"{name}: {path} cannot be read: {reason}.", "Let the user that runs demur read it.")
+        yield Fault(place, f"{name}: {_near(path)} cannot be read: {reason}.", "Let the user that runs demur read it.")
 
 
 def _database(place: Place, url: str) -> Iterator[Fault]:
@@ -122,11 +124,15 @@ def _database(place: Place, url: str) -> Iterator[Fault]:
     if not path.exists():
         yield from _folder(place, path.parent)
     elif not path.is_file():
-        yield Fault(place, f"{name}: {path} is not a file.", "Name a file; it is made if it is not there.")
+        yield Fault(place, f"{name}: {_near(path)} is not a file.", "Name a file; it is made if it is not there.")
     elif not os.access(path, os.R_OK | os.W_OK):
-        yield Fault(place, f"{name}: {path} may not be written.", "Let the user that runs demur read and write it.")
+        yield Fault(
+            place, f"{name}: {_near(path)} may not be written.", "Let the user that runs demur read and write it."
+        )
     elif not _is_sqlite(path):
-        yield Fault(place, f"{name}: {path} is not an SQLite database.", "Name another file; this one is left alone.")
+        yield Fault(
+            place, f"{name}: {_near(path)} is not an SQLite database.", "Name another file; this one is left alone."
+        )
     else:
         # SQLite keeps its journal beside the file (sqlite.org/wal.html)
         yield from _folder(place, path.parent)
@@ -140,9 +146,11 @@ def _is_sqlite(path: Path) -> bool:
 def _folder(place: Place, folder: Path) -> Iterator[Fault]:
     name = ".".join(map(str, place))
     if not folder.is_dir():
-        yield Fault(place, f"{name}: there is no folder {folder}.", f"Make it: mkdir -p {folder}")
+        yield Fault(place, f"{name}: there is no folder {_near(folder)}.", f"Make it: mkdir -p {_near(folder)}")
     elif not os.access(folder, os.W_OK | os.X_OK):
-        yield Fault(place, f"{name}: the folder {folder} may not be written.", "Let the user that runs demur write it.")
+        yield Fault(
+            place, f"{name}: the folder {_near(folder)} may not be written.", "Let the user that runs demur write it."
+        )
 
 
 # --- what is likely not meant -----------------------------------------------------------------------
@@ -157,6 +165,12 @@ def _warnings(config: Config) -> Iterator[Fault]:
     for index, site in enumerate(config.site):
         yield from _transport(index, site, config.gateway)
         yield from _rules(index, site)
+
+
+def _near(path: Path) -> str:
+    """The path as one would type it here."""
+    here = Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
 
 
 def _warning(place: Place, message: str, fix: str) -> Fault:
@@ -201,8 +215,10 @@ def _private(config: Config) -> Iterator[Fault]:
     ]
     for place, path in secrets:
         if path is not None and path.exists() and path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO) & ~stat.S_IXOTH:
-            fix = f"Close it: chmod go-rwx {path}"
-            yield _warning(place, f"{'.'.join(map(str, place))}: other users of this machine may read {path}.", fix)
+            fix = f"Close it: chmod go-rwx {_near(path)}"
+            yield _warning(
+                place, f"{'.'.join(map(str, place))}: other users of this machine may read {_near(path)}.", fix
+            )
 
 
 def _transport(index: int, site: Site, gateway: Gateway) -> Iterator[Fault]:
@@ -230,42 +246,39 @@ def _transport(index: int, site: Site, gateway: Gateway) -> Iterator[Fault]:
 # --- rules that do not do what they seem to ---------------------------------------------------------
 
 _SOME = "~some~"
-"""A segment that no rule names: what a pattern matches when nothing more specific does."""
+_OTHER = "~OTHER~"
+"""A segment and a method that no rule names: what a pattern matches when nothing more specific does."""
 
 
 def _rules(index: int, site: Site) -> Iterator[Fault]:
     rules = site.core().rules
     for rule in rules.all:
         place = ("site", index, "rule", rule.number - 1)
-        yield from _shadowed(place, rule, rules, site)
-        yield from _open_below(place, rule, rules, site)
+        if shadowed := _shadowed(place, rule, rules, site):
+            yield shadowed
+        else:
+            yield from _open_below(place, rule, rules, site)
     if rules.match("GET", b"/", site.origin.authority).rule is None:
         what = "nothing matches /" if site.rule else "it has no rules"
         message = f"{site.origin}: {what}, and what no rule opens is closed to everybody."
         yield _warning(("site", index), message, 'Add a rule, such as path = "/**" with allow = "signed-in".')
 
 
-def _shadowed(place: Place, rule: Rule, rules: Rules, site: Site) -> Iterator[Fault]:
+def _shadowed(place: Place, rule: Rule, rules: Rules, site: Site) -> Fault | None:
     path = _sample(rule)
+    never = f"rule {rule.number} ({rule.name}) can never match:"
     if f"{path}/".startswith(f"{site.prefix}/"):
-        message = f"rule {rule.number} ({rule.name}) can never match: below {site.prefix}/ are demur's own pages."
-        yield _warning(place, message, "Remove it, or set another prefix for the site.")
-        return
-    matches = [
-        rules.match(method, quote(path).encode(), site.origin.authority) for method in sorted(rule.methods or {"~"})
-    ]
-    if any(match.rule is rule for match in matches):
-        return
-    winner = matches[0].rule
-    if winner is None or not _covers_host(rule, site):
-        message = f"rule {rule.number} ({rule.name}) can never match: its host {rule.host} is not the site's."
-        yield _warning((*place, "host"), message, f"Remove host, or move the rule to the [[site]] of {rule.host}.")
-    else:
-        message = (
-            f"rule {rule.number} ({rule.name}) can never match: "
-            f"rule {winner.number} ({winner.name}) is more specific wherever it does."
-        )
-        yield _warning(place, message, "Remove one of them.")
+        message = f"{never} below {site.prefix}/ are demur's own pages."
+        return _warning(place, message, "Remove it, or set another prefix for the site.")
+    methods = sorted(rule.methods or {_OTHER})
+    winners = [rules.match(method, quote(path).encode(), site.origin.authority).rule for method in methods]
+    if rule in winners:
+        return None
+    if winners[0] is None or not _covers_host(rule, site):
+        message = f"{never} its host {rule.host} is not the site's."
+        return _warning((*place, "host"), message, f"Remove host, or move the rule to the [[site]] of {rule.host}.")
+    message = f"{never} rule {winners[0].number} ({winners[0].name}) is more specific wherever it does."
+    return _warning(place, message, "Remove one of them.")
 
 
 def _covers_host(rule: Rule, site: Site) -> bool:
@@ -275,7 +288,7 @@ def _covers_host(rule: Rule, site: Site) -> bool:
 
 def _open_below(place: Place, rule: Rule, rules: Rules, site: Site) -> Iterator[Fault]:
     """`/admin` alone says nothing about `/admin/users`: an error only if that turns out to be open."""
-    if rule.requirement.access is not Access.REQUIRED or rule.segments[-1] in {"", "**"}:
+    if rule.requirement.access is not Access.REQUIRED or rule.segments[-1][:1] in {"", "*", "{"}:
         return
     below = rules.match("GET", quote(f"{_sample(rule)}/{_SOME}").encode(), site.origin.authority)
     if below.rule is not None and below.requirement.access is not Access.REQUIRED:

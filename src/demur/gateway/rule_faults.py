@@ -28,24 +28,27 @@ def rule_faults(data: Mapping[str, Any], lines: Lines) -> Iterator[Fault]:
     """What is wrong with the rules of all sites in a document, whatever else is wrong with it."""
     sites = data.get("site")
     for index, site in enumerate(sites if isinstance(sites, list) else ()):
-        tables = site.get("rule") if isinstance(site, dict) else None
-        if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
-            continue
-        yield from _of_site(index, dict(enumerate(tables)), site, lines)
+        if isinstance(site, dict):
+            yield from table_faults(("site", index), site, lines, can_ask="upstream" in site)
 
 
-def _of_site(site: int, tables: Tables, data: Mapping[str, Any], lines: Lines) -> Iterator[Fault]:
+def table_faults(above: Place, data: Mapping[str, Any], lines: Lines, *, can_ask: bool) -> Iterator[Fault]:
+    """What is wrong with the tables `rule` and `permissions` in `data`, which stands at the place `above`."""
+    listed = data.get("rule")
+    if not isinstance(listed, list) or not all(isinstance(table, dict) for table in listed):
+        return
+    tables = dict(enumerate(listed))
     permissions = _permissions(data.get("permissions"))
     # What a concealed rule needs stands in other rules, so it is judged when those are right.
     open_ = {number: _without_conceal(table) for number, table in tables.items()}
     bad = False
-    for number, error in _failing(open_, permissions, can_ask=True):
+    for number, error in _failing(open_, permissions, can_ask=can_ask):
         bad = True
-        yield _fault(("site", site, "rule", number), tables, error, permissions, lines)
+        yield _fault((*above, "rule", number), tables, error, permissions, lines)
     if bad:
         return
-    for number, error in _failing(dict(tables), permissions, can_ask="upstream" in data):
-        yield _fault(("site", site, "rule", number), tables, error, permissions, lines)
+    for number, error in _failing(dict(tables), permissions, can_ask=can_ask):
+        yield _fault((*above, "rule", number), tables, error, permissions, lines)
 
 
 def _without_conceal(table: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -84,11 +87,11 @@ def _fault(
     permissions: Mapping[str, Sequence[str]],
     lines: Lines,
 ) -> Fault:
-    number = int(place[3])
+    number = int(place[-1])
     message = f"rule {number + 1}: {error.message}"
     if "equally specific" in error.message:
         other = _rival(number, tables, permissions)
-        message += f" The other one is rule {other + 1}, on line {lines.of((*place[:3], other))}."
+        message += f" The other one is rule {other + 1}, on line {lines.of((*place[:-1], other))}."
     return Fault((*place, *_key(tables[number], error.message)), message, error.fix)
 
 

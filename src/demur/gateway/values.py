@@ -54,17 +54,20 @@ def _network(value: object) -> ipaddress.IPv4Network | ipaddress.IPv6Network | s
     return ANY_UNIX if value == ANY_UNIX else network(_text(value))
 
 
-_SQLITE = re.compile(r"sqlite:(?!//)(?P<path>[^?#]+)")
+# "sqlite:///accounts.db" is how SQLAlchemy writes it, which people have in their fingers
+_SQLITE = re.compile(r"sqlite:(///)?(?P<path>(?!//)[^?#\0]*[^?#\0/])")
 _LATER = re.compile(r"(postgres|postgresql|redis|rediss|valkey|mysql|mariadb)(\+\w+)?:")
 
 
 def _database(value: object, info: ValidationInfo) -> str:
     text = _text(value)
-    if match := _SQLITE.fullmatch(text):
+    if (match := _SQLITE.fullmatch(text)) and match["path"] != ":memory:":
         return f"sqlite:{_absolute(match['path'], info)}"
     if _LATER.match(text):
         raise wrong(f"this version cannot use {text.partition(':')[0]}.", 'Use a file, such as "sqlite:demur.db".')
-    raise wrong(f'"{text}" does not name a database.', 'Write "sqlite:" and a file, such as "sqlite:demur.db".')
+    # whatever it is, a password in it is nobody's business
+    shown = f"…@{text.rpartition('@')[2]}" if "@" in text else text
+    raise wrong(f'"{shown}" does not name a database.', 'Write "sqlite:" and a file, such as "sqlite:demur.db".')
 
 
 def _store(value: object, info: ValidationInfo) -> str:
@@ -83,6 +86,13 @@ def _limits(value: object) -> str:
     if (text := _text(value)) not in sessions.LIMITS:
         raise wrong(f'there is no preset "{text}".', nearest(text, sessions.LIMITS))
     return text
+
+
+def _name(value: object) -> str:
+    text = _text(value)
+    if not text.strip() or not text.isprintable() or len(text) > 80:
+        raise wrong("this is not a name to show.", "Write 1 to 80 visible characters, or leave it out.")
+    return text.strip()
 
 
 def _origin(value: object) -> Origin:
@@ -138,6 +148,7 @@ Database: TypeAlias = Annotated[str, BeforeValidator(_database)]
 StoreUrl: TypeAlias = Annotated[str, BeforeValidator(_store)]
 Hashing: TypeAlias = Annotated[str, BeforeValidator(_hashing)]
 Preset: TypeAlias = Annotated[str, BeforeValidator(_limits)]
+SiteName: TypeAlias = Annotated[str, BeforeValidator(_name)]
 SiteOrigin: TypeAlias = Annotated[Origin, BeforeValidator(_origin)]
 CorsOrigin: TypeAlias = Annotated[str, BeforeValidator(_cors_origin)]
 Upstream: TypeAlias = Annotated[str, BeforeValidator(_upstream)]
