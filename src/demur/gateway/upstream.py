@@ -318,6 +318,8 @@ class Connection(asyncio.Protocol):
         if 100 <= status < 200 and status != 101:
             self._interim = self._interim or status == 100
             return
+        if self._size > HEAD_LIMIT and sum(len(name) + len(value) for name, value in self._fields) > HEAD_LIMIT:
+            raise httptools.HttpParserError(f"its head has more than {HEAD_LIMIT} bytes")
         if not 101 <= status <= 599 or any(_CONTROLS.search(value) for _, value in self._fields):
             raise httptools.HttpParserError("a status or a field that HTTP does not have")
         self.answering = True

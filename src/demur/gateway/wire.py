@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import json
 import re
+import socket
+import struct
 from email.utils import formatdate
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -207,6 +209,10 @@ class Http(HttpToolsProtocol):
         """Break the answer off, so that nobody takes it for whole."""
         if (cycle := self.running) is not None:
             cycle.disconnected = True
+            if isinstance(cycle, _Cycle10) and cycle.until_close:
+                # Where the end of the connection is the end of the answer, only a reset says that this was not it.
+                sock = self.transport.get_extra_info("socket")
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.transport.abort()
 
     # --- what the parser tells
