@@ -333,7 +333,7 @@ async def test_a_silent_site_is_too_slow(site: Any, proxied: Any) -> None:
         await reader.read()
 
     behind = await site(handle)
-    before = await proxied(behind.url, answer_timeout=0.05)
+    before = await proxied(behind.url, answer=0.05)
     answer = await before.exchange(b"GET / HTTP/1.1\r\n" + CLOSE)
     assert answer.startswith(b"HTTP/1.1 504")
     assert before.errors[0].reason is Reason.UPSTREAM_TIMEOUT
@@ -343,7 +343,7 @@ async def test_a_silent_site_is_too_slow(site: Any, proxied: Any) -> None:
 async def test_a_slow_client_is_not_a_slow_site(site: Any, proxied: Any) -> None:
     """Waiting for the client's content does not count against the site."""
     behind = await site(_reads(4))
-    before = await proxied(behind.url, answer_timeout=0.1)
+    before = await proxied(behind.url, answer=0.1)
     reader, writer = await before.connect()
     writer.write(b"POST / HTTP/1.1\r\nContent-Length: 4\r\n" + CLOSE + b"ab")
     with pytest.raises(TimeoutError):
@@ -496,6 +496,23 @@ async def test_a_site_may_refuse_content_unseen(site: Any, proxied: Any) -> None
     answer = await before.exchange(head)
     assert answer.startswith(b"HTTP/1.1 403")
     assert b"connection: close" in answer
+
+
+async def test_a_request_of_nobodys_is_passed_on(site: Any, front: Any) -> None:
+    """A middleware may ask for something by itself, with a `receive` that always has an empty content ready."""
+    behind = await site(OK)
+    proxy = Proxy(behind.url)
+
+    async def nothing() -> dict[str, Any]:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def asking(scope: Any, receive: Any, send: Any) -> None:
+        scope["demur"] = SimpleNamespace(allow=Allow(), request=Request("GET", b"/x", "http", "a", "", ()))
+        await proxy(scope, nothing, send)
+
+    before = await front(asking)
+    assert (await before.exchange(b"GET /x HTTP/1.1\r\n" + CLOSE)).endswith(b"ok")
+    await proxy.aclose()
 
 
 async def test_two_targets_are_one_too_many(site: Any, proxied: Any, front: Any) -> None:

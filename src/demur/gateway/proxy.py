@@ -134,7 +134,7 @@ class Proxy:
     """Passes requests and WebSockets on to `upstream` ("http://host:port", "https://host:port", "unix:path").
 
     The middleware before it has to have put `scope["demur"]` there: who may ask (`allow`) and what was judged
-    (`request`). `connect_timeout` and `answer_timeout` are seconds: until a connection stands, and from the moment
+    (`request`). `connect` and `answer` are seconds: until a connection stands, and from the moment
     when the site has the request (or stops reading it) until its answer begins. What streams may take for ever.
 
     Raises `UpstreamFailure` as long as nothing was answered.
@@ -144,12 +144,12 @@ class Proxy:
         self,
         upstream: str,
         *,
-        connect_timeout: float = 5.0,
-        answer_timeout: float = 60.0,
+        connect: float = 5.0,
+        answer: float = 60.0,
         tls: ssl.SSLContext | None = None,
     ) -> None:
-        self._upstream = Upstream(upstream, connect_timeout=connect_timeout, tls=tls)
-        self._timeout = answer_timeout
+        self._upstream = Upstream(upstream, connect_timeout=connect, tls=tls)
+        self._timeout = answer
 
     async def aclose(self) -> None:
         """Close the connections that are idle."""
@@ -249,6 +249,7 @@ class _Exchange:
             # a moment, as RFC 9110, 10.1.1 wants it.
             if not await connection.invited(_INVITATION):
                 return
+        told = self._has_content
         while True:
             if not connection.sent:
                 connection.allow(None)  # it is the client's turn
@@ -257,6 +258,9 @@ class _Exchange:
                 connection.abandon()
                 return
             if connection.sent:
+                if told:
+                    return  # this client never goes away: the request was made up by somebody before us
+                told = True
                 continue
             more = message.get("more_body", False)
             connection.write(self._framed(message.get("body", b""), more=more))
