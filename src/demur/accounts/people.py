@@ -173,7 +173,7 @@ class Accounts:
         if other := records.by_key(connection, key):
             raise _taken(other)
         subject = Subject(
-            id=uuid7(by.at * 1000, secrets.token_bytes(10)),
+            id=uuid7(int(self._clock() * 1000), secrets.token_bytes(10)),
             name=new.name,
             groups=new.groups,
             display_name=new.display_name,
