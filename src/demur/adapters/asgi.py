@@ -79,7 +79,7 @@ class Demur:
         self._pages = pages
         self._renderer = renderer
         self._idle = idle
-        self._site = guard.site
+        self.site = guard.site
         self._names = (guard.site.cookie.name.encode("ascii"),)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -88,11 +88,11 @@ class Demur:
             await self._app(scope, receive, send)
             return
         request = read(scope)
-        if request.host == self._site.origin.partition("://")[2]:
+        if request.host == self.site.origin.partition("://")[2]:
             await self.handle(request, scope, receive, send)
             return
         refuse = Refuse(Reason.HOST_UNKNOWN)
-        said = respond.Refusal(self._site, request, refuse, str(uuid.uuid4()), origins=(self._site.origin,))
+        said = respond.Refusal(self.site, request, refuse, str(uuid.uuid4()), origins=(self.site.origin,))
         await answer(respond.refuse(said, self._renderer), request, scope, receive, send)
 
     async def handle(self, request: Request, scope: Scope, receive: Receive, send: Send) -> None:
@@ -128,7 +128,7 @@ class Demur:
         assert isinstance(said, Refuse)  # noqa: S101 - for the type checker
         form = checked.requirement.form
         refusal = respond.Refusal(
-            self._site, request, said, checked.reference, before=refuse is None, form=form, idle=self._idle
+            self.site, request, said, checked.reference, before=refuse is None, form=form, idle=self._idle
         )
         return respond.refuse(refusal, self._renderer)
 
@@ -158,7 +158,7 @@ class Demur:
             if not identity.is_identity_field(name)
         ]
         headers = [(name, value) for name, value in kept if value or name != b"cookie"]
-        return {**scope, "headers": headers, "demur": Passed(allow, request, checked.reference, self._site)}
+        return {**scope, "headers": headers, "demur": Passed(allow, request, checked.reference, self.site)}
 
     def leaving(self, answer_: Fields, status: int, allow: Allow, now: int) -> list[tuple[bytes, bytes]]:
         """The fields of the app's answer as they leave: none of them sets our cookie, and a page that is not there
@@ -171,7 +171,7 @@ class Demur:
         if status == 101:
             return list(kept)
         lines = list(respond.dress(kept, allow, now))
-        if status == 404 and self._site.rules.conceals:
+        if status == 404 and self.site.rules.conceals:
             # "404 is heuristically cacheable" (RFC 9110, 15.1), and what is concealed from one is there for another.
             lines = [(name, value) for name, value in lines if name != b"cache-control"]
             lines.append((b"cache-control", b"no-store"))
@@ -183,7 +183,7 @@ class Demur:
         self, checked: Checked, decision: Preflight, request: Request, scope: Scope, receive: Receive, send: Send
     ) -> None:
         if not decision.forward:
-            await answer(respond.preflight(self._site, request), request, scope, receive, send)
+            await answer(respond.preflight(self.site, request), request, scope, receive, send)
             return
         bare = _without(scope, _CREDENTIALS | _ABOUT_A_BODY)
         await self._pass(checked, Allow(), request, bare, _nothing, send)

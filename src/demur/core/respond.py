@@ -63,7 +63,8 @@ def refuse(refusal: Refusal, renderer: Renderer) -> Response:
     form = refusal.form or (Form.PAGE if navigation else Form.API)
     if form is Form.PAGE:
         view = _view(refusal, problem)
-        kind, policy, body = b"text/html; charset=utf-8", page_policy(renderer, framed=view.framed), renderer.render(view)
+        kind, policy = b"text/html; charset=utf-8", page_policy(renderer, framed=view.framed)
+        body = renderer.render(view)
     else:
         kind, policy, body = b"application/problem+json", _NOTHING_IN_IT, problem.encode("utf-8")
     lines = [

@@ -1,0 +1,236 @@
+"""A gateway put together from its configuration: the sites, the check for other proxies, the administration's numbers.
+
+This is the one place that knows all the parts. It opens nothing: every part opens lazily, in the process and the event
+loop that use it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+import time
+import uuid
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from demur import accounts, stores
+from demur.adapters import asgi
+from demur.authenticators.password import DEFAULT_PRESET, Argon2Hasher
+from demur.authenticators.throttle import Throttle
+from demur.core import fields, page, respond
+from demur.core.model import Access, Details, Refuse, Response, StoreUnavailable
+from demur.core.reasons import Reason
+from demur.gateway.check import Check
+from demur.gateway.proxy import Proxy
+from demur.guard import Guard
+from demur.observe import Both
+from demur.observe.log import Log
+from demur.observe.metrics import Metrics
+from demur.pages.account import AccountPage
+from demur.pages.router import Pages, Route
+from demur.pages.sessions import SessionsPage
+from demur.pages.signin import SignInPages
+from demur.signin.password import PasswordSignIn
+from demur.signin.sessions import Sessions
+from demur.stores.keys import FileKeys, MemoryKeys
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from demur.accounts.people import Accounts
+    from demur.adapters.asgi import App, Receive, Scope, Send
+    from demur.core.model import Request, Site
+    from demur.core.ports import Keys, Observer, Renderer, Store
+    from demur.gateway.config import Config, Timeouts
+    from demur.gateway.config import Gateway as Listening
+
+HOUSEKEEPING = 60.0
+"""Seconds between two rounds of sweeping the store and delivering what accounts have to say."""
+
+_RENDERER: Renderer = page.DEFAULT
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """What all sites of a gateway share."""
+
+    store: Store
+    keys: Keys
+    people: Accounts
+    hasher: Argon2Hasher
+    sessions: Sessions
+    sign_in: PasswordSignIn
+    observer: Observer
+    idle: int
+
+
+class Gateway:
+    """The ASGI apps of one worker: `public` for the sites, `check` for other proxies, `admin` for the numbers."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.metrics = Metrics()
+        self._observer = Both(Log(sys.stderr), self.metrics)
+        self._parts = _parts(config, self._observer)
+        self._guards: list[Guard] = []
+        self._proxies: list[Proxy] = []
+        served = {
+            site.origin: self._site(site, table.upstream, table.timeouts)
+            for site, table in zip(config.sites(), config.site, strict=True)
+        }
+        trusted = Trusted(config.gateway)
+        self.public: App = self.metrics.watch(Sites(served, trusted))
+        self.check = Check(
+            {guard.site.origin: guard for guard in self._guards},
+            self._parts.keys,
+            self._parts.store,
+            _RENDERER,
+            trusted=trusted.networks,
+            idle=self._parts.idle,
+        )
+        self.admin: App = self._numbers
+
+    def _site(self, site: Site, upstream: str | None, timeouts: Timeouts) -> asgi.Demur:
+        parts = self._parts
+        guard = Guard(site, parts.store, parts.keys, observer=parts.observer)
+        self._guards.append(guard)
+        pages = Pages(guard, _RENDERER, _routes(parts), idle=parts.idle)
+        return asgi.Demur(self._behind(upstream, timeouts), guard, pages, _RENDERER, idle=parts.idle)
+
+    def _behind(self, upstream: str | None, timeouts: Timeouts) -> App:
+        if upstream is None:
+            return _no_upstream
+        proxy = Proxy(upstream, connect_timeout=timeouts.connect, answer_timeout=timeouts.answer)
+        self._proxies.append(proxy)
+        return proxy
+
+    async def _numbers(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        if scope["path"] != "/metrics":
+            response = _plain(404, b"Here are /metrics and nothing else.\n")
+        else:
+            kind, body = await asyncio.to_thread(self.metrics.exposition)
+            response = _plain(200, body, kind.encode("ascii"))
+        await asgi.answer(response, asgi.read(scope), scope, receive, send)
+
+    def drain(self) -> None:
+        """From now on other machines are told to send their requests elsewhere."""
+        self.check.drain()
+
+    async def keep_house(self) -> None:
+        """Until cancelled: tell the store what changed of people, turn what is over into tombstones, forget what is
+        past. What cannot be done now is done in the next round."""
+        with contextlib.suppress(StoreUnavailable):
+            self._parts.hasher.expect(await self._parts.people.hash_samples())
+        while True:
+            with contextlib.suppress(StoreUnavailable):
+                await self._parts.people.deliver()
+            with contextlib.suppress(StoreUnavailable):
+                await self._parts.store.sweep(int(time.time()))
+            await asyncio.sleep(HOUSEKEEPING)
+
+    async def aclose(self) -> None:
+        """Write what is still to be written, and let go of everything."""
+        for guard in self._guards:
+            await guard.aclose()
+        for proxy in self._proxies:
+            await proxy.aclose()
+        self._parts.hasher.close()
+        await self._parts.people.aclose()
+        await self._parts.store.aclose()
+
+
+def build(config: Config) -> Gateway:
+    """The gateway of a configuration. Raises ConfigError."""
+    return Gateway(config)
+
+
+def _parts(config: Config, observer: Observer) -> _Parts:
+    store = stores.open(config.sessions.store)
+    folder = config.sessions.key_folder
+    keys: Keys = MemoryKeys() if folder is None else FileKeys(folder)
+    people = accounts.open(config.accounts.database, store)
+    hasher = Argon2Hasher(config.accounts.hashing or DEFAULT_PRESET)
+    sessions = Sessions(store, keys, config.sessions.lasting)
+    sign_in = PasswordSignIn(people, hasher, Throttle(store), sessions, observer)
+    return _Parts(store, keys, people, hasher, sessions, sign_in, observer, config.sessions.lasting.idle)
+
+
+def _routes(parts: _Parts) -> Mapping[str, Route]:
+    mine = SessionsPage(parts.store)
+    account = AccountPage(parts.people, parts.hasher, parts.sign_in, parts.store)
+    return {
+        **SignInPages(parts.sign_in, parts.sessions, _RENDERER, idle=parts.idle).routes(),
+        "sessions": Route(mine.get, mine.post, Access.REQUIRED),
+        "account": Route(account.get, account.post, Access.REQUIRED),
+    }
+
+
+class Trusted:
+    """The proxies whose word about the client is believed."""
+
+    def __init__(self, listening: Listening) -> None:
+        self.networks: tuple[fields.Network, ...] = tuple(
+            each for each in listening.trusted_proxies if not isinstance(each, str)
+        )
+        self._local = any(isinstance(each, str) for each in listening.trusted_proxies)
+
+    def believed(self, request: Request) -> Request:
+        """The request as the browser made it. Raises ValueError for what cannot be true."""
+        said = fields.client(request.peer, request.fields, self.networks, trust_local=self._local)
+        scheme = said.scheme or request.scheme
+        host = request.host if said.host is None else said.host
+        return replace(request, peer=said.peer, scheme=scheme, host=_without_default_port(host, scheme))
+
+
+class Sites:
+    """The public listener: finds the site that a request is for."""
+
+    def __init__(self, served: Mapping[str, asgi.Demur], trusted: Trusted) -> None:
+        self._served = served
+        self._trusted = trusted
+        self._some_site = next(iter(served.values())).site
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one connection."""
+        if scope["type"] not in {"http", "websocket"}:
+            return
+        request = asgi.read(scope)
+        try:
+            request = self._trusted.believed(request)
+        except ValueError as wrong:
+            refuse = Refuse(Reason.REQUEST_MALFORMED, Details(detail=str(wrong)))
+            await self._stranger(refuse, request, scope, receive, send)
+            return
+        demur = self._served.get(f"{request.scheme}://{request.host}")
+        if demur is None:
+            await self._stranger(Refuse(Reason.HOST_UNKNOWN), request, scope, receive, send)
+            return
+        await demur.handle(request, scope, receive, send)
+
+    async def _stranger(self, refuse: Refuse, request: Request, scope: Scope, receive: Receive, send: Send) -> None:
+        """Nobody's request: any site may say so."""
+        origins = tuple(self._served)
+        said = respond.Refusal(self._some_site, request, refuse, str(uuid.uuid4()), origins=origins)
+        await asgi.answer(respond.refuse(said, _RENDERER), request, scope, receive, send)
+
+
+def _without_default_port(host: str, scheme: str) -> str:
+    return host.removesuffix({"http": ":80", "https": ":443"}.get(scheme, "\0"))
+
+
+async def _no_upstream(scope: Scope, receive: Receive, send: Send) -> None:
+    """A site that only another proxy serves; its pages are here, and nothing else is."""
+    body = b"This site is served by another proxy, which asks demur. Only demur's own pages are here.\n"
+    await asgi.answer(_plain(404, body), asgi.read(scope), scope, receive, send)
+
+
+def _plain(status: int, body: bytes, kind: bytes = b"text/plain; charset=utf-8") -> Response:
+    lines = (
+        (b"content-type", kind),
+        (b"cache-control", b"no-store"),
+        (b"content-length", str(len(body)).encode("ascii")),
+    )
+    return Response(status, lines, body)
