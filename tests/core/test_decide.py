@@ -1,0 +1,289 @@
+"""May this happen, and if not, why not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import NoReturn
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.core.support import NOW, RING, SITE, TOKEN, make_live, make_request, make_site
+
+from demur.core import decide, sessions
+from demur.core.model import (
+    Absent,
+    Access,
+    Actor,
+    Allow,
+    Cors,
+    Ended,
+    Ending,
+    Evidence,
+    KeyRing,
+    Live,
+    Lookup,
+    Malformed,
+    Preflight,
+    Refuse,
+    Request,
+    Touch,
+    Unknown,
+)
+from demur.core.reasons import REASONS, Reason
+
+SAME = {"sec_fetch_site": "same-origin"}
+COOKIE = {"cookie": f"__Host-demur={TOKEN}"}
+
+
+def judge(request: Request, evidence: Evidence) -> Allow | Refuse:
+    """Plan and decide."""
+    requirement = SITE.rules.match(request.method, request.path).requirement
+    return decide.decide(SITE, request, requirement, evidence, NOW)
+
+
+ENDED = Ended(Ending.ENDED, NOW - 100, Actor.SELF)
+
+
+@pytest.mark.parametrize(
+    ("target", "evidence", "reason"),
+    [
+        # nobody
+        ("/members/", Absent(), Reason.SIGN_IN_REQUIRED),
+        ("/staff/", Absent(), Reason.SIGN_IN_REQUIRED),
+        ("/nowhere", Absent(), Reason.SIGN_IN_REQUIRED),
+        ("/public/x", Absent(), None),
+        ("/who", Absent(), None),
+        # credentials that are none
+        ("/members/", Malformed(), Reason.CREDENTIALS_INVALID),
+        ("/members/", Unknown(), Reason.CREDENTIALS_INVALID),
+        ("/public/x", Malformed(), None),
+        ("/who", Unknown(), None),
+        # sessions that were
+        ("/members/", ENDED, Reason.SESSION_ENDED),
+        ("/members/", replace(ENDED, how=Ending.REVOKED), Reason.SESSION_REVOKED),
+        ("/members/", replace(ENDED, how=Ending.IDLE), Reason.SESSION_IDLE),
+        ("/members/", replace(ENDED, how=Ending.EXPIRED), Reason.SESSION_EXPIRED),
+        ("/members/", replace(ENDED, how=Ending.REPLACED, when=NOW - 1), Reason.SESSION_REPLACED),
+        ("/members/", make_live(quiet=3600, age=4000), Reason.SESSION_IDLE),
+        ("/members/", make_live(age=86400), Reason.SESSION_EXPIRED),
+        # a dead session wins over permission
+        ("/staff/", ENDED, Reason.SESSION_ENDED),
+        ("/who", ENDED, None),
+        # suspended is as good as revoked, whatever happened to the session itself
+        ("/members/", make_live(suspended=True), Reason.SESSION_REVOKED),
+        # signed in
+        ("/members/", make_live(), None),
+        ("/staff/", make_live(groups=["admins"]), None),
+        ("/staff/", make_live(groups=["other"]), Reason.NOT_PERMITTED),
+        ("/board/", make_live(groups=["staff"]), Reason.NOT_PERMITTED),
+        ("/board/", make_live(groups=["staff", "board", "x"]), None),
+        ("/reports/1", make_live(groups=["staff"]), Reason.NOT_PERMITTED),
+        ("/reports/1", make_live(groups=["readers"]), None),
+        ("/reports/1", make_live(grants=(("report:read", NOW + 1),)), None),
+        ("/reports/1", make_live(grants=(("report:read", NOW),)), Reason.NOT_PERMITTED),
+        ("/reports/1", make_live(grants=(("report:write", NOW + 1),)), Reason.NOT_PERMITTED),
+        # what no rule opens is closed to everybody
+        ("/nowhere", make_live(groups=["admins", "staff", "board"]), Reason.NOT_PERMITTED),
+        # fresh
+        ("/admin/", make_live(groups=["admins"], age=900), None),
+        ("/admin/", make_live(groups=["admins"], age=901), Reason.STEP_UP_REQUIRED),
+        ("/admin/", make_live(groups=["staff"], age=901), Reason.NOT_PERMITTED),  # nobody confirms for nothing
+        # concealed beside pages for people who are signed in
+        ("/home/vault/x", Absent(), Reason.SIGN_IN_REQUIRED),
+        ("/home/vault/x", ENDED, Reason.SESSION_ENDED),
+        ("/home/vault/x", make_live(), Reason.NOT_FOUND),
+        ("/home/vault/x", make_live(groups=["admins"]), None),
+        # concealed beside open pages
+        ("/open/vault/x", Absent(), Reason.NOT_FOUND),
+        ("/open/vault/x", Malformed(), Reason.NOT_FOUND),
+        ("/open/vault/x", ENDED, Reason.NOT_FOUND),
+        ("/open/vault/x", make_live(), Reason.NOT_FOUND),
+        ("/open/vault/x", make_live(groups=["admins"]), None),
+        ("/open/vault/x", make_live(groups=["admins"], age=901), Reason.STEP_UP_REQUIRED),
+    ],
+)
+def test_the_decision(target: str, evidence: Evidence, reason: Reason | None) -> None:
+    """For each kind of evidence and requirement there is one answer."""
+    decision = judge(make_request(target=target), evidence)
+    assert (decision.reason if isinstance(decision, Refuse) else None) is reason
+
+
+def test_details_of_a_refusal() -> None:
+    """A refusal carries what may be said: when it ended, who it is, which kind of thing is missing, how fresh."""
+    ended = judge(make_request(target="/members/"), ENDED)
+    assert isinstance(ended, Refuse)
+    assert ended.details.ended_at == NOW - 100
+    lacking = judge(make_request(target="/staff/"), make_live())
+    assert isinstance(lacking, Refuse)
+    assert lacking.details.subject is not None
+    assert lacking.details.missing == ("group",)
+    stale = judge(make_request(target="/admin/"), make_live(groups=["admins"], age=1200))
+    assert isinstance(stale, Refuse)
+    assert (stale.details.max_age, stale.details.acr_values) == (900, ())
+    invalid = judge(make_request(target="/members/"), Unknown())
+    assert isinstance(invalid, Refuse)
+    assert invalid.details == type(invalid.details)()
+
+
+def test_strength() -> None:
+    """A rule that asks for strength is met by a sign-in of one of the kinds it names."""
+    requirement = replace(SITE.rules.match("GET", b"/members/").requirement, acr=("phr", "phrh"))
+    weak = decide.decide(SITE, make_request(target="/members/"), requirement, make_live(), NOW)
+    assert isinstance(weak, Refuse)
+    assert (weak.reason, weak.details.acr_values) == (Reason.STEP_UP_REQUIRED, ("phr", "phrh"))
+    live = make_live()
+    strong = replace(live, session=replace(live.session, acr="phr"))
+    assert isinstance(decide.decide(SITE, make_request(target="/members/"), requirement, strong, NOW), Allow)
+
+
+@pytest.mark.parametrize(
+    ("method", "fields", "refused"),
+    [
+        ("GET", {"sec_fetch_site": "cross-site"}, False),
+        ("HEAD", {"sec_fetch_site": "cross-site"}, False),
+        ("POST", SAME, False),
+        ("POST", {"sec_fetch_site": "none"}, False),
+        ("POST", {"sec_fetch_site": "same-site"}, True),
+        ("POST", {"sec_fetch_site": "cross-site"}, True),
+        ("POST", {"sec_fetch_site": "cross-site", "origin": "https://app.example.com"}, True),
+        ("POST", {"origin": "https://app.example.com"}, False),
+        ("POST", {"origin": "https://evil.example"}, True),
+        ("POST", {"origin": "null"}, True),
+        ("POST", {}, False),  # no browser
+        ("POST", {"referer": "https://app.example.com/"}, True),  # a browser that hides where it comes from
+        ("DELETE", {"sec_fetch_site": "cross-site"}, True),
+        ("GET", {"upgrade": "websocket", "origin": "https://evil.example"}, True),
+        ("GET", {"upgrade": "websocket", "origin": "https://app.example.com"}, False),
+    ],
+)
+def test_cross_site(method: str, fields: dict[str, str], refused: bool) -> None:
+    """What changes something, or opens a channel, has to come from the site itself."""
+    decision = judge(make_request(method, "/members/", **fields), make_live())
+    assert isinstance(decision, Refuse) is refused
+    if refused:
+        assert isinstance(decision, Refuse)
+        assert decision.reason is Reason.CROSS_SITE_REFUSED
+        # somebody who is not signed in is told that first, and an open page asks nobody
+        first = judge(make_request(method, "/members/", **fields), Absent())
+        assert isinstance(first, Refuse)
+        assert first.reason is Reason.SIGN_IN_REQUIRED
+        assert judge(make_request(method, "/who", **fields), make_live()) == Allow()
+
+
+@pytest.mark.parametrize(
+    ("target", "fields", "quiet", "touched"),
+    [
+        ("/members/", {}, 359, False),
+        ("/members/", {}, 360, True),
+        ("/members/", {"demur_background": "?1"}, 360, False),
+        ("/members/", {"sec_purpose": "prefetch"}, 360, False),
+        ("/members/", {"sec_purpose": "prefetch;prerender"}, 360, False),
+        ("/members/", {"purpose": "prefetch"}, 360, False),
+        ("/poll", {}, 360, False),
+        ("/who", {}, 360, True),
+    ],
+)
+def test_activity(target: str, fields: dict[str, str], quiet: int, touched: bool) -> None:
+    """Being seen is noted once per tenth of the idle time, and not for what a page or a browser asks by itself."""
+    live = make_live(quiet=quiet, age=4000)
+    decision = judge(make_request(target=target, **fields), live)
+    assert isinstance(decision, Allow)
+    assert decision.changes == ((Touch(live.session.id, NOW),) if touched else ())
+    assert decision.ends is not None
+    assert decision.ends.idle == (NOW if touched else live.session.last_seen) + 3600
+
+
+def _no_keys() -> NoReturn:
+    raise AssertionError("keys were asked for")
+
+
+@pytest.mark.parametrize("fields", [{}, COOKIE, {"cookie": "__Host-demur=junk"}])
+def test_a_public_path_looks_nothing_up(fields: dict[str, str]) -> None:
+    """An open path asks neither for keys nor for a session."""
+    plan = decide.plan(SITE, make_request(target="/public/x", **fields), _no_keys)
+    assert isinstance(plan, decide.Plan)
+    assert (plan.requirement.access, plan.lookup) == (Access.OPEN, None)
+
+
+@pytest.mark.parametrize(
+    ("fields", "found"),
+    [
+        ({}, Absent()),
+        ({"cookie": "other=1"}, Absent()),
+        (COOKIE, Lookup("cookie", sessions.identify(TOKEN))),
+        ({"cookie": f"a=b; __Host-demur={TOKEN}; c=d"}, Lookup("cookie", sessions.identify(TOKEN))),
+        ({"cookie": f"__Host-demur={TOKEN}; __Host-demur={TOKEN}"}, Malformed()),
+        ({"cookie": "__Host-demur="}, Malformed()),
+        ({"cookie": f"__Host-demur={TOKEN[:-1]}"}, Malformed()),
+        # another spelling is another cookie, and somebody else's credentials are not ours
+        ({"cookie": f"__host-demur={TOKEN}"}, Absent()),
+        ({"authorization": "Bearer abc"}, Absent()),
+        ({"authorization": "Bearer abc", **COOKIE}, Lookup("cookie", sessions.identify(TOKEN))),
+    ],
+)
+def test_credentials(fields: dict[str, str], found: object) -> None:
+    """At most one look-up comes out of a request, and none where there is nothing to choose between."""
+    plan = decide.plan(SITE, make_request(target="/members/", **fields), lambda: RING)
+    assert isinstance(plan, decide.Plan)
+    assert (plan.lookup or plan.evidence) == found
+
+
+def test_preflight() -> None:
+    """A preflight to a restricted path is nobody's request; anything less is an ordinary OPTIONS."""
+    asked = {"origin": "https://x.example", "access_control_request_method": "PUT"}
+    assert decide.plan(SITE, make_request("OPTIONS", "/members/", **asked), _no_keys) == Preflight(forward=False)
+    forwarding = make_site(cors=Cors(upstream=True))
+    assert decide.plan(forwarding, make_request("OPTIONS", "/members/", **asked), _no_keys) == Preflight(forward=True)
+    for fields in ({}, {"origin": "https://x.example"}, {"access_control_request_method": "PUT"}):
+        ordinary = decide.plan(SITE, make_request("OPTIONS", "/members/", **fields), lambda: KeyRing(()))
+        assert isinstance(ordinary, decide.Plan)
+    # an open path is the site's own, preflights too
+    assert isinstance(decide.plan(SITE, make_request("OPTIONS", "/public/x", **asked), _no_keys), decide.Plan)
+
+
+@pytest.mark.parametrize("target", ["/public/../admin/", "/public//x", "/public/%2e%2e/admin", "/public\\x", "x", "*"])
+def test_a_target_with_two_readings_is_refused(target: str) -> None:
+    """Until every reading is judged, a target that has more than one is no request."""
+    decision = decide.plan(SITE, make_request(target=target), _no_keys)
+    assert isinstance(decision, Refuse)
+    assert decision.reason is Reason.REQUEST_MALFORMED
+
+
+EVIDENCE = st.one_of(
+    st.builds(Absent),
+    st.builds(Malformed),
+    st.builds(Unknown),
+    st.builds(Ended, st.sampled_from(Ending), st.integers(NOW - 5000, NOW), st.sampled_from(Actor)),
+    st.builds(
+        make_live,
+        groups=st.sets(st.sampled_from(["staff", "admins", "board", "readers"])),
+        age=st.integers(0, 100_000),
+        quiet=st.integers(0, 5000),
+        suspended=st.booleans(),
+    ),
+)
+
+
+@given(
+    evidence=EVIDENCE,
+    target=st.sampled_from(["/members/", "/staff/", "/board/", "/reports/1", "/admin/", "/home/vault/x", "/nowhere"]),
+    method=st.sampled_from(["GET", "HEAD", "POST", "DELETE", "OPTIONS"]),
+    site=st.sampled_from(["same-origin", "cross-site", "none"]),
+)
+def test_what_always_holds(evidence: Evidence, target: str, method: str, site: str) -> None:
+    """Whoever gets in is alive, known and permitted; 401 goes to those who are not, 403 only to those who are."""
+    decision = judge(make_request(method, target, sec_fetch_site=site), evidence)
+    alive = isinstance(evidence, Live) and not sessions.ended(evidence.session, NOW) and not evidence.subject.suspended
+    if isinstance(decision, Allow):
+        assert alive
+        assert isinstance(evidence, Live)
+        assert decision.subject is evidence.subject
+        assert decide.holds(evidence.subject, SITE.rules.match(method, target.encode()).requirement.terms, NOW)
+        assert target != "/nowhere"
+    else:
+        status = REASONS[decision.reason].status
+        if status in (403, 404):
+            assert alive
+        if not alive:
+            assert status == 401
