@@ -88,12 +88,17 @@ def demur(*arguments: str, config: Path, stdin: str = "") -> str:
 
 
 def add_people(config: Path) -> None:
-    """Add whoever of the sample is not there yet. People who were changed by hand stay as they are."""
+    """Add whoever of the sample is not there yet, once. People who were changed by hand stay as they are."""
+    done = config.with_name("people-added")
+    if done.exists() and config.with_name("accounts.db").exists():
+        return
     there = {person["name"] for person in json.loads(demur("user", "list", "--json", config=config))}
     for person in PEOPLE:
         if person.name not in there:
             groups = [word for group in person.groups for word in ("--group", group)]
-            demur("user", "add", person.name, *groups, "--password-stdin", config=config, stdin=person.password)
+            named = ("--display-name", person.name.title(), "--password-stdin")
+            demur("user", "add", person.name, *groups, *named, config=config, stdin=person.password)
+    done.touch()
 
 
 def banner(origin: str) -> str:
