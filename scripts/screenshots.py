@@ -126,17 +126,25 @@ PAGES["sign-out"] = lambda: page.render(
 PAGES["signed-out"] = lambda: page.signed_out(View(reason=None, status=200, site=SITE, title="", detail=""))
 
 
-def _session(number: int, device: str, network: str, **more: int) -> Session:
-    known = {"issued_at": ENDED - 7000, "authenticated_at": ENDED - 7000, "last_seen": ENDED - 20}
-    times = {**known, "expires_at": ENDED + 79400, "idle": 1800, **more}
-    return Session(identify(f"{number}"), "01-alma", **times, device=device, network=network)
+def _session(number: int, device: str, network: str, *, seen: int = 20, begun: int = 7000) -> Session:
+    return Session(
+        id=identify(f"{number}"),
+        subject="01-alma",
+        issued_at=ENDED - begun,
+        authenticated_at=ENDED - begun,
+        last_seen=ENDED - seen,
+        expires_at=ENDED + 79400,
+        idle=1800,
+        device=device,
+        network=network,
+    )
 
 
 ALMA = Subject("01-alma", "alma.reyes", frozenset({"staff", "archive"}), display_name="Alma Reyes")
 OWN = (
     _session(1, "Firefox on Linux", "192.0.2.7"),
-    _session(2, "Safari on iPhone", "2001:db8:4:17::/64", last_seen=ENDED - 1260, issued_at=ENDED - 400000),
-    _session(3, "curl", "198.51.100.23", last_seen=ENDED - 700),
+    _session(2, "Safari on iPhone", "2001:db8:4:17::/64", seen=1260, begun=400000),
+    _session(3, "curl", "198.51.100.23", seen=700),
 )
 
 
