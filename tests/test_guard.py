@@ -1,0 +1,214 @@
+"""The hot path against a real store."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.core.support import NOW, SITE, make_request
+
+from demur import stores
+from demur.core.model import Allow, Change, Preflight, Refuse, Session, StoreUnavailable, Subject
+from demur.core.reasons import Reason
+from demur.core.sessions import identify, mint
+from demur.guard import Guard
+from demur.stores.keys import MemoryKeys
+from demur.stores.memory import MemoryStore
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from demur.core.ports import Decided
+
+BO = Subject("0192-bo", "bo", frozenset(("staff",)))
+
+
+class Counting(MemoryStore):
+    """A memory store that counts what it is asked, and can be out of reach."""
+
+    down = False
+    loads = 0
+    writes = 0
+
+    async def load(self, ids: Sequence[bytes]):
+        self.loads += 1
+        if self.down:
+            raise StoreUnavailable("it is down")
+        return await super().load(ids)
+
+    async def apply(self, changes: Sequence[Change]) -> list[bool]:
+        if self.down:
+            raise StoreUnavailable("it is down")
+        self.writes += 1
+        return await super().apply(changes)
+
+
+class Clock:
+    """A clock that is set by hand."""
+
+    now = float(NOW)
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Notes:
+    """An observer that remembers."""
+
+    def __init__(self) -> None:
+        self.seen: list[Decided] = []
+
+    def decided(self, decided: Decided) -> None:
+        self.seen.append(decided)
+
+    def signed_in(self, method: str, outcome: str) -> None:
+        raise AssertionError
+
+
+class Bench:
+    """A guard with all that it needs."""
+
+    def __init__(self) -> None:
+        self.store, self.keys, self.clock, self.notes = Counting(), MemoryKeys(), Clock(), Notes()
+        self.guard = Guard(SITE, self.store, self.keys, observer=self.notes, clock=self.clock)
+
+    async def sign_in(self) -> dict[str, str]:
+        token = mint(secrets.token_bytes(32), self.keys.ring().current)
+        session = Session(identify(token), BO.id, NOW, NOW, NOW, NOW + 86400, idle=3600)
+        await self.store.issue(session, BO)
+        return {"cookie": f"__Host-demur={token}"}
+
+
+@pytest.fixture
+def bench() -> Bench:
+    """A guard, nobody signed in."""
+    return Bench()
+
+
+async def test_one_read_and_no_write(bench: Bench) -> None:
+    """A check of somebody who is signed in reads once and writes nothing."""
+    cookie = await bench.sign_in()
+    checked = await bench.guard.acheck(make_request(target="/members/", **cookie))
+    assert isinstance(checked.decision, Allow)
+    assert checked.decision.subject == BO
+    assert (bench.store.loads, bench.store.writes) == (1, 0)
+
+
+@pytest.mark.parametrize("target", ["/public/x", "/public/../x"])
+async def test_nothing_is_read_for_public_and_malformed(bench: Bench, target: str) -> None:
+    """An open page and a target that is refused anyway never touch the store, whatever cookie comes along."""
+    cookie = await bench.sign_in()
+    bench.store.down = True
+    await bench.guard.acheck(make_request(target=target, **cookie))
+    assert bench.store.loads == 0
+
+
+async def test_nothing_is_read_without_credentials(bench: Bench) -> None:
+    """Whoever sends nothing, or what we never made, is refused without asking the store."""
+    bench.store.down = True
+    for fields in ({}, {"cookie": "__Host-demur=made-up"}):
+        checked = await bench.guard.acheck(make_request(target="/members/", **fields))
+        assert isinstance(checked.decision, Refuse)
+        assert checked.decision.reason in {Reason.SIGN_IN_REQUIRED, Reason.CREDENTIALS_INVALID}
+    assert bench.store.loads == 0
+
+
+async def test_our_failure_is_our_own(bench: Bench) -> None:
+    """With the store down the answer is 503 with a time to wait; whoever need not be known is let in as nobody."""
+    cookie = await bench.sign_in()
+    bench.store.down = True
+    checked = await bench.guard.acheck(make_request(target="/members/", **cookie))
+    assert isinstance(checked.decision, Refuse)
+    assert checked.decision.reason is Reason.UNAVAILABLE
+    assert checked.decision.details.retry_after
+    assert bench.notes.seen[-1].error == "it is down"
+    optional = await bench.guard.acheck(make_request(target="/who", **cookie))
+    assert optional.decision == Allow()
+    bench.store.down = False
+    again = await bench.guard.acheck(make_request(target="/members/", **cookie))
+    assert isinstance(again.decision, Allow)
+
+
+async def test_keys_out_of_reach(bench: Bench) -> None:
+    """Keys that cannot be read are our failure too, and no reason to call a cookie forged."""
+    cookie = await bench.sign_in()
+
+    class NoKeys(MemoryKeys):
+        def ring(self):
+            raise StoreUnavailable("the keys cannot be read")
+
+    guard = Guard(SITE, bench.store, NoKeys(), clock=bench.clock)
+    checked = await guard.acheck(make_request(target="/members/", **cookie))
+    assert isinstance(checked.decision, Refuse)
+    assert checked.decision.reason is Reason.UNAVAILABLE
+    assert isinstance((await guard.acheck(make_request(target="/public/x", **cookie))).decision, Allow)
+
+
+async def test_being_seen_is_written_later_and_together(bench: Bench) -> None:
+    """A touch is not on the path of the check: it waits, and is written when the guard closes at the latest."""
+    cookie = await bench.sign_in()
+    for later in (400, 401, 402):
+        bench.clock.now = NOW + later
+        await bench.guard.acheck(make_request(target="/members/", **cookie))
+    assert bench.store.writes == 0
+    await bench.guard.aclose()
+    assert bench.store.writes == 1
+    (session,) = await bench.store.sessions()
+    assert session.last_seen == NOW + 402
+
+
+async def test_a_touch_outlives_a_store_that_is_down(bench: Bench) -> None:
+    """What could not be written is written the next time."""
+    cookie = await bench.sign_in()
+    bench.clock.now = NOW + 400
+    await bench.guard.acheck(make_request(target="/members/", **cookie))
+    seen = bench.guard._seen
+    assert seen is not None
+    bench.store.down = True
+    await bench.guard._flush(seen)
+    assert len(seen.at) == 1
+    bench.store.down = False
+    await bench.guard._flush(seen)
+    (session,) = await bench.store.sessions()
+    assert session.last_seen == NOW + 400
+    await bench.guard.aclose()
+
+
+def test_one_loop_after_another(bench: Bench) -> None:
+    """A guard works in one event loop after another, with no word in between."""
+
+    async def visit() -> bool:
+        cookie = await bench.sign_in()
+        bench.clock.now = NOW + 400
+        checked = await bench.guard.acheck(make_request(target="/members/", **cookie))
+        return isinstance(checked.decision, Allow)
+
+    assert asyncio.run(visit())
+    assert asyncio.run(visit())
+
+
+async def test_every_decision_is_noted(bench: Bench) -> None:
+    """Each decision reaches the observer once, with its reference, rule and reason."""
+    cookie = await bench.sign_in()
+    refused = await bench.guard.acheck(make_request(target="/members/"))
+    allowed = await bench.guard.acheck(make_request(target="/staff/", **cookie))
+    asked = {"origin": "https://x.example", "access_control_request_method": "PUT"}
+    preflight = await bench.guard.acheck(make_request("OPTIONS", "/members/", **asked))
+    assert isinstance(preflight.decision, Preflight)
+    notes = bench.notes.seen
+    assert [note.outcome for note in notes] == ["refuse", "allow", "preflight"]
+    assert [note.reference for note in notes[:2]] == [refused.reference, allowed.reference]
+    assert (notes[0].status, notes[0].reason, notes[0].rule, notes[0].subject) == (
+        401,
+        Reason.SIGN_IN_REQUIRED,
+        "/members/**",
+        None,
+    )
+    assert (notes[1].status, notes[1].rule, notes[1].subject) == (None, "/staff/**", BO.id)
+
+
+def test_a_store_is_configuration() -> None:
+    """Making a guard opens nothing."""
+    Guard(SITE, stores.open("sqlite:/nowhere/at/all.db"), MemoryKeys())
