@@ -1,4 +1,4 @@
-"""A real site behind a real `demur serve`: two processes, a tap between them, and state as the command line makes it."""
+"""A real site behind a real `demur serve`: two processes, a tap between them, state as the command line makes it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import sys
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlencode
 
 from tests.site.wire import NAVIGATION, SCRIPT, Answer, Pairs, Tap, exchange
@@ -29,8 +29,10 @@ from demur.stores.keys import FileKeys
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator, Mapping
 
+T = TypeVar("T")
+
 ROOT = Path(__file__).parents[2]
-DEMUR = (sys.executable, "-m", "demur.cli")
+DEMUR = (str(Path(sys.executable).with_name("demur")),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,18 +143,18 @@ class Process:
 
     def stop(self) -> None:
         """End it, with its children."""
-        if self.running is None or self.running.poll() is not None:
+        if self.running is None:
             return
-        self.running.send_signal(signal.SIGTERM)
         try:
+            self.running.terminate()
             self.running.wait(15)
-        except subprocess.TimeoutExpired:
-            os.killpg(self.running.pid, signal.SIGKILL)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.running.pid, signal.SIGKILL)  # it leads a group of its own
             self.running.wait(5)
-            raise
 
 
-def run(work: Coroutine[Any, Any, Any]) -> Any:
+def run(work: Coroutine[Any, Any, T]) -> T:
     """A coroutine's result, in a loop of its own."""
     with asyncio.Runner() as runner:
         return runner.run(work)
@@ -323,6 +325,7 @@ def configuration(example: Example, port: int, upstream: tuple[str, int], change
 def site_process(example: Example, folder: Path, port: int) -> Process:
     """The program that is the site."""
     log = folder / "site.log"
+    command: tuple[str, ...]
     if example.name == "php":
         command = ("php", "-S", f"127.0.0.1:{port}", "-t", "public")
         state = {"WORKSHOP_DATA": str(folder / "workshop.json"), "PHP_CLI_SERVER_WORKERS": "4"}
@@ -333,12 +336,18 @@ def site_process(example: Example, folder: Path, port: int) -> Process:
 
 @contextlib.contextmanager
 def running(
-    example: Example, folder: Path, changes: Callable[[str], str] = lambda text: text, *, tls: Path | None = None
+    example: Example,
+    folder: Path,
+    changes: Callable[[str], str] = lambda text: text,
+    *,
+    tls: Path | None = None,
+    site: Callable[[Example, Path, int], Process] = site_process,
 ) -> Iterator[House]:
-    """A site and its gateway, for as long as the block lasts. `changes` edits the configuration."""
+    """A site and its gateway, for as long as the block lasts. `changes` edits the configuration, `site` makes the
+    program that is the site."""
     site_port, port = free_port(), free_port()
-    site = site_process(example, folder, site_port)
-    site.start(("127.0.0.1", site_port))
+    behind = site(example, folder, site_port)
+    behind.start(("127.0.0.1", site_port))
     tap = Tap(("127.0.0.1", site_port))
     text = configuration(example, port, tap.address, changes)
     context = None
@@ -358,7 +367,7 @@ def running(
         yield house
     finally:
         gateway.stop()
-        site.stop()
+        behind.stop()
         tap.close()
 
 

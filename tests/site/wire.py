@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import re
 import socket
-import ssl
 import threading
 from dataclasses import dataclass
 from http.client import HTTPResponse
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+if TYPE_CHECKING:
+    import ssl
 
 Pairs: TypeAlias = list[tuple[str, str]]
 
@@ -85,6 +87,13 @@ class Answer:
     def cookies(self) -> dict[str, str]:
         """What is set, by name; the value with its attributes."""
         return dict(value.split("=", 1) for value in self.values("set-cookie"))
+
+    @property
+    def seconds_left(self) -> int:
+        """Until when the session lasts if nothing happens, as `Server-Timing` says."""
+        found = re.search(r'session;dur=(\d+);desc="(\d+)"', ", ".join(self.values("server-timing")))
+        assert found, f"{self.status} without the end of the session"
+        return int(found[1])
 
     def without(self, *names: str) -> Pairs:
         """The fields but those named, and the date."""
@@ -163,3 +172,26 @@ class Tap:
         except OSError:
             for end in (source, sink):
                 end.close()
+
+
+class Jar:
+    """The cookies of one browser at one origin, as far as a browser without scripts keeps them."""
+
+    def __init__(self) -> None:
+        self.cookies: dict[str, str] = {}
+
+    def field(self) -> Pairs:
+        """The `Cookie` field to send, if there is one."""
+        pairs = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
+        return [("Cookie", pairs)] if pairs else []
+
+    def keep(self, answer: Answer) -> Answer:
+        """Take from an answer what it sets, and drop what it takes away."""
+        for line in answer.values("set-cookie"):
+            pair, *attributes = (part.strip() for part in line.split(";"))
+            name, _, value = pair.partition("=")
+            if "max-age=0" in {attribute.lower() for attribute in attributes}:
+                self.cookies.pop(name, None)
+            else:
+                self.cookies[name] = value
+        return answer
