@@ -156,7 +156,7 @@ def _own_page(name: str, body: bytes | None = None, query: str = "") -> bytes:
         people = _Nobody()
         sign_in = PasswordSignIn(people, hasher, Throttle(store), Sessions(store, MemoryKeys(), NIST_AAL2))
         pages: dict[str, AccountPage | SessionsPage] = {
-            "account": AccountPage(people, hasher, sign_in, store),
+            "account": AccountPage(people, hasher, sign_in),
             "sessions": SessionsPage(store),
         }
         request = Request(
@@ -187,6 +187,9 @@ class _Nobody:
 
     async def set_password(self, subject: str, encoded: str, *, replacing: str | None = None) -> bool:
         return False
+
+    async def change_own_password(self, subject: str, encoded: str, keep: bytes) -> None:
+        return None
 
 
 PAGES["account"] = lambda: _own_page("account")

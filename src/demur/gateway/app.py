@@ -160,7 +160,7 @@ def _parts(config: Config, observer: Observer) -> _Parts:
 
 def _routes(parts: _Parts) -> Mapping[str, Route]:
     mine = SessionsPage(parts.store)
-    account = AccountPage(parts.people, parts.hasher, parts.sign_in, parts.store)
+    account = AccountPage(parts.people, parts.hasher, parts.sign_in)
     return {
         **SignInPages(parts.sign_in, parts.sessions, _RENDERER, idle=parts.idle).routes(),
         "sessions": Route(mine.get, mine.post, Access.REQUIRED),

@@ -12,11 +12,11 @@ GET shows it. POST takes `current` and `new`, the old password and the new one. 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from demur.accounts import passwords
 from demur.core import fields
-from demur.core.model import Actor, Details, Ending, Refuse
+from demur.core.model import Details, Refuse
 from demur.core.page import duration
 from demur.core.reasons import Reason
 from demur.pages import forms, look
@@ -26,19 +26,25 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from demur.core.model import Fields, Live, Response
-    from demur.core.ports import PasswordHasher, People, Store
+    from demur.core.ports import PasswordHasher
     from demur.pages.visit import Visit
     from demur.signin.password import PasswordSignIn
+
+
+class OwnPasswords(Protocol):
+    """Where people change their own password: demur's own accounts."""
+
+    async def change_own_password(self, subject: str, encoded: str, keep: bytes) -> None:
+        """Store the hash, and end every session of that person but `keep` as revoked. Raises StoreUnavailable."""
 
 
 class AccountPage:
     """The page `<prefix>/account`. Raises StoreUnavailable."""
 
-    def __init__(self, people: People, hasher: PasswordHasher, sign_in: PasswordSignIn, store: Store) -> None:
+    def __init__(self, people: OwnPasswords, hasher: PasswordHasher, sign_in: PasswordSignIn) -> None:
         self._people = people
         self._hasher = hasher
         self._sign_in = sign_in
-        self._store = store
 
     async def get(self, visit: Visit) -> Response:
         """Who is signed in."""
@@ -72,15 +78,11 @@ class AccountPage:
         renewed = ((b"set-cookie", cookie(visit.site, confirmed)),)
         if errors:
             return self._again(visit, 422, errors, renewed)
-        ended = await self._change(live.subject.id, new, confirmed.session.id, visit.now)
+        # Whoever else knows the old password may be signed in with it; this session has its new id already.
+        await self._people.change_own_password(live.subject.id, await self._hasher.hash(new), confirmed.session.id)
         if not look.wants_page(visit):
-            return look.tell({"changed": True, "ended": ended}, more=renewed)
+            return look.tell({"changed": True}, more=renewed)
         return look.see_other(f"{visit.site.prefix}/account?changed", more=renewed)
-
-    async def _change(self, subject: str, new: str, keep: bytes, now: int) -> int:
-        await self._people.set_password(subject, await self._hasher.hash(new))
-        # Whoever else knows the old password may be signed in with it.
-        return await self._store.end_all(subject, Ending.REVOKED, Actor.SELF, now, keep=keep)
 
     def _not_confirmed(self, visit: Visit, refuse: Refuse, errors: Mapping[str, str]) -> Response:
         wait = refuse.details.retry_after
