@@ -25,7 +25,7 @@ def of(table: list[dict[str, Any]], asked: str, subject: Subject | None = None, 
     return explain(make_site(table, **more), make_request(method, target, **fields), subject, NOW)
 
 
-RULES = [
+RULES: list[dict[str, Any]] = [
     {"path": "/public/**", "allow": "anyone"},
     {"path": "/members/**", "allow": "signed-in"},
     {"path": "/members/{id}", "allow": {"groups": ["staff", "board"]}},

@@ -1,0 +1,336 @@
+"""The ASGI middleware, message by message."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from tests.core.support import NOW, make_site
+
+from demur.adapters import asgi
+from demur.adapters.asgi import Demur
+from demur.core import page
+from demur.core.model import Refused, Session, Subject, UpstreamFailure
+from demur.core.reasons import Reason
+from demur.core.sessions import identify, mint
+from demur.guard import Guard
+from demur.pages.router import Pages
+from demur.stores.keys import MemoryKeys
+from demur.stores.memory import MemoryStore
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+SITE = make_site()
+BO = Subject("0192-bo", "bo", frozenset(("staff",)), display_name="Bo")
+
+
+class Wire:
+    """A client and the app behind, both seen message by message."""
+
+    def __init__(self, answer: Iterable[dict[str, Any]] = ()) -> None:
+        self.store, self.keys = MemoryStore(), MemoryKeys()
+        self.guard = Guard(SITE, self.store, self.keys, clock=lambda: float(NOW))
+        self.sent: list[dict[str, Any]] = []
+        self.received = 0
+        self.passed: list[dict[str, Any]] = []
+        self.answer = list(answer) or [
+            {"type": "http.response.start", "status": 200, "headers": [(b"x-app", b"1")]},
+            {"type": "http.response.body", "body": b"hello"},
+        ]
+        self.fault: Exception | None = None
+        self.demur = Demur(self.app, self.guard, Pages(self.guard, page.DEFAULT, {}), page.DEFAULT)
+
+    async def app(self, scope: Any, receive: Any, send: Any) -> None:
+        self.passed.append(scope)
+        if self.fault is not None:
+            raise self.fault
+        for message in self.answer:
+            await send(message)
+
+    async def cookie(self) -> tuple[bytes, bytes]:
+        token = mint(b"r" * 32, self.keys.ring().current)
+        await self.store.issue(Session(identify(token), BO.id, NOW, NOW, NOW, NOW + 86400, idle=3600), BO)
+        return (b"cookie", b"theirs=1; __Host-demur=" + token.encode())
+
+    async def ask(
+        self,
+        target: str = "/members/",
+        *lines: tuple[bytes, bytes],
+        method: str = "GET",
+        body: Iterable[bytes] = (),
+        **more: Any,
+    ) -> dict[bytes, bytes]:
+        """Send a request; the fields of the answer."""
+        path, _, query = target.partition("?")
+        host = () if any(name == b"host" for name, _ in lines) else ((b"host", b"app.example.com"),)
+        scope = {
+            "type": "http", "method": method, "path": path, "raw_path": path.encode(), "query_string": query.encode(),
+            "scheme": "https", "headers": [*host, *lines], "client": ("192.0.2.1", 5), "extensions": {}, **more,
+        }  # fmt: skip
+        parts = list(body)
+
+        async def receive() -> dict[str, Any]:
+            self.received += 1
+            part = parts.pop(0) if parts else b""
+            return {"type": "http.request", "body": part, "more_body": bool(parts)}
+
+        async def send(message: Any) -> None:
+            self.sent.append(message)
+
+        await self.demur(scope, receive, send)
+        return dict(self.sent[0].get("headers", ()))
+
+    @property
+    def status(self) -> int:
+        status: int = self.sent[0]["status"]
+        return status
+
+
+@pytest.fixture
+def wire() -> Wire:
+    """A fresh wire."""
+    return Wire()
+
+
+async def test_the_app_sees_who_it_is_and_nothing_that_pretends(wire: Wire) -> None:
+    """What is passed on has neither our cookie nor any spelling of an identity field, and tells who is allowed."""
+    forged = [(b"remote-user", b"root"), (b"Remote_User", b"root"), (b"remote.groups", b"admins"), (b"x-other", b"1")]
+    await wire.ask("/members/", await wire.cookie(), *forged)
+    (scope,) = wire.passed
+    assert scope["headers"] == [(b"host", b"app.example.com"), (b"cookie", b"theirs=1"), (b"x-other", b"1")]
+    assert scope["demur"].allow.subject == BO
+    assert wire.status == 200
+
+
+async def test_identity_is_stripped_from_open_pages_too(wire: Wire) -> None:
+    """No route lets a forged identity through."""
+    await wire.ask("/public/x", (b"remote-user", b"root"))
+    assert all(name != b"remote-user" for name, _ in wire.passed[0]["headers"])
+    assert wire.passed[0]["demur"].allow.subject is None
+
+
+async def test_a_refused_request_never_reaches_the_app(wire: Wire) -> None:
+    """Neither app nor body is touched before the answer is on its way."""
+    fields = await wire.ask("/members/", (b"content-length", b"6"), method="POST", body=[b"abc", b"def"])
+    assert (wire.status, wire.passed) == (401, [])
+    assert fields[b"demur-processed"] == b"?0"
+    whole = b"".join(message["body"] for message in wire.sent[1:])
+    assert len(whole) == int(fields[b"content-length"])
+    assert wire.received == 2
+    assert [message.get("more_body") for message in wire.sent[1:]] == [True, False]
+
+
+async def test_the_answer_leaves_before_the_body_is_read(wire: Wire) -> None:
+    """A client that is still sending has the whole answer before it is asked for the rest."""
+    order: list[str] = []
+
+    async def receive() -> dict[str, Any]:
+        order.append("receive")
+        return {"type": "http.request", "body": b"x", "more_body": len(order) < 4}
+
+    async def send(message: Any) -> None:
+        order.append(f"{message['type']} {len(message.get('body', b'')) > 0}")
+
+    scope = {
+        "type": "http", "method": "POST", "path": "/members/", "raw_path": b"/members/", "query_string": b"",
+        "scheme": "https", "client": None,
+        "headers": [(b"host", b"app.example.com"), (b"transfer-encoding", b"chunked")],
+    }  # fmt: skip
+    await wire.demur(scope, receive, send)
+    assert order[:2] == ["http.response.start False", "http.response.body True"]
+    assert order[-1] == "http.response.body False"
+    assert "receive" in order[2:-1]
+
+
+async def test_expect_is_never_answered_with_an_invitation(wire: Wire) -> None:
+    """With `Expect: 100-continue` the body is not asked for, and the connection ends with the answer."""
+    lines = [(b"content-length", b"9000000"), (b"expect", b"100-continue")]
+    fields = await wire.ask("/members/", *lines, method="PUT")
+    assert wire.received == 0
+    assert fields[b"connection"] == b"close"
+
+
+async def test_what_is_dropped_is_bounded(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A body without end is not read without end."""
+    monkeypatch.setattr(asgi, "MOST_DROPPED", 1000)
+    body = [b"x" * 100] * 50
+    fields = await wire.ask("/members/", (b"content-length", b"5000"), method="POST", body=body)
+    assert wire.received == 10
+    assert fields[b"connection"] == b"close"
+
+
+@pytest.mark.parametrize("target", ["/members/", "/public/../x"])
+async def test_head_is_get_without_the_body(wire: Wire, target: str) -> None:
+    """HEAD gets the fields of GET, the length included."""
+    accept = (b"accept", b"text/html")
+    got = await wire.ask(target, accept)
+    length = sum(len(message["body"]) for message in wire.sent[1:])
+    wire.sent.clear()
+    head = await wire.ask(target, accept, method="HEAD")
+    assert head.keys() == got.keys()
+    assert abs(int(head[b"content-length"]) - length) == 0
+    assert sum(len(message["body"]) for message in wire.sent[1:]) == 0
+
+
+@pytest.mark.parametrize(
+    ("lines", "status"),
+    [
+        (((b"host", b"app.example.com"),), 200),
+        (((b"host", b"APP.example.com:443"),), 200),
+        (((b"host", b"other.example.com"),), 421),
+        (((b"host", b"app.example.com"), (b"host", b"app.example.com")), 421),
+        (((b"host", b"app.example.com/x"),), 421),
+        (((b"host", b""),), 421),
+    ],
+)
+async def test_one_known_host(wire: Wire, lines: tuple[tuple[bytes, bytes], ...], status: int) -> None:
+    """A request has exactly one host, and it is this site's."""
+    await wire.ask("/public/x", *lines)
+    assert wire.status == status
+
+
+async def test_the_app_cannot_set_our_cookie(wire: Wire) -> None:
+    """A Set-Cookie for our name, in any case, does not leave; the app's others do."""
+    wire.answer[0]["headers"] = [
+        (b"set-cookie", b"__Host-demur=x; Path=/"),
+        (b"Set-Cookie", b"__HOST-DEMUR=x"),
+        (b"set-cookie", b"theirs=2"),
+        (b"demur-processed", b"?0"),
+    ]
+    await wire.ask("/public/x")
+    assert wire.sent[0]["headers"] == [(b"set-cookie", b"theirs=2")]
+
+
+@pytest.mark.parametrize(
+    ("value", "status", "reason"),
+    [
+        (b"not-permitted", 403, "not-permitted"),
+        (b'access-pending; detail="On Monday."', 403, "access-pending"),
+        (b"step-up-required; max_age=60", 401, "step-up-required"),
+        (b"not-found", 404, "not-found"),
+        (b"sign-in-required", 502, "upstream-unreachable"),
+        (b"unavailable", 502, "upstream-unreachable"),
+        (b"nonsense;;", 502, "upstream-unreachable"),
+    ],
+)
+async def test_the_app_refuses_with_one_field(wire: Wire, value: bytes, status: int, reason: str) -> None:
+    """`Demur-Refuse` becomes the whole refusal, without its own body and fields, and without `processed`."""
+    wire.answer[0]["headers"] = [(b"demur-refuse", value), (b"etag", b'"1"')]
+    fields = await wire.ask("/members/", await wire.cookie())
+    assert wire.status == status
+    assert b"demur-refuse" not in fields
+    assert b"etag" not in fields
+    assert b"demur-processed" not in fields
+    body = b"".join(message["body"] for message in wire.sent[1:])
+    assert f'"reason":"{reason}"'.encode() in body
+    assert b"hello" not in body
+
+
+async def test_a_request_cannot_refuse(wire: Wire) -> None:
+    """`Demur-Refuse` in a request means nothing."""
+    await wire.ask("/public/x", (b"demur-refuse", b"not-permitted"))
+    assert wire.status == 200
+
+
+@pytest.mark.parametrize(
+    ("fault", "status"),
+    [
+        (UpstreamFailure(Reason.UPSTREAM_UNREACHABLE, "gone"), 502),
+        (UpstreamFailure(Reason.UPSTREAM_TIMEOUT, "slow"), 504),
+        (Refused(Reason.NOT_PERMITTED, "Only the author may."), 403),
+    ],
+)
+async def test_what_the_app_raises(wire: Wire, fault: Exception, status: int) -> None:
+    """An upstream that fails and a view that refuses are answered as problems, and nothing claims to be unprocessed."""
+    wire.fault = fault
+    fields = await wire.ask("/members/", await wire.cookie())
+    assert wire.status == status
+    assert b"demur-processed" not in fields
+
+
+async def test_other_faults_are_the_servers(wire: Wire) -> None:
+    """A fault of the app stays one."""
+    wire.fault = KeyError("x")
+    with pytest.raises(KeyError):
+        await wire.ask("/public/x")
+
+
+async def test_a_fault_of_ours_is_503(
+    wire: Wire, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """If deciding itself fails, nobody gets in and nobody is sent to sign in."""
+
+    async def broken(request: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(wire.guard, "acheck", broken)
+    fields = await wire.ask("/members/", await wire.cookie())
+    assert (wire.status, wire.passed) == (503, [])
+    assert fields[b"retry-after"] == b"5"
+    assert "could not decide" in caplog.text
+
+
+async def test_a_concealed_page_is_the_sites_own(wire: Wire) -> None:
+    """For a concealed refusal the site is asked for an unused page, as nobody, and without conditions."""
+    wire.answer[0] |= {"status": 404, "headers": [(b"x-app", b"404"), (b"cache-control", b"max-age=60")]}
+    conditions = [(b"if-none-match", b"*"), (b"range", b"bytes=0-1"), (b"authorization", b"Basic x")]
+    fields = await wire.ask("/home/vault/7?q=1", await wire.cookie(), *conditions, (b"accept", b"*/*"))
+    (scope,) = wire.passed
+    assert scope["headers"] == [(b"host", b"app.example.com"), (b"accept", b"*/*")]
+    assert scope["raw_path"].startswith(b"/home/")
+    assert scope["raw_path"].endswith(b"/7")
+    assert b"vault" not in scope["raw_path"]
+    assert scope["query_string"] == b""
+    assert scope["demur"].allow.subject is None
+    assert fields.keys() >= {b"x-app", b"cache-control", b"server-timing"}
+    assert fields[b"cache-control"] == b"no-store"
+
+
+async def test_a_concealed_page_looks_like_a_missing_one(wire: Wire) -> None:
+    """Whoever is signed in gets the same fields for a concealed page as for one that is not there."""
+    wire.answer[0] |= {"status": 404, "headers": [(b"x-app", b"404")]}
+    cookie = await wire.cookie()
+    concealed = await wire.ask("/home/vault/7", cookie)
+    wire.sent.clear()
+    assert await wire.ask("/home/nothing", cookie) == concealed
+
+
+async def test_a_websocket_is_denied_in_http(wire: Wire) -> None:
+    """A refused handshake gets the whole refusal where the server can send one, and a plain 403 elsewhere."""
+    more = {"type": "websocket", "scheme": "wss"}
+    await wire.ask("/members/", (b"upgrade", b"websocket"), **more, extensions={"websocket.http.response": {}})
+    assert wire.sent[0]["type"] == "websocket.http.response.start"
+    assert wire.status == 401
+    wire.sent.clear()
+    await wire.ask("/members/", (b"upgrade", b"websocket"), **more)
+    assert wire.sent == [{"type": "websocket.close"}]
+
+
+async def test_a_websocket_passes(wire: Wire) -> None:
+    """An allowed handshake reaches the app, and what follows is left alone."""
+    wire.answer = [
+        {"type": "websocket.accept", "headers": [(b"x-app", b"1")]},
+        {"type": "websocket.send", "text": "hi"},
+    ]
+    own = (b"origin", b"https://app.example.com")
+    await wire.ask("/members/", await wire.cookie(), own, (b"upgrade", b"websocket"), type="websocket", scheme="wss")
+    assert [message["type"] for message in wire.sent] == ["websocket.accept", "websocket.send"]
+    assert wire.sent[0]["headers"] == [(b"x-app", b"1")]
+
+
+async def test_lifespan_is_the_apps_own(wire: Wire) -> None:
+    """What is no request goes to the app untouched."""
+    wire.answer = []
+
+    async def never() -> Any:
+        raise AssertionError
+
+    await wire.demur({"type": "lifespan"}, never, never)
+    assert wire.passed == [{"type": "lifespan"}]
+
+
+async def test_the_raw_target_of_the_server_counts(wire: Wire) -> None:
+    """Where the server gives the bytes of the wire, these are judged, and not what was made of them."""
+    await wire.ask("/public/x", extensions={"demur.target": {"raw": b"/public/..%2fmembers/"}})
+    assert wire.status == 400
