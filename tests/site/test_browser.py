@@ -71,7 +71,7 @@ def ready(page: Page) -> None:
 
 
 def test_deep_link_with_fragment(page, site):
-    """The form stands at the very address; a wrong password keeps everything; then the page opens, with its fragment."""
+    """The form stands at the very address; a wrong password keeps all; then the page opens, fragment included."""
     answer = page.goto("/members/?from=mail#new")
     assert answer is not None
     assert answer.status == 401

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import socket
@@ -153,25 +154,22 @@ class Tap:
             threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
 
     def _serve(self, connection: socket.socket) -> None:
-        try:
-            behind = socket.create_connection(self._upstream)
-        except OSError:
-            connection.close()
-            return
-        threading.Thread(target=self._pipe, args=(behind, connection, False), daemon=True).start()
-        self._pipe(connection, behind, True)
+        with connection, contextlib.suppress(OSError), socket.create_connection(self._upstream) as behind:
+            back = threading.Thread(target=self._pipe, args=(behind, connection), daemon=True)
+            back.start()
+            self._pipe(connection, behind, keep=True)
+            back.join()
 
-    def _pipe(self, source: socket.socket, sink: socket.socket, keep: bool) -> None:
-        try:
+    def _pipe(self, source: socket.socket, sink: socket.socket, *, keep: bool = False) -> None:
+        with contextlib.suppress(OSError):
             while data := source.recv(65536):
                 if keep:
                     with self._lock:
                         self._sent += data
                 sink.sendall(data)
-            sink.shutdown(socket.SHUT_WR)
-        except OSError:
-            for end in (source, sink):
-                end.close()
+        # The gateway may stop sending and still read; when the site has ended, both ways are over.
+        with contextlib.suppress(OSError):
+            sink.shutdown(socket.SHUT_WR if keep else socket.SHUT_RDWR)
 
 
 class Jar:
