@@ -298,12 +298,12 @@ async def test_a_concealed_page_looks_like_a_missing_one(wire: Wire) -> None:
 
 async def test_a_websocket_is_denied_in_http(wire: Wire) -> None:
     """A refused handshake gets the whole refusal where the server can send one, and a plain 403 elsewhere."""
-    more = {"type": "websocket", "scheme": "wss"}
-    await wire.ask("/members/", (b"upgrade", b"websocket"), **more, extensions={"websocket.http.response": {}})
+    asks = (b"upgrade", b"websocket")
+    await wire.ask("/members/", asks, type="websocket", scheme="wss", extensions={"websocket.http.response": {}})
     assert wire.sent[0]["type"] == "websocket.http.response.start"
     assert wire.status == 401
     wire.sent.clear()
-    await wire.ask("/members/", (b"upgrade", b"websocket"), **more)
+    await wire.ask("/members/", asks, type="websocket", scheme="wss")
     assert wire.sent == [{"type": "websocket.close"}]
 
 
@@ -326,7 +326,10 @@ async def test_lifespan_is_the_apps_own(wire: Wire) -> None:
     async def never() -> Any:
         raise AssertionError
 
-    await wire.demur({"type": "lifespan"}, never, never)
+    async def ignore(message: Any) -> None:
+        raise AssertionError
+
+    await wire.demur({"type": "lifespan"}, never, ignore)
     assert wire.passed == [{"type": "lifespan"}]
 
 

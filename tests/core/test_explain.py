@@ -129,7 +129,10 @@ def test_captures() -> None:
 
 def test_preflight_and_concealment() -> None:
     """A preflight is nobody's request, and a concealed refusal is the site's own 404."""
-    table = [{"path": "/v/**", "allow": {"groups": ["x"]}, "conceal": True}, {"path": "/**", "allow": "signed-in"}]
+    table: list[dict[str, Any]] = [
+        {"path": "/v/**", "allow": {"groups": ["x"]}, "conceal": True},
+        {"path": "/**", "allow": "signed-in"},
+    ]
     found = of(table, "GET /v/1", ANNA)
     assert (found.outcome, found.status, found.reason) == ("conceal", 404, Reason.NOT_FOUND)
     asked = {"origin": "https://x.example", "access_control_request_method": "PUT"}

@@ -101,7 +101,7 @@ class Gateway:
     def _behind(self, upstream: str | None, timeouts: Timeouts) -> App:
         if upstream is None:
             return _no_upstream
-        proxy = Proxy(upstream, connect_timeout=timeouts.connect, answer_timeout=timeouts.answer)
+        proxy = Proxy(upstream, connect=timeouts.connect, answer=timeouts.answer)
         self._proxies.append(proxy)
         return proxy
 
@@ -114,10 +114,6 @@ class Gateway:
             kind, body = await asyncio.to_thread(self.metrics.exposition)
             response = _plain(200, body, kind.encode("ascii"))
         await asgi.answer(response, asgi.read(scope), scope, receive, send)
-
-    def drain(self) -> None:
-        """From now on other machines are told to send their requests elsewhere."""
-        self.check.drain()
 
     async def keep_house(self) -> None:
         """Until cancelled: tell the store what changed of people, turn what is over into tombstones, forget what is
