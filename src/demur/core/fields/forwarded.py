@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -116,9 +117,11 @@ def _node(text: str, field: str) -> Node:
     return Node(address or found["name"].lower(), found["port"])
 
 
+@lru_cache(maxsize=4096)
 def _address(text: str) -> IPv4Address | IPv6Address | None:
     try:
-        return ip_address(text)
+        # What follows a `%` could be anything, and means something on another machine only.
+        return None if "%" in text else ip_address(text)
     except ValueError:
         return None
 
@@ -153,7 +156,7 @@ def _agreed(what: str, old: str | None, new: str | None) -> str | None:
 def _trusts(peer: str, trusted: Sequence[Network], *, local: bool = False) -> bool:
     if not peer:
         return local
-    address = _address(peer)
+    address = _address(peer.partition("%")[0]) if trusted else None
     if address is None:
         return False
     # A socket that listens for both families shows IPv4 peers as ::ffff:192.0.2.1.
