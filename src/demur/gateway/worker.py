@@ -1,0 +1,155 @@
+"""One worker process: what it is given, and what it does from fork to exit."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol, TypeAlias
+
+from demur.core.model import ConfigError
+
+if TYPE_CHECKING:
+    import socket
+    import ssl
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from demur.gateway.addresses import Address
+
+Event: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[Event]]
+Send: TypeAlias = Callable[[Event], Awaitable[None]]
+App: TypeAlias = Callable[[Event, Receive, Send], Awaitable[None]]
+
+SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
+"""What the parent listens to."""
+
+READY: Final = b"ready\n"
+"""What a worker says when it accepts connections; anything else is why it does not."""
+
+
+class Tls(Protocol):
+    """Where certificate and key are."""
+
+    @property
+    def certificate(self) -> Path: ...
+    @property
+    def key(self) -> Path: ...
+
+
+class Listening(Protocol):
+    """The table `[gateway]`, as far as it matters here."""
+
+    @property
+    def listen(self) -> Address: ...
+    @property
+    def check_listen(self) -> Address | None: ...
+    @property
+    def admin_listen(self) -> Address | None: ...
+    @property
+    def tls(self) -> Tls | None: ...
+    @property
+    def workers(self) -> int: ...
+    @property
+    def drain(self) -> int: ...
+
+
+class Configured(Protocol):
+    """A configuration."""
+
+    @property
+    def gateway(self) -> Listening: ...
+
+
+class Check(Protocol):
+    """The app that other proxies ask."""
+
+    async def __call__(self, scope: Event, receive: Receive, send: Send, /) -> None: ...
+    def drain(self) -> None: ...
+
+
+class Built(Protocol):
+    """What a worker serves: one ASGI app for each listener, work to be done by one worker, and an end."""
+
+    @property
+    def public(self) -> App: ...
+    @property
+    def check(self) -> Check: ...
+    @property
+    def admin(self) -> App: ...
+    async def keep_house(self) -> None: ...
+    async def aclose(self) -> None: ...
+
+
+def work(
+    build: Callable[[], Built],
+    sockets: Mapping[str, socket.socket],
+    *,
+    index: int,
+    drain: float,
+    tls: ssl.SSLContext | None,
+    pipe: int,
+    life: int,
+) -> NoReturn:
+    """Be a worker, and never return into what the parent was doing.
+
+    `pipe` is where to say how the start went, `life` what becomes readable when the parent is gone. The first worker
+    (`index` 0) keeps house.
+    """
+    status = 1
+    try:
+        signal.set_wakeup_fd(-1)
+        for sign in SIGNALS:
+            # Ctrl-C reaches every process of the terminal; the parent says what is to be done about it.
+            signal.signal(sign, signal.SIG_DFL if sign in {signal.SIGTERM, signal.SIGCHLD} else signal.SIG_IGN)
+        import uvloop  # noqa: PLC0415 - the parent has no use for it
+
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            clean = runner.run(_serve(build(), sockets, index, drain, tls, pipe, life))
+        status = 0 if clean else 3
+    except ConfigError as error:
+        _tell(pipe, str(error).encode("utf-8", "replace"))
+    except BaseException:  # noqa: BLE001 - nothing may get out of here
+        _tell(pipe, traceback.format_exc().encode("utf-8", "replace"))
+    finally:
+        with contextlib.suppress(Exception):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(status)
+
+
+def _tell(pipe: int, text: bytes) -> None:
+    with contextlib.suppress(OSError):
+        os.write(pipe, text[:60000])
+
+
+async def _serve(
+    built: Built,
+    sockets: Mapping[str, socket.socket],
+    index: int,
+    drain: float,
+    tls: ssl.SSLContext | None,
+    pipe: int,
+    life: int,
+) -> bool:
+    from demur.gateway.server import Listener, serve  # noqa: PLC0415 - the parent has no use for it
+
+    apps: dict[str, App] = {"listen": built.public, "check_listen": built.check, "admin_listen": built.admin}
+    listeners = [Listener(sock, apps[name], tls if name == "listen" else None) for name, sock in sockets.items()]
+    loop, stop = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_signal_handler(signal.SIGTERM, stop.set)
+    loop.add_reader(life, stop.set)
+    house = asyncio.create_task(built.keep_house()) if index == 0 else None
+    try:
+        return await serve(listeners, stop, ready=lambda: _tell(pipe, READY), drain=drain, draining=built.check.drain)
+    finally:
+        loop.remove_reader(life)
+        if house is not None:
+            house.cancel()
+            await asyncio.wait((house,))
+        await built.aclose()
