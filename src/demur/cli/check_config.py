@@ -22,7 +22,9 @@ def check_config(
     strict: Annotated[bool, typer.Option("--strict", help="Let warnings count as errors.")] = False,
     json: AsJson = False,
 ) -> None:
-    """Check a configuration: mistakes, and settings that are unsafe or likely not meant.
+    """Check a configuration.
+
+    Shows mistakes, and settings that are unsafe or likely not meant.
 
     Ends with status 2 if there are errors, and 0 otherwise.
     """

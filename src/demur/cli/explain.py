@@ -40,7 +40,10 @@ def explain(
     ] = None,
     json: AsJson = False,
 ) -> None:
-    """Explain what a request would be answered: by which rule, what is asked for, what is held and what is missing."""
+    """Explain what a request would be answered.
+
+    By which rule, what it asks for, what is held and what is missing.
+    """
     from demur.core.explain import explain as why  # noqa: PLC0415 - load what is used
 
     if as_ is not None and (group or rule_file is not None):

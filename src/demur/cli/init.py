@@ -73,7 +73,10 @@ def init(
     config: ConfigFile = DEFAULT,
     force: Annotated[bool, typer.Option("--force", help="Replace the file if it is there.")] = False,
 ) -> None:
-    """Write a first configuration, with comments and safe defaults. An existing file is left alone."""
+    """Write a first configuration.
+
+    It has comments and safe defaults. An existing file is left alone.
+    """
     from pydantic_core import PydanticCustomError  # noqa: PLC0415 - load what is used
 
     from demur.gateway.addresses import Address, Origin, is_at, upstream_url  # noqa: PLC0415 - load what is used
@@ -89,7 +92,7 @@ def init(
     if seen.is_open_http:
         fail(
             f"--origin: {seen} has no TLS, so passwords and sessions could be read on the way.",
-            f'Write --origin "https://{seen.host}".',
+            f'Write --origin "{seen.with_tls}".',
         )
     listen = Address("127.0.0.1", seen.port if seen.scheme == "http" else 8000)
     if is_at(listen, behind):

@@ -6,7 +6,7 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn, TextIO, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Literal, NoReturn, TypeAlias
 
 import typer
 
@@ -32,14 +32,16 @@ def fail(message: str, fix: str = "") -> NoReturn:
     raise typer.Exit(UNUSABLE)
 
 
-def colourful(stream: TextIO) -> bool:
-    """Whether people look at it, and want colour (no-color.org)."""
-    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+def stderr_is_terminal() -> bool:
+    """Whether somebody watches standard error."""
+    return sys.stderr.isatty()
 
 
-def paint(text: str, colour: str, *, stream: TextIO | None = None, bold: bool = False) -> str:
-    """The text in a colour, where colour is wanted."""
-    return typer.style(text, fg=colour, bold=bold) if colourful(stream or sys.stdout) else text
+def paint(text: str, colour: str, *, stream: Literal["stdout", "stderr"] = "stdout", bold: bool = False) -> str:
+    """The text in a colour, where people look at it and want colour (no-color.org)."""
+    watched = sys.stdout.isatty() if stream == "stdout" else stderr_is_terminal()
+    wanted = watched and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    return typer.style(text, fg=colour, bold=bold) if wanted else text
 
 
 def as_json(value: object) -> None:

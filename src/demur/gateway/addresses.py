@@ -91,6 +91,11 @@ class Origin:
         return self.scheme == "http" and not self.is_loopback
 
     @property
+    def with_tls(self) -> Origin:
+        """The same host, on the same port unless it is http's own, with TLS."""
+        return Origin("https", self.host, 443 if self.port == _DEFAULT_PORTS["http"] else self.port)
+
+    @property
     def authority(self) -> str:
         """Host, and the port unless it is the scheme's own, as in the field `Host`."""
         return self.host if self.port == _DEFAULT_PORTS[self.scheme] else f"{self.host}:{self.port}"

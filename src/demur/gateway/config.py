@@ -385,7 +385,7 @@ def _origin_faults(index: int, site: Site, seen: dict[str, int], *, insecure: bo
         yield Fault(
             place,
             f"{origin} has no TLS, so passwords and sessions could be read on the way.",
-            f'Write "https://{site.origin.host}", or, if you know what you do, insecure_http = true in [gateway].',
+            f'Write "{site.origin.with_tls}", or, if you know what you do, insecure_http = true in [gateway].',
         )
 
 

@@ -225,7 +225,7 @@ def _transport(index: int, site: Site, gateway: Gateway) -> Iterator[Fault]:
     place = ("site", index, "origin")
     if site.origin.is_open_http:
         message = f"{site.origin} has no TLS: passwords and sessions can be read on the way."
-        yield _warning(place, message, f'Write "https://{site.origin.host}" and set tls in [gateway].')
+        yield _warning(place, message, f'Write "{site.origin.with_tls}" and set tls in [gateway].')
     if site.upstream is None:
         return
     if site.origin.scheme == "https" and gateway.tls is None and not gateway.trusted_proxies:
@@ -237,7 +237,7 @@ def _transport(index: int, site: Site, gateway: Gateway) -> Iterator[Fault]:
         yield _warning(place, message, fix)
     if site.origin.scheme == "http" and gateway.tls is not None:
         message = f"{site.origin} is http, but {gateway.listen} speaks TLS only."
-        yield _warning(place, message, f'Write "https://{site.origin.host}", or remove tls.')
+        yield _warning(place, message, f'Write "{site.origin.with_tls}", or remove tls.')
     if site.origin.scheme == "http" and site.origin.is_loopback and gateway.listen.is_public:
         message = f"other machines may reach {gateway.listen}, but {site.origin} is this machine's own name for itself."
         yield _warning(("gateway", "listen"), message, f'Write listen = "127.0.0.1:{gateway.listen.port}".')
