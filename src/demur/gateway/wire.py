@@ -375,6 +375,11 @@ class WebSocket(WebSocketsSansIOProtocol):
             extensions={"websocket.http.response": {}, "demur.target": given["extensions"]["demur.target"]},
         )
 
+    async def send(self, message: Any) -> None:  # noqa: ANN401 - uvicorn's own union of events
+        """Take the app's next event. A handshake that was denied is over, too."""
+        await super().send(message)
+        self.handshake_complete = self.handshake_complete or (self.initial_response is not None and self.close_sent)
+
     def shutdown(self) -> None:
         """The server is about to end: say goodbye (1012), unless the handshake is still going on."""
         if self.handshake_complete or self.initial_response is not None:
