@@ -13,6 +13,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
@@ -133,46 +134,27 @@ Why ended sessions are remembered stands in [the explanation](../explanation/ses
 # --- the command line -----------------------------------------------------------------------------
 
 
-def _commands(group: object, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], object]]:
+def _commands(group: object, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
     for name, command in getattr(group, "commands", {}).items():
-        if not command.hidden:
-            yield (*path, name), command
+        if getattr(command, "commands", None):
             yield from _commands(command, (*path, name))
-
-
-def _parameters(command: object) -> Iterator[tuple[str, str]]:
-    for parameter in getattr(command, "params", ()):
-        if getattr(parameter, "hidden", False):
-            continue
-        text = " ".join((getattr(parameter, "help", None) or "").split())
-        if parameter.param_type_name == "argument":
-            yield parameter.make_metavar(_context(command)), text
-        else:
-            value = "" if parameter.is_flag else f" {parameter.make_metavar(_context(command))}"
-            names = [*parameter.opts, *parameter.secondary_opts]
-            yield f"{', '.join(names)}{value}", text
-
-
-def _context(command: object) -> object:
-    from typer.core import click  # noqa: PLC0415
-
-    return click.Context(command)
+        elif not command.hidden:
+            yield (*path, name)
 
 
 def command_line_page() -> str:
-    """Every command with its arguments and options."""
+    """What each command says about itself."""
     from typer.main import get_command  # noqa: PLC0415 - the other pages need no extras
+    from typer.testing import CliRunner  # noqa: PLC0415
 
     from demur.cli import app  # noqa: PLC0415
 
+    runner = CliRunner(env={"COLUMNS": "100", "TERMINAL_WIDTH": "100", "NO_COLOR": "1"})
     parts = [DO_NOT_EDIT, "# The command line\n", "`demur --install-completion` adds completion to your shell.\n"]
-    for path, command in _commands(get_command(app), ("demur",)):
-        if getattr(command, "commands", None):
-            continue
-        about = "\n".join(line.strip() for line in (getattr(command, "help", "") or "").strip().splitlines())
-        rows = "\n".join(f"| `{name}` | {text} |" for name, text in _parameters(command))
-        table = f"\n| | |\n| --- | --- |\n{rows}\n" if rows else ""
-        parts.append(f"## {' '.join(path)}\n\n{about}\n{table}")
+    for path in _commands(get_command(app)):
+        said = runner.invoke(app, [*path, "--help"], prog_name="demur").output.strip()
+        text = "\n".join(line.rstrip() for line in said.splitlines())
+        parts.append(f"## demur {' '.join(path)}\n\n```text\n{text}\n```\n")
     return "\n".join(parts)
 
 
@@ -188,7 +170,7 @@ def pages() -> dict[Path, Callable[[], str]]:
         DOCS / "reference" / "command-line.md": command_line_page,
     }
     for reason in Reason:
-        made[DOCS / "reasons" / f"{reason.value}.md"] = lambda reason=reason: reason_page(reason, notes[reason.value])
+        made[DOCS / "reasons" / f"{reason.value}.md"] = partial(reason_page, reason, notes[reason.value])
     return made
 
 
@@ -202,9 +184,9 @@ def anchors(text: str) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
 
 
-def broken_links(page: Path) -> Iterator[str]:
-    """What a page links to inside the repository and is not there."""
-    for target in _LINK.findall(_FENCE.sub("", page.read_text())):
+def broken_links(page: Path, text: str | None = None) -> Iterator[str]:
+    """What a page links to inside the repository and is not there. `text` is what it says, if not what it holds."""
+    for target in _LINK.findall(_FENCE.sub("", page.read_text() if text is None else text)):
         if re.match(r"[a-z]+:", target):
             continue
         path, _, anchor = unquote(target).partition("#")

@@ -139,7 +139,9 @@ def start(site: socket.socket, config: Path) -> list[subprocess.Popen[bytes]]:
     """The two processes: the site, which is given its open socket, and demur."""
     uvicorn = [sys.executable, "-m", "uvicorn", "app:app", "--app-dir", str(HERE), "--fd", str(site.fileno())]
     # Both stay in our process group: whatever ends the group ends them.
-    behind = subprocess.Popen([*uvicorn, "--log-level", "warning", "--lifespan", "off"], pass_fds=[site.fileno()])
+    behind = subprocess.Popen(
+        [*uvicorn, "--log-level", "warning", "--lifespan", "off", "--no-server-header"], pass_fds=[site.fileno()]
+    )
     before = subprocess.Popen([DEMUR, "serve", "--config", config])
     return [before, behind]
 

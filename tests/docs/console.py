@@ -65,7 +65,7 @@ def pattern(shown: str) -> re.Pattern[str]:
 
 def type_in(todo: list[Step], folder: Path) -> list[tuple[Step, str]]:
     """Type everything into one shell; each step with what was seen. The shell's background jobs end with it."""
-    script = "\n".join(f"echo '=== step {number} ==='\n{step.command}" for number, step in enumerate(todo))
+    script = "\n".join(f"printf '\\n=== step {number} ===\\n'\n{step.command}" for number, step in enumerate(todo))
     done = subprocess.run(
         ["bash", "--noprofile", "--norc", "-c", f"trap 'kill $(jobs -p) 2>/dev/null; wait' EXIT\n{script}"],
         cwd=folder,
@@ -78,7 +78,7 @@ def type_in(todo: list[Step], folder: Path) -> list[tuple[Step, str]]:
     )
     seen = re.split(r"^=== step \d+ ===\n", done.stdout, flags=re.MULTILINE)[1:]
     assert len(seen) == len(todo), done.stdout
-    return list(zip(todo, (text.rstrip("\n") for text in seen), strict=True))
+    return list(zip(todo, (text.strip("\n") for text in seen), strict=True))
 
 
 def free_port() -> int:
