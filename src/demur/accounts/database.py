@@ -4,6 +4,9 @@
   other and none fails half way.
 - The tables are made and moved on when the database is opened, all in one transaction: another process sees them
   as they were or as they are now.
+- Nothing is open while the process forks. SQLite keeps the locks that a process holds in that process's memory; a
+  child inherits the list and not the locks, and would write beside others ("How To Corrupt An SQLite Database File",
+  2.6). So a fork waits for what is going on, closes all connections, and both sides open new ones at need.
 - Whatever goes wrong here is `StoreUnavailable`, and its cause names the file.
 """
 
@@ -13,6 +16,7 @@ import asyncio
 import os
 import sqlite3
 import threading
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -46,14 +50,35 @@ def file_of(url: str) -> Path:
     )
 
 
-class _Opened:
-    """What belongs to one process."""
+class _Gate:
+    """Lets jobs through, any number at once, until it is closed."""
 
     def __init__(self) -> None:
-        self.pid = os.getpid()
-        self.lock = threading.Lock()
-        self.engine: Engine | None = None
-        self.pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="demur-accounts")
+        self._changed = threading.Condition()
+        self._inside = 0
+        self._closed = False
+
+    def __enter__(self) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: not self._closed)
+            self._inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._changed:
+            self._inside -= 1
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """Let nobody in, and wait until nobody is inside."""
+        with self._changed:
+            self._closed = True
+            self._changed.wait_for(lambda: not self._inside)
+
+    def open(self) -> None:
+        """Let everybody in again."""
+        with self._changed:
+            self._closed = False
+            self._changed.notify_all()
 
 
 class Database:
@@ -61,7 +86,14 @@ class Database:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._opened: _Opened | None = None
+        self._start()
+        _databases.add(self)
+
+    def _start(self) -> None:
+        self._gate = _Gate()
+        self._opening = threading.Lock()
+        self._engine: Engine | None = None
+        self._pool: ThreadPoolExecutor | None = None
 
     async def read(self, job: Callable[[Connection], T]) -> T:
         """Do what only reads, in one transaction, in a thread. Raises `StoreUnavailable`."""
@@ -74,27 +106,41 @@ class Database:
 
     async def aclose(self) -> None:
         """Let go of file and threads; the next use opens them again."""
-        opened, self._opened = self._opened, None
-        if opened is None or opened.pid != os.getpid():
-            return
-        await asyncio.to_thread(opened.pool.shutdown, wait=True)
-        if opened.engine is not None:
-            opened.engine.dispose()
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            await asyncio.to_thread(pool.shutdown, wait=True)
+        self._close()
+
+    def before_fork(self) -> None:
+        """Wait for what is going on, and close the file."""
+        self._gate.close()
+        self._close()
+
+    def in_parent(self) -> None:
+        """Go on after a fork."""
+        self._gate.open()
+
+    def in_child(self) -> None:
+        """Begin anew after a fork: the threads are the parent's."""
+        self._start()
+
+    def _close(self) -> None:
+        engine, self._engine = self._engine, None
+        if engine is not None:
+            engine.dispose()
 
     async def _run(self, job: Callable[[Connection], T], begin: str) -> T:
-        opened = self._opened
-        if opened is None or opened.pid != os.getpid():
-            # What a fork brought along is left alone: closing a copied SQLite connection would drop locks.
-            opened = self._opened = _Opened()
-        return await asyncio.wrap_future(opened.pool.submit(self._in_thread, opened, job, begin))
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="demur-accounts")
+        return await asyncio.wrap_future(self._pool.submit(self._in_thread, job, begin))
 
-    def _in_thread(self, opened: _Opened, job: Callable[[Connection], T], begin: str) -> T:
+    def _in_thread(self, job: Callable[[Connection], T], begin: str) -> T:
         try:
-            with opened.lock:
-                if opened.engine is None:
-                    opened.engine = self._open()
-            with opened.engine.connect().execution_options(demur_begin=begin) as connection, connection.begin():
-                return job(connection)
+            with self._gate:
+                with self._opening:
+                    engine = self._engine = self._engine or self._open()
+                with engine.connect().execution_options(demur_begin=begin) as connection, connection.begin():
+                    return job(connection)
         except (SQLAlchemyError, sqlite3.Error, OSError) as error:
             raise StoreUnavailable(f"{self.path}: {_reason(error)}") from error
 
@@ -135,6 +181,24 @@ class Database:
                 f"{schema.VERSIONS[-1]}). Install that version again, or restore the backup from before the upgrade."
             )
         return str(found) if found is not None else None
+
+
+_databases: weakref.WeakSet[Database] = weakref.WeakSet()
+
+
+def _at_fork(what: Callable[[Database], None]) -> Callable[[], None]:
+    def call() -> None:
+        for database in list(_databases):
+            what(database)
+
+    return call
+
+
+os.register_at_fork(
+    before=_at_fork(Database.before_fork),
+    after_in_parent=_at_fork(Database.in_parent),
+    after_in_child=_at_fork(Database.in_child),
+)
 
 
 def migrate(connection: Connection) -> None:
