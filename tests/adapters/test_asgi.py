@@ -10,16 +10,18 @@ from tests.core.support import NOW, make_site
 from demur.adapters import asgi
 from demur.adapters.asgi import Demur
 from demur.core import page
-from demur.core.model import Refused, Session, Subject, UpstreamFailure
+from demur.core.model import Refused, Response, Session, Subject, UpstreamFailure
 from demur.core.reasons import Reason
 from demur.core.sessions import identify, mint
 from demur.guard import Guard
-from demur.pages.router import Pages
+from demur.pages.router import Pages, Route
 from demur.stores.keys import MemoryKeys
 from demur.stores.memory import MemoryStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from demur.pages.visit import Visit
 
 SITE = make_site()
 BO = Subject("0192-bo", "bo", frozenset(("staff",)), display_name="Bo")
@@ -149,6 +151,23 @@ async def test_expect_is_never_answered_with_an_invitation(wire: Wire) -> None:
     fields = await wire.ask("/members/", *lines, method="PUT")
     assert wire.received == 0
     assert fields[b"connection"] == b"close"
+
+
+@pytest.mark.parametrize(("length", "received"), [(4, 1), (70_000, 2)])
+async def test_a_page_that_has_read_the_body_does_not_wait_for_more(length: int, received: int) -> None:
+    """Nothing is received after the end of a body: there it would be the client's leaving that is waited for. What a
+    page did not read is dropped as ever."""
+    wire = Wire()
+
+    async def done(visit: Visit) -> Response:
+        return Response(204, ())
+
+    wire.demur = Demur(wire.app, wire.guard, Pages(wire.guard, page.DEFAULT, {"x": Route(post=done)}), page.DEFAULT)
+    body = [b"a=b&"] if length == 4 else [b"x" * 66_000, b"x" * 4_000]
+    lines = [(b"content-length", str(length).encode()), (b"sec-fetch-site", b"same-origin")]
+    await wire.ask("/.demur/x", *lines, method="POST", body=body)
+    assert wire.status == (204 if length == 4 else 400)
+    assert wire.received == received
 
 
 async def test_what_is_dropped_is_bounded(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:

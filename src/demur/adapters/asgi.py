@@ -98,8 +98,7 @@ class Demur:
     async def handle(self, request: Request, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle a request that is known to be for this site."""
         if self._pages.serves(request) and fields.plain_target(request.target):
-            response = await self._pages.answer(request, lambda most: _body(receive, most))
-            await answer(response, request, scope, receive, send)
+            await self._own(request, scope, receive, send)
             return
         checked = await self._check(request)
         decision = checked.decision
@@ -111,6 +110,21 @@ class Demur:
             await self._conceal(checked, request, scope, receive, send)
         else:
             await answer(self._refusal(checked, request), request, scope, receive, send)
+
+    async def _own(self, request: Request, scope: Scope, receive: Receive, send: Send) -> None:
+        """One of our own pages, which may have read the body or left it."""
+        ended = False
+
+        async def watched() -> Message:
+            nonlocal ended
+            message = await receive()
+            ended = message["type"] != "http.request" or not message.get("more_body", False)
+            return message
+
+        response = await self._pages.answer(request, lambda most: _body(watched, most))
+        # After the last of a body there is nothing to receive until the client leaves, and waiting for that would
+        # keep the next request on this connection waiting too.
+        await answer(response, request, scope, receive, send, drain=not ended)
 
     async def _check(self, request: Request) -> Checked:
         try:
