@@ -103,6 +103,8 @@ def test_methods_come_last(method: str, path: str, winner: str) -> None:
     ("host", "winner"),
     [
         ("app.example.com", "exact"),
+        ("app.example.com:8443", "exact"),
+        ("[::1]", "none"),
         ("shop.example.com", "wild"),
         ("a.b.example.com", "wilder"),
         ("example.com", "none"),

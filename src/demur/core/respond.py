@@ -164,6 +164,9 @@ def _view(refusal: Refusal, problem: str) -> View:
     site, said, details = refusal.site, refusal.refuse, refusal.refuse.details
     row = REASONS[said.reason]
     person = details.subject
+    form = _ASK_THE_PERSON.get(row.remedy)
+    if form == "sign-in" and person is not None:
+        form = "confirm"  # the password of somebody who is signed in was wrong
     return View(
         reason=said.reason,
         status=row.status,
@@ -171,10 +174,10 @@ def _view(refusal: Refusal, problem: str) -> View:
         title=row.title,
         detail=details.detail or row.detail,
         reference=refusal.reference,
-        form=_ASK_THE_PERSON.get(row.remedy),
+        form=form,
         action=f"{site.prefix}/sign-in",
         next=goes_on_to(refusal),
-        username=refusal.username,
+        username=person.name if person and form == "confirm" else refusal.username,
         message=refusal.message,
         person=(person.display_name or person.name) if person else "",
         missing=details.missing,

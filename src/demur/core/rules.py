@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 CLOSED = Requirement(Access.REQUIRED, "what no rule opens is closed", Terms(nobody=True))
 """What is asked where no rule matches: nobody can meet it."""
 
+_PORT = re.compile(r":[0-9]*\Z")
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -113,9 +114,10 @@ class Rules:
         self._wild = dict(sorted(self._wild.items(), key=lambda item: -len(item[0])))
 
     def match(self, method: str, path: bytes, host: str = "") -> Match:
-        """The rule for a plain path, still percent-encoded (without query), and what it asks for."""
+        """The rule for a plain path, still percent-encoded (without query), and what it asks for. The port of a host
+        does not count."""
         segments = unquote(path.decode("ascii"), errors="strict").split("/")[1:]
-        for tree in self._trees(host):
+        for tree in self._trees(_PORT.sub("", host)):
             if rule := _find(tree, segments, 0, method):
                 return Match(rule.requirement, rule, _bind(rule, segments))
         return _NOWHERE

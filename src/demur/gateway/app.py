@@ -71,8 +71,8 @@ class Gateway:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.metrics = Metrics()
-        self._observer = Both(Log(sys.stderr), self.metrics)
-        self._parts = _parts(config, self._observer)
+        self._log = Log(sys.stderr)
+        self._parts = _parts(config, Both(self._log, self.metrics))
         self._guards: list[Guard] = []
         self._proxies: list[Proxy] = []
         served = {
@@ -136,6 +136,7 @@ class Gateway:
         self._parts.hasher.close()
         await self._parts.people.aclose()
         await self._parts.store.aclose()
+        self._log.close()
 
 
 def build(config: Config) -> Gateway:

@@ -40,6 +40,7 @@ class SignInPages:
     def routes(self) -> Mapping[str, Route]:
         """The addresses below the prefix."""
         return {
+            "": Route(self.show_account),
             "sign-in": Route(self.show_form, self.sign_in),
             "sign-out": Route(self.ask_to_sign_out, self.sign_out),
             "signed-out": Route(self.show_signed_out),
@@ -88,6 +89,10 @@ class SignInPages:
         if self._is_page(visit):
             return _see_other(next_, lines)
         return _json({**_session(issued.subject, issued.session), "next": next_}, lines)
+
+    async def show_account(self, visit: Visit) -> Response:
+        """The prefix itself leads to the person's own page."""
+        return _see_other(f"{visit.site.prefix}/account", [])
 
     # --- out ------------------------------------------------------------------------------------------
 
