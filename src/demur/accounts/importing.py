@@ -129,12 +129,12 @@ def _fields(text: str) -> Iterator[tuple[int, Mapping[str, str]]]:
     if first is None:
         return iter(())
     beginning = rows[first]
+    if ":" in beginning.partition(",")[0]:  # argon2's hashes have commas, and no column has a colon
+        return _htpasswd(rows)
     if "," in beginning or beginning.strip().strip('"').lower() in COLUMNS:
         return _csv(text)
     if ";" in beginning and "password_hash" in beginning:
         raise _Wrong(first + 1, "the columns are separated by semicolons; separate them by commas.")
-    if ":" in beginning:
-        return _htpasswd(rows)
     raise _Wrong(
         first + 1,
         "this is neither CSV nor htpasswd: CSV begins with name,password_hash and htpasswd has name:hash on each line.",
@@ -166,9 +166,9 @@ def _header(row: list[str], number: int) -> list[str]:
     header = [cell.strip().lower() for cell in row]
     for name in header:
         if name not in COLUMNS:
-            near = difflib.get_close_matches(name, COLUMNS, 1)
-            meant = f'; did you mean "{near[0]}"?' if near else f". The columns are {', '.join(COLUMNS)}."
-            raise _Wrong(number, f'there is no column "{names.shown(name)}"{meant}')
+            if near := difflib.get_close_matches(name, COLUMNS, 1):
+                raise _Wrong(number, f'there is no column "{names.shown(name)}"; did you mean "{near[0]}"?')
+            raise _Wrong(number, f"the first line has to name the columns, out of {', '.join(COLUMNS)}.")
     for name in REQUIRED:
         if name not in header:
             raise _Wrong(number, f'the column "{name}" is missing. The first line names the columns.')
