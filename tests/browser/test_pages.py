@@ -296,7 +296,10 @@ def test_the_fragment_survives(browser: Browser, shown: Shown) -> None:
         sheet.get_by_label("Password", exact=True).fill("x")
         sheet.keyboard.press("Enter")
         sheet.wait_for_url("**/.demur/sign-in")
-    assert shown.posted[0]["next"] == ["/records/2026?page=2#part-2"]
+    with opened(browser, shown("not-permitted#part-3")) as sheet:
+        sheet.get_by_role("button", name="Use another account").click()
+        sheet.wait_for_url("**/.demur/sign-out")
+    assert [sent["next"] for sent in shown.posted] == [[f"/records/2026?page=2#part-{number}"] for number in (2, 3)]
 
 
 def test_a_password_can_be_seen_and_is_hidden_when_sent(browser: Browser, shown: Shown) -> None:

@@ -2,8 +2,8 @@
 (() => {
   const form = document.querySelector("form[data-sign-in]");
   // A fragment is never sent to a server, so only the browser can carry it across the sign-in.
-  if (form) form.addEventListener("submit", () => {
-    const next = form.elements.next;
+  for (const each of document.forms) each.addEventListener("submit", () => {
+    const next = each.elements.next;
     if (next && location.hash && !next.value.includes("#")) next.value += location.hash;
   });
   for (const button of document.querySelectorAll(".reveal")) {
