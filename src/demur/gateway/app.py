@@ -71,7 +71,7 @@ class Gateway:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.metrics = Metrics()
-        self._log = Log(sys.stderr)
+        self._log = Log(sys.stderr, human={"text": True, "json": False}.get(config.gateway.log))
         self._parts = _parts(config, Both(self._log, self.metrics))
         self._guards: list[Guard] = []
         self._proxies: list[Proxy] = []

@@ -36,15 +36,17 @@ _GREEN, _YELLOW, _RED, _DIM, _PLAIN = "\x1b[32m", "\x1b[33m", "\x1b[31m", "\x1b[
 
 
 class Log:
-    """Writes to a text stream such as `sys.stderr`: JSON, or short coloured lines if the stream is a terminal.
+    """Writes to a text stream such as `sys.stderr`: JSON, or short lines for people. Which of the two, `human` says;
+    None: lines for people if the stream is a terminal, which also decides about colours.
 
     It may be made before a fork. `close` waits until what was said is written.
     """
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, *, human: bool | None = None) -> None:
         self._stream = stream
-        self._human = _is_terminal(stream)
-        self._coloured = self._human and not os.environ.get("NO_COLOR")
+        terminal = _is_terminal(stream)
+        self._human = terminal if human is None else human
+        self._coloured = self._human and terminal and not os.environ.get("NO_COLOR")
         self._writer: _Writer | None = None
 
     def decided(self, decided: Decided) -> None:
