@@ -101,7 +101,7 @@ def add_people(config: Path) -> None:
     done.touch()
 
 
-def banner(origin: str) -> str:
+def banner(origin: str, config: Path) -> str:
     """What to try."""
     bold, plain = ("\033[1m", "\033[0m") if sys.stdout.isatty() else ("", "")
     people = "\n".join(
@@ -123,9 +123,16 @@ def banner(origin: str) -> str:
       curl -i -H 'Cookie: demur-dev=made-up' {origin}/api/shelf             401: and that was not a session
       curl -c jar -d username=carol -d password=carol-counts-carrots {origin}/.demur/sign-in
       curl -i -b jar {origin}/api/shelf                                     403: carol is no member
+      .venv/bin/demur sessions end --user carol --config {config}
+      curl -i -b jar {origin}/api/shelf                                     401: an administrator ended it
 
   Its configuration, people and sessions are in .demur/. Ctrl-C stops everything.
 """
+
+
+def shown(path: Path) -> Path:
+    """A path as one would type it here."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def answers(port: int) -> bool:
@@ -162,15 +169,15 @@ def _on_signal(number: int, frame: object) -> None:
     raise KeyboardInterrupt
 
 
-def run(processes: list[subprocess.Popen[bytes]], port: int, origin: str) -> int:
+def run(processes: list[subprocess.Popen[bytes]], port: int, origin: str, config: Path) -> int:
     """Wait for the first to end, or for somebody to say stop; the exit status."""
-    shown = False
+    welcomed = False
     try:
         while all(process.poll() is None for process in processes):
-            if not shown and answers(port):
-                print(banner(origin), flush=True)
-                shown = True
-            time.sleep(0.2 if shown else 0.05)
+            if not welcomed and answers(port):
+                print(banner(origin, shown(config)), flush=True)
+                welcomed = True
+            time.sleep(0.2 if welcomed else 0.05)
     except KeyboardInterrupt:
         print("\ndemur: stopping", flush=True)
         return 0
@@ -201,7 +208,7 @@ def main() -> int:
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _on_signal)
-    return run(start(site, config), arguments.port, origin)
+    return run(start(site, config), arguments.port, origin, config)
 
 
 if __name__ == "__main__":

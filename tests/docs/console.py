@@ -22,6 +22,13 @@ BLOCK = re.compile(
 )
 
 
+# Background jobs end with the shell; curl does not show its progress, as it would not on a terminal.
+PRELUDE = """
+trap 'kill $(jobs -p) 2>/dev/null; wait' EXIT
+curl() { command curl -s "$@"; }
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
     """A command, and what has to be seen; None where that does not matter."""
@@ -67,7 +74,7 @@ def type_in(todo: list[Step], folder: Path) -> list[tuple[Step, str]]:
     """Type everything into one shell; each step with what was seen. The shell's background jobs end with it."""
     script = "\n".join(f"printf '\\n=== step {number} ===\\n'\n{step.command}" for number, step in enumerate(todo))
     done = subprocess.run(
-        ["bash", "--noprofile", "--norc", "-c", f"trap 'kill $(jobs -p) 2>/dev/null; wait' EXIT\n{script}"],
+        ["bash", "--noprofile", "--norc", "-c", PRELUDE + script],
         cwd=folder,
         env={"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "HOME": str(folder), "LANG": "C.UTF-8"},
         stdout=subprocess.PIPE,
