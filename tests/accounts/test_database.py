@@ -55,6 +55,20 @@ async def test_the_file_is_its_owners(file: Path) -> None:
     await made.aclose()
 
 
+@pytest.mark.parametrize(
+    ("url", "path"),
+    [
+        ("sqlite:accounts.db", "accounts.db"),
+        ("sqlite:/var/lib/accounts.db", "/var/lib/accounts.db"),
+        ("sqlite:///accounts.db", "accounts.db"),
+        ("sqlite:////var/lib/accounts.db", "/var/lib/accounts.db"),
+    ],
+)
+def test_urls_name_files(url: str, path: str) -> None:
+    """Our spelling and SQLAlchemy's both work."""
+    assert str(database.file_of(url)) == path
+
+
 async def test_many_open_it_at_once(file: Path) -> None:
     """Whoever comes first makes the tables; the others wait and find them."""
     many = [Database(file) for _ in range(5)]

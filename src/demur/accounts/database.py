@@ -40,7 +40,8 @@ def file_of(url: str) -> Path:
     """The file that a database URL names. Raises `ConfigError` for everything but `sqlite:PATH`."""
     scheme, colon, path = url.partition(":")
     if colon and scheme == "sqlite" and path and not path.startswith(":memory:"):
-        return Path(path)
+        # SQLAlchemy's spelling has three slashes before a relative path, and four before an absolute one.
+        return Path(path.removeprefix("///"))
     if colon and scheme.partition("+")[0] in {"postgresql", "postgres"}:
         message = "accounts in PostgreSQL are not possible yet."
     else:
