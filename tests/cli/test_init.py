@@ -1,6 +1,7 @@
 """`demur init`: a first configuration."""
 
 import stat
+from ipaddress import ip_network
 
 import pytest
 
@@ -33,7 +34,7 @@ def test_an_https_origin_believes_a_proxy_on_this_machine(folder, run):
     result = run("init", "--upstream", "http://127.0.0.1:9000", "--origin", "https://app.example.com")
     assert result.exit_code == 0
     assert findings.check(folder / "demur.toml", online=False) == []
-    assert config.read(folder / "demur.toml").gateway.trusts("127.0.0.1")
+    assert ip_network("127.0.0.1") in config.read(folder / "demur.toml").gateway.trusted_proxies
 
 
 def test_what_is_commented_out_works_when_it_is_not(folder, run):

@@ -9,7 +9,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 import tomllib
 from dataclasses import dataclass
@@ -26,7 +25,6 @@ from demur.gateway.faults import MISSING, BadConfig, Fault, Finding, faults
 from demur.gateway.lines import Lines
 from demur.gateway.rule_faults import rule_faults
 from demur.gateway.values import (
-    ANY_UNIX,
     CorsOrigin,
     Database,
     File,
@@ -81,19 +79,6 @@ class Gateway(Table):
     insecure_http: bool = False
     drain: Seconds = 30
     log: Literal["auto", "json", "text"] = "auto"
-
-    def trusts(self, peer: str) -> bool:
-        """Whether what `peer` says about the client is believed. `peer` is an IP address, or "" where the
-        connection came over a unix socket (believed if "unix" is in the list)."""
-        if not peer:
-            return ANY_UNIX in self.trusted_proxies
-        try:
-            address = ipaddress.ip_address(peer.partition("%")[0])
-        except ValueError:
-            return False
-        if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
-            address = address.ipv4_mapped
-        return any(entry != "unix" and address in entry for entry in self.trusted_proxies)
 
 
 class Accounts(Table):
