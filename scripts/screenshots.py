@@ -97,7 +97,7 @@ PAGES: dict[str, Callable[[], bytes]] = {
         "not-permitted": view(
             Reason.NOT_PERMITTED,
             person="Alma Reyes",
-            missing=("One of the groups admins, operations",),
+            missing=("group",),
             switch="/.demur/sign-out",
             help_url="/help",
         ),

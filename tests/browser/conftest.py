@@ -51,22 +51,24 @@ def shown(documents: dict[str, bytes]) -> Iterator[Shown]:
             path = urlsplit(self.path).path
             state.asked.append(path)
             if path.endswith(".css"):
-                self._answer(b"", "text/css", "")
+                self._answer(b"", "text/css", "", ("clear-site-data", '"cache"'))
                 return
             name = path.strip("/")
             policy = {"signed-out": page.SIGNED_OUT_POLICY, "framed": page.FRAMED_POLICY}.get(name, page.POLICY)
             if name in documents:
                 self._answer(documents[name], "text/html; charset=utf-8", policy)
             else:
-                self._answer(b"<!doctype html><title>-</title>", "text/html", "")
+                self._answer(b"<!doctype html><title>-</title>", "text/html", "", ("cache-control", "max-age=600"))
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["content-length"])).decode()
             state.posted.append(parse_qs(body, keep_blank_values=True))
             self._answer(b"<!doctype html><title>posted</title>", "text/html", page.POLICY)
 
-        def _answer(self, body: bytes, kind: str, policy: str) -> None:
+        def _answer(self, body: bytes, kind: str, policy: str, *more: tuple[str, str]) -> None:
             self.send_response(200)
+            for name, value in more:
+                self.send_header(name, value)
             self.send_header("content-type", kind)
             self.send_header("content-length", str(len(body)))
             self.send_header("content-security-policy", policy)
@@ -95,6 +97,8 @@ def browser(documents: dict[str, bytes]) -> Iterator[Browser]:
 
     with sync_playwright() as play:
         path = os.environ.get("DEMUR_CHROMIUM", "/usr/bin/chromium")
-        found = play.chromium.launch(executable_path=path, args=ARGUMENTS)
+        # Without the cache for going back, nothing would be shown about it.
+        without = ["--disable-back-forward-cache"]
+        found = play.chromium.launch(executable_path=path, args=ARGUMENTS, ignore_default_args=without)
         yield found
         found.close()

@@ -76,7 +76,7 @@ def test_nothing_is_blocked_or_fetched(browser: Browser, shown: Shown, name: str
     context = browser.new_context()
     sheet = context.new_page()
     said: list[str] = []
-    sheet.on("console", lambda message: said.append(message.text))
+    sheet.on("console", lambda message: said.append(message.text) if message.type != "info" else None)
     sheet.on("pageerror", lambda error: said.append(str(error)))
     sheet.add_init_script(
         "window.violated = []; document.addEventListener('securitypolicyviolation', e => violated.push(e.blockedURI))"
@@ -187,7 +187,7 @@ def test_the_net_for_faint_text_has_no_holes(browser: Browser, shown: Shown) -> 
                 - definition:
                   - strong: Alma Reyes
                 - term: What is needed
-                - definition: One of the groups admins, operations
+                - definition: Membership of a group that this account is not in
                 - button "Use another account"
                 - link "Go to the start page"
                 - paragraph:
@@ -384,3 +384,18 @@ def test_a_framed_page_opens_on_top(browser: Browser, shown: Shown) -> None:
         )
         sheet.frame_locator("iframe").get_by_role("link", name="Open Harbour Records").click()
         sheet.wait_for_url(re.compile(r"/records/2026\?page=2$"))
+
+
+@pytest.mark.parametrize(("after", "asked_again"), [("signed-out", True), ("not-found", False)])
+@pytest.mark.parametrize("script", [True, False])
+def test_what_was_left_open_does_not_come_back(
+    browser: Browser, shown: Shown, after: str, asked_again: bool, script: bool
+) -> None:
+    """After signing out, going back asks the server, even for a page that may be stored, and without JavaScript. After
+    any other page the browser shows what it has."""
+    with opened(browser, shown("private"), java_script_enabled=script) as sheet:
+        sheet.goto(shown(after))
+        sheet.wait_for_load_state("networkidle")
+        sheet.go_back(wait_until="commit")
+        assert sheet.url == shown("private")
+    assert (shown.asked.count("/private") == 2) == asked_again

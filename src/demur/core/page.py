@@ -298,9 +298,16 @@ def _switch(view: View, *, look: str, button: str, before: str = "") -> Html:
     return _SWITCH.fill(look=look, to=view.switch, next=view.next, button=button, before=before)
 
 
-def _missing(names: tuple[str, ...]) -> Html:
-    items = Html("".join(_ITEM.fill(text=name) for name in names))
-    return Html(f"<ul>{items}</ul>") if len(names) > 1 else Html(escape(names[0]))
+_LACKING: Mapping[str, str] = {
+    "group": "Membership of a group that this account is not in",
+    "permission": "A permission that this account does not have",
+}
+
+
+def _missing(kinds: tuple[str, ...]) -> Html:
+    texts = [_LACKING.get(kind, kind) for kind in kinds]
+    items = Html("".join(_ITEM.fill(text=text) for text in texts))
+    return Html(f"<ul>{items}</ul>") if len(texts) > 1 else Html(escape(texts[0]))
 
 
 def _facts(view: View) -> Html:
