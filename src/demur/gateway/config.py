@@ -7,6 +7,7 @@
   for `findings`.
 """
 
+# ruff: noqa: TC001 - pydantic reads the annotations when the module is loaded
 from __future__ import annotations
 
 import re
