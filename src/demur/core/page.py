@@ -14,7 +14,7 @@ from base64 import b64encode
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from html import escape
-from importlib import resources
+from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from demur.core.reasons import REASONS, Reason, Remedy
@@ -55,7 +55,7 @@ _NOTHING = Html("")
 
 
 def _read(name: str) -> str:
-    return resources.files("demur.core").joinpath("templates", name).read_text(encoding="utf-8")
+    return files("demur.core").joinpath("templates", name).read_text(encoding="utf-8")
 
 
 def _squeeze(source: str, comment: str) -> str:
