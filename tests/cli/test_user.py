@@ -312,9 +312,10 @@ def terminal(folder):
     return command
 
 
-def test_a_password_is_typed_twice_and_not_shown(terminal, folder):
+@pytest.mark.parametrize("options", [[], ["--password-stdin"]])
+def test_a_password_is_typed_twice_and_not_shown(terminal, folder, options):
     """At a terminal the password is asked for, hidden, and again until both are the same."""
-    screen = terminal("add", "alice", types=[PASSWORD, "another one", PASSWORD, PASSWORD])
+    screen = terminal("add", "alice", *options, types=[PASSWORD, "another one", PASSWORD, PASSWORD])
     assert screen.status == 0, screen.text
     assert PASSWORD not in screen.text
     assert "another one" not in screen.text

@@ -288,7 +288,8 @@ def _password(name: str, *, from_stdin: bool) -> str:
     """A new password for somebody, which may be one."""
     from demur.accounts import passwords  # noqa: PLC0415
 
-    text = _piped() if from_stdin else _typed(name)
+    # at a terminal standard input is the keyboard, and what is typed must not be shown
+    text = _piped() if from_stdin and not sys.stdin.isatty() else _typed(name)
     if problem := passwords.problem(text, name):
         fail(problem)
     if passwords.is_short(text):
