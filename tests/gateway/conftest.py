@@ -94,10 +94,11 @@ class Front:
     stop: asyncio.Event
     task: asyncio.Task[bool]
     errors: list[BaseException] = field(default_factory=list)
+    draining: asyncio.Event = field(default_factory=asyncio.Event)
     writers: list[asyncio.StreamWriter] = field(default_factory=list)
 
     async def connect(self, **options: Any) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.port, **options)
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port, limit=2**22, **options)
         self.writers.append(writer)
         return reader, writer
 
@@ -116,9 +117,11 @@ async def front() -> AsyncIterator[Callable[..., Awaitable[Front]]]:
     async def start(app: Any, *, tls: Any = None, drain: float = 0.5) -> Front:
         sock, stop, ready = free_socket(), asyncio.Event(), asyncio.Event()
         port = sock.getsockname()[1]
-        task = asyncio.create_task(serve([Listener(sock, app, tls)], stop, ready=ready.set, drain=drain))
+        draining = asyncio.Event()
+        listeners = [Listener(sock, app, tls)]
+        task = asyncio.create_task(serve(listeners, stop, ready=ready.set, drain=drain, draining=draining.set))
         await ready.wait()
-        running.append(it := Front(port, stop, task))
+        running.append(it := Front(port, stop, task, draining=draining))
         return it
 
     yield start

@@ -147,11 +147,13 @@ class _Server:
             connection.abort() if isinstance(connection, Http) else connection.transport.abort()
         for task in list(self._state.tasks):
             task.cancel("the time to finish is over")
-        if self._state.tasks:
-            await asyncio.wait(list(self._state.tasks), timeout=1.0)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(1.0):
+                await self._empty()
         return False
 
     async def _empty(self) -> None:
+        await asyncio.sleep(0.01)  # a connection that was accepted a moment ago may be on its way to its protocol
         while self._state.connections or self._state.tasks:  # noqa: ASYNC110 - uvicorn keeps both, and tells nobody
             await asyncio.sleep(0.05)
 

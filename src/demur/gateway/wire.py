@@ -42,6 +42,7 @@ HEAD_SECONDS: Final = 30.0
 LAST_CALL: Final = 1.0
 """How many seconds a connection that is idle when the server stops may still begin a request."""
 
+_LINGER: Final = 2.0
 _KEY = re.compile(rb"[A-Za-z0-9+/]{22}==")
 
 
@@ -100,6 +101,8 @@ class Http(HttpToolsProtocol):
         """Somebody is there."""
         super().connection_made(transport)
         self._start_clock()
+        if self.server_state.draining:
+            self.shutdown()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """They are gone."""
@@ -174,7 +177,11 @@ class Http(HttpToolsProtocol):
                 self.transport.abort()
                 return
         self.transport.write(_answer(status, detail))
-        self.transport.close()
+        # To close while something unread arrives would reset the connection, and the answer would be lost with it
+        # (RFC 9112, 9.6): say that this was all, and read on for a moment.
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self._clock = self.loop.call_later(_LINGER, self.transport.close)
 
     # --- time
 
@@ -284,6 +291,14 @@ class Http(HttpToolsProtocol):
             self.timeout_keep_alive_task = self.loop.call_later(
                 self.timeout_keep_alive, self.timeout_keep_alive_handler
             )
+
+    def on_response_complete(self) -> None:
+        """An answer is whole."""
+        super().on_response_complete()
+        if self._in_head and self.running is None and self.timeout_keep_alive_task is not None:
+            # The next request has begun already, behind the last one.
+            self._unset_keepalive_if_required()
+            self._start_clock()
 
     # --- WebSocket
 

@@ -1,0 +1,182 @@
+"""The server from its start to an orderly end, with and without TLS."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from demur.core.model import ConfigError
+from demur.gateway.server import Listener, serve, tls_context
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_OPENSSL = (
+    "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=localhost "
+    "-addext subjectAltName=DNS:localhost -days 2"
+)
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A certificate for localhost and its key."""
+    folder = tmp_path_factory.mktemp("tls")
+    subprocess.run(
+        [*_OPENSSL.split(), "-out", str(folder / "cert.pem"), "-keyout", str(folder / "key.pem")],
+        check=True,
+        capture_output=True,
+    )
+    return folder / "cert.pem", folder / "key.pem"
+
+
+async def hello(scope: Any, receive: Any, send: Any) -> None:
+    body = f"{scope['scheme']} {scope['path']}".encode()
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(body))]})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def test_tls(front: Any, certificate: tuple[Path, Path]) -> None:
+    """Over TLS the app is told so, the protocol is agreed on, and old versions are refused."""
+    server = await front(hello, tls=tls_context(*certificate))
+    context = ssl.create_default_context(cafile=str(certificate[0]))
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    reader, writer = await server.connect(ssl=context, server_hostname="localhost")
+    tls = writer.get_extra_info("ssl_object")
+    assert tls.selected_alpn_protocol() == "http/1.1"
+    assert tls.version() == "TLSv1.3"
+    writer.write(b"GET /x HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+    assert (await asyncio.wait_for(reader.read(), 5)).endswith(b"https /x")
+    old = ssl.create_default_context(cafile=str(certificate[0]))
+    with pytest.warns(DeprecationWarning, match="TLSv1_1"):
+        old.maximum_version = ssl.TLSVersion.TLSv1_1
+    with pytest.raises(ssl.SSLError):
+        await server.connect(ssl=old, server_hostname="localhost")
+
+
+@pytest.mark.parametrize(
+    ("cert", "key", "says"),
+    [
+        ("missing.pem", "key.pem", "missing.pem cannot be read: No such file"),
+        ("cert.pem", "missing.pem", "missing.pem cannot be read: No such file"),
+        ("cert.pem", "cert.pem", "cannot be used"),
+        ("key.pem", "key.pem", "cannot be used"),
+        ("cert.pem", "other.pem", "cannot be used"),
+    ],
+)
+def test_a_bad_certificate_is_told(certificate: tuple[Path, Path], cert: str, key: str, says: str) -> None:
+    """A certificate or key that cannot be used is a configuration error that names the file."""
+    folder = certificate[0].parent
+    subprocess.run(["openssl", "genrsa", "-out", str(folder / "other.pem"), "2048"], check=True, capture_output=True)
+    with pytest.raises(ConfigError, match=says) as raised:
+        tls_context(folder / cert, folder / key)
+    assert raised.value.place == "gateway.tls"
+    assert raised.value.fix
+
+
+async def test_listeners_share_a_loop(tmp_path: Path) -> None:
+    """Several listeners, unix sockets among them, each with its own app, run side by side."""
+
+    async def other(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 204})
+        await send({"type": "http.response.body"})
+
+    tcp, unix = socket.create_server(("127.0.0.1", 0)), socket.socket(socket.AF_UNIX)
+    unix.bind(str(tmp_path / "s"))
+    unix.listen()
+    stop, ready = asyncio.Event(), asyncio.Event()
+    port = tcp.getsockname()[1]
+    task = asyncio.create_task(serve([Listener(tcp, hello), Listener(unix, other)], stop, ready=ready.set))
+    await ready.wait()
+    answers = []
+    for reader, writer in (
+        await asyncio.open_connection("127.0.0.1", port),
+        await asyncio.open_unix_connection(str(tmp_path / "s")),
+    ):
+        writer.write(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        answers.append(await asyncio.wait_for(reader.read(), 5))
+        writer.close()
+        await writer.wait_closed()
+    assert answers[0].startswith(b"HTTP/1.1 200")
+    assert answers[1].startswith(b"HTTP/1.1 204")
+    stop.set()
+    assert await task
+
+
+async def test_running_requests_are_finished(front: Any) -> None:
+    """After the stop nobody new is let in, what runs is answered whole, and then the server ends."""
+    go, asked = asyncio.Event(), asyncio.Event()
+
+    async def slow(scope: Any, receive: Any, send: Any) -> None:
+        asked.set()
+        await go.wait()
+        await hello(scope, receive, send)
+
+    server = await front(slow, drain=10)
+    reader, writer = await server.connect()
+    writer.write(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n")
+    await asked.wait()
+    server.stop.set()
+    await server.draining.wait()
+    for _ in range(5):
+        await asyncio.sleep(0)
+    with pytest.raises(ConnectionRefusedError):
+        await server.connect()
+    assert not server.task.done()
+    go.set()
+    answer = await asyncio.wait_for(reader.read(), 5)
+    assert answer.endswith(b"http /slow")
+    assert b"connection: close" in answer
+    assert await asyncio.wait_for(server.task, 5)
+
+
+async def test_who_was_let_in_is_answered(front: Any) -> None:
+    """A connection that is idle when the server stops may still ask something, once."""
+    server = await front(hello, drain=10)
+    fresh = await server.connect()
+    used = await server.connect()
+    used[1].write(b"GET /1 HTTP/1.1\r\nHost: a\r\n\r\n")
+    await used[0].readuntil(b"http /1")
+    server.stop.set()
+    await asyncio.sleep(0.05)
+    for reader, writer in (fresh, used):
+        writer.write(b"GET /2 HTTP/1.1\r\nHost: a\r\n\r\n")
+        answer = await asyncio.wait_for(reader.read(), 5)
+        assert answer.endswith(b"http /2")
+        assert b"connection: close" in answer
+    assert await asyncio.wait_for(server.task, 5)
+
+
+async def test_idle_connections_do_not_hold_up_the_end(front: Any) -> None:
+    """A client that says nothing is left after a moment."""
+    server = await front(hello, drain=10)
+    reader, _ = await server.connect()
+    server.stop.set()
+    assert await asyncio.wait_for(reader.read(), 5) == b""
+    assert await asyncio.wait_for(server.task, 5)
+
+
+async def test_what_takes_too_long_is_broken_off(front: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """Requests beyond the limit are cancelled, quietly, and the server says that it was not clean."""
+    cancelled = asyncio.Event()
+
+    async def endless(scope: Any, receive: Any, send: Any) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cancelled.set()
+
+    server = await front(endless, drain=0.1)
+    reader, writer = await server.connect()
+    writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+    await writer.drain()
+    await asyncio.sleep(0.05)
+    server.stop.set()
+    assert await asyncio.wait_for(server.task, 5) is False
+    assert cancelled.is_set()
+    assert await reader.read() == b""
+    assert not caplog.records

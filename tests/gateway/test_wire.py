@@ -1,0 +1,277 @@
+"""What the server makes of bytes: requests for the app, or a refusal that ends the connection."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+
+from demur.gateway import wire
+from demur.gateway.wire import HEAD_LIMIT
+
+CLOSE = b"Host: a\r\nConnection: close\r\n\r\n"
+
+
+class Recorder:
+    """An app that keeps what it was asked and answers with the content that it read."""
+
+    def __init__(self) -> None:
+        self.scopes: list[Any] = []
+        self.bodies: list[bytes] = []
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        self.scopes.append(scope)
+        body = b""
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return
+            body += message["body"]
+            if not message["more_body"]:
+                break
+        self.bodies.append(body)
+        fields = [(b"content-length", b"%d" % (len(body) + 1))]
+        await send({"type": "http.response.start", "status": 200, "headers": fields})
+        await send({"type": "http.response.body", "body": b"=" + body})
+
+
+@pytest.mark.parametrize(
+    ("target", "path", "raw_path", "query"),
+    [
+        (b"/", "/", b"/", b""),
+        (b"/?", "/", b"/", b""),
+        (b"/a%2Fb?c%20d", "/a/b", b"/a%2Fb", b"c%20d"),
+        (b"//x/y?a?b", "//x/y", b"//x/y", b"a?b"),
+        (b"/%C3%A9%ff", "/é\ufffd", b"/%C3%A9%ff", b""),
+        (b"http://else.example/x", "http://else.example/x", b"http://else.example/x", b""),
+        (b"*", "*", b"*", b""),
+        (b"/a#b?c", "/a#b", b"/a#b", b"c"),
+    ],
+)
+async def test_the_app_gets_the_target_as_it_was_sent(
+    front: Any, target: bytes, path: str, raw_path: bytes, query: bytes
+) -> None:
+    """The raw bytes of the target reach the app, beside what ASGI makes of them."""
+    app = Recorder()
+    server = await front(app)
+    answer = await server.exchange(b"OPTIONS " + target + b" HTTP/1.1\r\n" + CLOSE)
+    assert answer.startswith(b"HTTP/1.1 200")
+    scope = app.scopes[0]
+    assert scope["extensions"]["demur.target"] == {"raw": target}
+    assert (scope["path"], scope["raw_path"], scope["query_string"]) == (path, raw_path, query)
+
+
+async def test_own_answers_have_a_date_and_no_name(front: Any) -> None:
+    """An answer carries the date once, and does not tell what serves it."""
+    server = await front(Recorder())
+    answer = await server.exchange(b"GET / HTTP/1.1\r\n" + CLOSE)
+    assert answer.count(b"date: ") == 1
+    assert b"server:" not in answer
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (b"nonsense\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nX : y\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\nHost: a\n\n", 400),
+        (b"GET / HTTP/1.1\r\nX: a\r\n b\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nX: a\x00b\r\n\r\n", 400),
+        (b"GET /caf\xc3\xa9 HTTP/1.1\r\n" + CLOSE, 400),
+        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", 400),
+        (b"GET / HTTP/2.0\r\n" + CLOSE, 505),
+        (b"CONNECT a:443 HTTP/1.1\r\n" + CLOSE, 501),
+        (b"GET /" + b"a" * HEAD_LIMIT + b" HTTP/1.1\r\n" + CLOSE, 431),
+        (b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 20_000 + CLOSE, 431),
+        (b"GET / HTTP/1.1\r\nX: " + b"a" * 2 * HEAD_LIMIT, 431),
+    ],
+)
+async def test_what_cannot_be_read_is_refused(front: Any, sent: bytes, status: int) -> None:
+    """Bytes that are no request we take are answered with a problem that may not be stored, and a closed connection."""
+    server = await front(Recorder())
+    answer = await server.exchange(sent)
+    head, _, body = answer[answer.rindex(b"HTTP/1.1 ") :].partition(b"\r\n\r\n")
+    assert head.split()[1] == str(status).encode()
+    assert b"application/problem+json" in head
+    assert b"no-store" in head
+    problem = json.loads(body)
+    assert problem["status"] == status
+    assert problem.get("reason") == ("request-malformed" if status == 400 else None)
+
+
+async def test_each_head_is_bounded(front: Any) -> None:
+    """A second head on the same connection may be as large as the first one, and no larger."""
+    server = await front(Recorder())
+    reader, writer = await server.connect()
+    for _ in range(3):
+        writer.write(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 60000\r\nX: " + b"a" * 60_000 + b"\r\n\r\n")
+        writer.write(b"b" * 60_000)
+        assert (await reader.readuntil(b"b" * 60_000)).startswith(b"HTTP/1.1 200")
+    for _ in range(5):
+        writer.write(b"GET / HTTP/1.1\r\nX: " + b"a" * HEAD_LIMIT)
+        await writer.drain()
+    assert (await asyncio.wait_for(reader.read(), 5)).startswith(b"HTTP/1.1 431")
+
+
+async def test_garbage_behind_a_request_does_not_spoil_its_answer(front: Any) -> None:
+    """What cannot be read ends the connection only after the request before it was answered, and adds nothing."""
+    go = asyncio.Event()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"4")]})
+        await send({"type": "http.response.body", "body": b"ab", "more_body": True})
+        await go.wait()
+        await send({"type": "http.response.body", "body": b"cd"})
+
+    server = await front(app)
+    reader, writer = await server.connect()
+    writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+    await reader.readuntil(b"ab")
+    writer.write(b"\x00garbage\r\n\r\n")
+    await writer.drain()
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(reader.read(1), 0.1)
+    go.set()
+    assert await asyncio.wait_for(reader.read(), 5) == b"cd"
+
+
+async def test_a_head_in_small_pieces_is_bounded_in_time(front: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client that does not finish its head in time is told so; one that says nothing is left."""
+    monkeypatch.setattr(wire, "HEAD_SECONDS", 0.1)
+    server = await front(Recorder())
+    assert (await server.exchange(b"GET / HTTP/1.1\r\nHost:")).startswith(b"HTTP/1.1 408")
+    assert await server.exchange(b"") == b""
+    reader, writer = await server.connect()
+    writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\nGET /second HT")
+    answer = await asyncio.wait_for(reader.read(), 5)
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert b"HTTP/1.1 408" in answer
+
+
+@pytest.mark.parametrize("upgrade", [b"h2c", b"websocket", b"TLS/1.0"])
+@pytest.mark.parametrize("framing", ["length", "chunked", "none"])
+async def test_an_upgrade_that_we_do_not_make_is_ignored(front: Any, upgrade: bytes, framing: str) -> None:
+    """The content of a request with a foreign `Upgrade` is content, never the next request."""
+    app = Recorder()
+    server = await front(app)
+    content = b"GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n"
+    head = b"POST /real HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: " + upgrade + b"\r\n"
+    sent = {
+        "length": head + b"Content-Length: %d\r\n\r\n" % len(content) + content,
+        "chunked": head + b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\n\r\n" % (len(content), content),
+        "none": head + b"\r\n",
+    }[framing]
+    for step in (len(sent), len(sent) - 10, 1):
+        app.scopes.clear()
+        app.bodies.clear()
+        reader, writer = await server.connect()
+        for start in range(0, len(sent), step):
+            writer.write(sent[start : start + step])
+            await writer.drain()
+            await asyncio.sleep(0)
+        writer.write(b"GET /next HTTP/1.1\r\n" + CLOSE)
+        await asyncio.wait_for(reader.read(), 5)
+        assert [scope["path"] for scope in app.scopes] == ["/real", "/next"]
+        assert app.bodies[0] == (b"" if framing == "none" else content)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        b"Sec-WebSocket-Version: 12\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n",
+        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: short\r\n",
+        b"Sec-WebSocket-Version: 13\r\n",
+        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nContent-Length: 0\r\n",
+    ],
+)
+async def test_a_handshake_that_is_none_is_an_ordinary_request(front: Any, wrong: bytes) -> None:
+    """Only a complete opening handshake becomes a WebSocket."""
+    app = Recorder()
+    server = await front(app)
+    head = b"GET /ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" + wrong + b"\r\n"
+    await server.exchange(head + b"GET /last HTTP/1.1\r\n" + CLOSE)
+    assert [scope["type"] for scope in app.scopes] == ["http", "http"]
+
+
+async def test_trailers_are_dropped(front: Any) -> None:
+    """Fields behind the content reach neither this request nor the next one on the connection."""
+    app = Recorder()
+    server = await front(app)
+    await server.exchange(
+        b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\nRemote-User: root\r\n\r\n"
+        b"GET / HTTP/1.1\r\n" + CLOSE
+    )
+    assert len(app.scopes) == 2
+    assert all(name != b"remote-user" for scope in app.scopes for name, _ in scope["headers"])
+
+
+@pytest.mark.parametrize(("fields", "ends"), [([], b"\r\n\r\nabcd"), ([(b"content-length", b"4")], b"\r\n\r\nabcd")])
+async def test_http_1_0_is_never_chunked(front: Any, fields: Any, ends: bytes) -> None:
+    """An answer to HTTP/1.0 is as long as it says, or as the connection."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": list(fields)})
+        await send({"type": "http.response.body", "body": b"ab", "more_body": True})
+        await send({"type": "http.response.body", "body": b"cd"})
+
+    server = await front(app)
+    answer = await server.exchange(b"GET / HTTP/1.0\r\n\r\n")
+    assert b"chunked" not in answer
+    assert answer.endswith(ends)
+
+
+async def test_pipelined_requests_are_answered_in_order(front: Any) -> None:
+    """Requests that were sent at once are answered one after the other."""
+    server = await front(Recorder())
+    sent = b"".join(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\n%d" % number for number in range(5))
+    answer = await server.exchange(sent + b"GET / HTTP/1.1\r\n" + CLOSE)
+    assert [part[:2] for part in answer.split(b"\r\n\r\n")[1:6]] == [b"=0", b"=1", b"=2", b"=3", b"=4"]
+
+
+# --- refused uploads --------------------------------------------------------------------------------
+
+
+async def refusing(scope: Any, receive: Any, send: Any) -> None:
+    """Refuse as the middleware does: answer, read on for a while, then end the answer."""
+    expects = (b"expect", b"100-continue") in scope["headers"]
+    fields = [(b"content-length", b"7"), *([(b"connection", b"close")] if expects else [])]
+    await send({"type": "http.response.start", "status": 401, "headers": fields})
+    await send({"type": "http.response.body", "body": b"refused", "more_body": not expects})
+    if expects:
+        return
+    while True:
+        message = await receive()
+        if message["type"] != "http.request" or not message.get("more_body"):
+            break
+    await send({"type": "http.response.body", "body": b""})
+
+
+@pytest.mark.slow
+async def test_a_refused_upload_reads_its_answer(front: Any) -> None:
+    """Of a hundred clients that send 8 MB before they read, each one reads the refusal, and can go on."""
+    server = await front(refusing)
+    head = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 8000000\r\n\r\n"
+    content = bytes(8_000_000)
+    for _ in range(100):
+        reader, writer = await server.connect()
+        writer.write(head + content)
+        await writer.drain()
+        assert (await asyncio.wait_for(reader.readuntil(b"refused"), 10)).startswith(b"HTTP/1.1 401")
+        writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert (await asyncio.wait_for(reader.readuntil(b"refused"), 10)).startswith(b"HTTP/1.1 401")
+        writer.close()
+
+
+async def test_content_that_was_announced_is_not_asked_for(front: Any) -> None:
+    """With `Expect: 100-continue`, a refusal is the only answer, and the connection is closed."""
+    server = await front(refusing)
+    answer = await server.exchange(
+        b"POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 8000000\r\n\r\n"
+    )
+    assert answer.startswith(b"HTTP/1.1 401")
+    assert b"100 Continue" not in answer
