@@ -86,6 +86,7 @@ SIGNED_OUT_POLICY = POLICY.replace("style-src ", "style-src 'self' ")
 _SHELL = Template(_read("shell.html").replace("{{style}}", STYLE).replace("{{script}}", SCRIPT))
 _SPLIT = Template(_read("split.html"))
 _SIGN_IN = Template(_read("sign_in.html"))
+_KEEP = Html(_read("keep.html").rstrip())
 _CONFIRM = Template(_read("confirm.html"))
 _SIGN_OUT = Template(_read("sign_out.html"))
 _ALERT = Template('<p class="alert" role="alert" id="error">{{text}}</p>\n')
@@ -271,6 +272,7 @@ def _sign_in(view: View) -> Html:
         username=view.username,
         describe_name=_WRONG if view.message else _WHY,
         describe_password=_WRONG if view.message else _NOTHING,
+        keep=_KEEP if view.keep else _NOTHING,
         note=_NOTE.fill(text=limit) if limit else _NOTHING,
     )
 

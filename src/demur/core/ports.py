@@ -167,7 +167,7 @@ class View:
     before, or is known. `message` is what went wrong with the last try. `problem` is the problem document as
     JSON text. `framed` asks for the short text with a link on top in place of a form. `switch` is where another
     account can be chosen; `home` a page to go back to. `origins` are the addresses at which sites are served
-    (host-unknown only), safe to link to.
+    (host-unknown only), safe to link to. `keep` offers to stay signed in when the browser is closed.
     """
 
     reason: Reason | None
@@ -192,6 +192,7 @@ class View:
     home: str = "/"
     help_url: str = ""
     idle: int = 0
+    keep: bool = True
     origins: tuple[str, ...] = ()
 
 

@@ -189,6 +189,7 @@ def _view(refusal: Refusal, problem: str) -> View:
         switch=f"{site.prefix}/sign-out" if person else "",
         help_url=site.help_url or "",
         idle=refusal.idle,
+        keep=site.keep_me_signed_in,
         origins=refusal.origins,
     )
 

@@ -159,7 +159,7 @@ class Site(Table):
     permissions: dict[str, Many[str]] = Field(default_factory=dict)
     rule: Many[dict[str, Any]] = ()
 
-    def core(self) -> CoreSite:
+    def core(self, *, keep_me_signed_in: bool = True) -> CoreSite:
         """The protection space that the core knows. Raises `ConfigError` if the rules cannot be used."""
         return CoreSite(
             origin=str(self.origin),
@@ -169,6 +169,7 @@ class Site(Table):
             cookie=Cookie() if self.origin.scheme == "https" else Cookie("demur-dev", secure=False),
             cors=self._core_cors(),
             clear_site_data=self.clear_site_data,
+            keep_me_signed_in=keep_me_signed_in,
             help_url=self.help_url,
         )
 
@@ -207,7 +208,7 @@ class Config(Table):
 
     def sites(self) -> tuple[CoreSite, ...]:
         """The protection spaces, in the order of the file."""
-        return tuple(site.core() for site in self.site)
+        return tuple(site.core(keep_me_signed_in=self.sessions.keep_me_signed_in) for site in self.site)
 
     def warnings(self) -> tuple[str, ...]:
         """What has to be said at every start, because the file asks for less than the safe default."""

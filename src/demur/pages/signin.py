@@ -66,12 +66,13 @@ class SignInPages:
             form = forms.read(visit.request, visit.body)
         except forms.UnreadableError as wrong:
             return self._refuse(visit, Refuse(Reason.REQUEST_MALFORMED, Details(detail=str(wrong))))
+        persistent = visit.site.keep_me_signed_in and bool(form.get("keep"))
         name, password, next_ = form.get("username", ""), form.get("password", ""), respond.local(form.get("next", "/"))
         if visit.live is not None and name in {"", visit.live.subject.name}:
             result = await self._sign_in.confirm(password, visit.live, visit.now)
         else:
             result = await self._sign_in.sign_in(
-                name, password, visit.request, before=_before(visit), persistent=bool(form.get("keep")), now=visit.now
+                name, password, visit.request, before=_before(visit), persistent=persistent, now=visit.now
             )
         if isinstance(result, Refuse):
             return self._again(visit, result, name, next_)
@@ -182,6 +183,7 @@ class SignInPages:
         view = View(
             None, 200, site.name, title, detail, form=form, action=action, next=next_, person=person,
             prefix=site.prefix, help_url=site.help_url or "", idle=self._idle,
+            keep=site.keep_me_signed_in,
         )  # fmt: skip
         return _html(self._renderer.render(view), respond.page_policy(self._renderer))
 
