@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from tests.core.support import SITE, make_request
 
 from demur.core import page
 from demur.core.model import Refuse
 from demur.core.reasons import Reason
 from demur.core.respond import Refusal, refuse
-from tests.core.support import SITE, make_request
 
 
 @pytest.mark.parametrize("offered", [True, False])

@@ -145,8 +145,8 @@ class Site:
 
     `origin` is serialized as browsers do it: scheme, host, and the port unless it is the scheme's own.
     `prefix` is where demur's own pages live. `clear_site_data` is what signing out, and signing in as another
-    person, takes away beside our own cookie. `keep_me_signed_in` lets people choose a cookie that outlives the browser's
-    own session.
+    person, takes away beside our own cookie. `keep_me_signed_in` lets people choose a cookie that outlives the
+    browser's own session.
     """
 
     origin: str
