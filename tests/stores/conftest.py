@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+import pickle
+import shutil
+import signal
+import tempfile
 import traceback
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -14,8 +19,7 @@ from demur import stores
 from demur.core.model import Live, Session, Subject
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
-    from pathlib import Path
+    from collections.abc import AsyncIterator, Callable, Iterator
 
     from demur.core.ports import Store
 
@@ -96,6 +100,14 @@ async def sqlite(path: Path) -> AsyncIterator[Store]:
 
 
 @pytest.fixture
+def common() -> Iterator[Path]:
+    """A directory that a process without rights can be given."""
+    where = Path(tempfile.mkdtemp())
+    yield where
+    shutil.rmtree(where)
+
+
+@pytest.fixture
 def in_child() -> Callable[[Callable[[], None]], None]:
     """Run something in a forked child, and fail here if it fails there."""
 
@@ -103,6 +115,7 @@ def in_child() -> Callable[[Callable[[], None]], None]:
         read, write = os.pipe()
         child = os.fork()
         if child == 0:
+            signal.alarm(60)  # a child that waits for a lock that nobody holds is a failure, not a wait
             code = 1
             try:
                 work()
@@ -116,5 +129,40 @@ def in_child() -> Callable[[Callable[[], None]], None]:
             what = said.read()
         _, status = os.waitpid(child, 0)
         assert status == 0, what
+
+    return run
+
+
+@pytest.fixture
+def in_children() -> Callable[[int, Callable[[int], Any]], list[Any]]:
+    """Run something in several forked children at once, and give what each of them returned."""
+
+    def run(count: int, work: Callable[[int], Any]) -> list[Any]:
+        ready, start = os.pipe()
+        pipes = []
+        for number in range(count):
+            read, write = os.pipe()
+            if os.fork() == 0:
+                signal.alarm(60)
+                os.close(start)
+                os.read(ready, 1)  # the end of the file is the starting shot
+                try:
+                    said = pickle.dumps(work(number))
+                except BaseException:  # noqa: BLE001 - the child must end here, whatever happened
+                    said = pickle.dumps(traceback.format_exc())
+                with os.fdopen(write, "wb") as out:
+                    out.write(said)
+                os._exit(0)
+            os.close(write)
+            pipes.append(read)
+        os.close(ready)
+        os.close(start)
+        results = []
+        for read in pipes:
+            with os.fdopen(read, "rb") as out:
+                results.append(pickle.loads(out.read()))
+        for _ in pipes:
+            os.wait()
+        return results
 
     return run

@@ -185,7 +185,14 @@ class File:
             raise StoreUnavailable(self._says("was replaced by another database; put it back, or restart to use this"))
 
     def _version(self, connection: sqlite3.Connection) -> int:
-        """The schema's number; 0 for an empty file, -1 for somebody else's database."""
+        """The schema's number; 0 for an empty file, -1 for somebody else's database. All read as of one moment:
+        another process may be making the schema now."""
+        if not connection.in_transaction:
+            connection.execute("BEGIN")
+            try:
+                return self._version(connection)
+            finally:
+                _roll_back(connection)
         application = connection.execute("PRAGMA application_id").fetchone()[0]
         version = int(connection.execute("PRAGMA user_version").fetchone()[0])
         if application == _APPLICATION:
@@ -204,9 +211,13 @@ class File:
                 connection.execute(f"PRAGMA user_version = {VERSION}")
             connection.execute("COMMIT")
         except BaseException:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
+            _roll_back(connection)
             raise
+
+
+def _roll_back(connection: sqlite3.Connection) -> None:
+    if connection.in_transaction:  # some errors have ended it already
+        connection.execute("ROLLBACK")
 
 
 def _version_cause(version: int) -> str:

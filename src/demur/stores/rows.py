@@ -25,7 +25,7 @@ _ACTOR_OF = {number: actor for actor, number in _ACTORS.items()}
 BATCH = 500
 """How many rows a sweep turns or forgets in one transaction, so that nobody waits for it."""
 
-CHANGES_KEPT = 10_000
+CHANGES_KEPT = 2000
 """How many changes a reader may be behind before it is told "everything"."""
 
 _COLUMNS = "issued_at, authenticated_at, last_seen, expires_at, idle, acr, persistent, device, network"

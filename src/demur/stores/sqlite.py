@@ -209,6 +209,8 @@ class _Here:
             raise _NotNow
         found = self.glance(partial(_load_all, ids=ids))
         if Unknown() in found and self._has_moved():
+            with self._reading:
+                self._drop()
             raise _NotNow
         return found
 
