@@ -111,17 +111,19 @@ def exchange(
     context: ssl.SSLContext | None = None,
 ) -> Answer:
     """One request on a connection of its own, and its answer."""
-    with socket.create_connection(address, timeout=20) as plain:
-        connection = context.wrap_socket(plain, server_hostname="localhost") if context else plain
+    with contextlib.ExitStack() as stack:
+        connection = stack.enter_context(socket.create_connection(address, timeout=20))
+        if context is not None:
+            connection = stack.enter_context(context.wrap_socket(connection, server_hostname="localhost"))
         lines = [f"{method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in fields)]
         if body and not any(name.lower() in {"content-length", "transfer-encoding"} for name, _ in fields):
             lines.append(f"Content-Length: {len(body)}")
         head = "\r\n".join([*lines, "Connection: close", "", ""]).encode("latin-1")
         connection.sendall(head + body)
-        with HTTPResponse(connection, method=method) as response:
-            response.begin()
-            fields_ = [(name.lower(), value) for name, value in response.getheaders()]
-            return Answer(response.status, fields_, response.read())
+        response = stack.enter_context(HTTPResponse(connection, method=method))
+        response.begin()
+        came = [(name.lower(), value) for name, value in response.getheaders()]
+        return Answer(response.status, came, response.read())
 
 
 class Tap:
