@@ -191,6 +191,29 @@ async def test_an_outdated_hash_is_replaced(desk: Desk) -> None:
     assert desk.people.accounts[ANNA.id].password == after
 
 
+@pytest.mark.parametrize("meanwhile", ["disabled", "new password", "deleted"])
+async def test_what_changed_while_the_password_was_checked(desk: Desk, meanwhile: str) -> None:
+    """A sign-in that was checked against what no longer holds leaves no session behind."""
+    account = desk.people.accounts[BO.id]
+
+    class Slow(Argon2Hasher):
+        async def verify(self, password: str, encoded: str | None):
+            verified = await super().verify(password, encoded)
+            if meanwhile == "deleted":
+                del desk.people.accounts[BO.id]
+            else:
+                change = {"disabled": True} if meanwhile == "disabled" else {"password": "another hash"}
+                desk.people.accounts[BO.id] = replace(account, **change)
+            return verified
+
+    slow = Slow(CHEAP)
+    sign_in = PasswordSignIn(desk.people, slow, Throttle(desk.store), desk.sessions)
+    refused = await sign_in.sign_in("bo", "bo's password", REQUEST, before=None, persistent=False, now=NOW)
+    slow.close()
+    assert refused == Refuse(Reason.CREDENTIALS_INVALID)
+    assert await desk.store.sessions() == []
+
+
 @pytest.mark.parametrize("persistent", [True, False])
 async def test_the_cookie(desk: Desk, persistent: bool) -> None:
     """The cookie outlives the session by the time for which its end can be told, or ends with the browser."""

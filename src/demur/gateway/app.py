@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from demur.accounts.people import Accounts
     from demur.adapters.asgi import App, Receive, Scope, Send
     from demur.core.model import Request, Site
-    from demur.core.ports import Keys, Observer, Renderer, Store
+    from demur.core.ports import Keys, Observer, Renderer, Store, Verified
     from demur.gateway.config import Config, Timeouts
     from demur.gateway.config import Gateway as Listening
 
@@ -118,8 +118,6 @@ class Gateway:
     async def keep_house(self) -> None:
         """Until cancelled: tell the store what changed of people, turn what is over into tombstones, forget what is
         past. What cannot be done now is done in the next round."""
-        with contextlib.suppress(StoreUnavailable):
-            self._parts.hasher.expect(await self._parts.people.hash_samples())
         while True:
             with contextlib.suppress(StoreUnavailable):
                 await self._parts.people.deliver()
@@ -151,8 +149,29 @@ def _parts(config: Config, observer: Observer) -> _Parts:
     people = accounts.open(config.accounts.database, store)
     hasher = Argon2Hasher(config.accounts.hashing or DEFAULT_PRESET)
     sessions = Sessions(store, keys, config.sessions.lasting)
-    sign_in = PasswordSignIn(people, hasher, Throttle(store), sessions, observer)
+    sign_in = PasswordSignIn(people, _Informed(hasher, people), Throttle(store), sessions, observer)
     return _Parts(store, keys, people, hasher, sessions, sign_in, observer, config.sessions.lasting.idle)
+
+
+class _Informed:
+    """A hasher that knows, from the first password it checks, what other kinds of hashes were imported; otherwise the
+    time that a wrong password takes would tell them apart."""
+
+    def __init__(self, hasher: Argon2Hasher, people: Accounts) -> None:
+        self._hasher = hasher
+        self._people = people
+        self._knows = False
+
+    async def verify(self, password: str, encoded: str | None) -> Verified:
+        """See `PasswordHasher.verify`."""
+        if not self._knows:
+            self._hasher.expect(await self._people.hash_samples())
+            self._knows = True
+        return await self._hasher.verify(password, encoded)
+
+    async def hash(self, password: str) -> str:
+        """See `PasswordHasher.hash`."""
+        return await self._hasher.hash(password)
 
 
 def _routes(parts: _Parts) -> Mapping[str, Route]:

@@ -47,15 +47,19 @@ class PasswordSignIn:
         wait = await self._throttle.admit(known, name, place, now)
         if wait is not None:
             return self._refused("throttled", Refuse(Reason.TOO_MANY_ATTEMPTS, Details(retry_after=wait)))
-        if not await self._right(account, password):
+        held = await self._right(account, password)
+        if account is None or held is None:
             await self._throttle.failed(known, name, place, now)
             return self._refused("failure", Refuse(Reason.CREDENTIALS_INVALID))
-        assert account is not None  # noqa: S101 - nobody's password is never right
-        await self._throttle.succeeded(account.subject.id, name, place, now)
-        self._tell("success")
-        return await self._sessions.begin(
+        issued = await self._sessions.begin(
             account.subject, request, place, before=before, persistent=persistent, now=now
         )
+        if not await self._still(account, held):
+            await self._sessions.revoke(issued, now)
+            return self._refused("failure", Refuse(Reason.CREDENTIALS_INVALID))
+        await self._throttle.succeeded(account.subject.id, name, place, now)
+        self._tell("success")
+        return issued
 
     async def confirm(self, password: str, live: Live, now: int) -> Issued | Refuse:
         """Confirm that it still is the person who signed in; the session goes on under a new id. Attempts count for
@@ -66,7 +70,7 @@ class PasswordSignIn:
         if wait is not None:
             return self._refused("throttled", Refuse(Reason.TOO_MANY_ATTEMPTS, Details(retry_after=wait)))
         account = await self._people.by_id(subject)
-        if not await self._right(account, password):
+        if await self._right(account, password) is None:
             await self._throttle.failed(subject, live.subject.name, place, now)
             return self._refused("failure", Refuse(Reason.CREDENTIALS_INVALID, Details(subject=live.subject)))
         await self._throttle.succeeded(subject, live.subject.name, place, now)
@@ -74,15 +78,23 @@ class PasswordSignIn:
         issued = await self._sessions.confirm(live, now)
         return issued or Refuse(Reason.SESSION_REPLACED)
 
-    async def _right(self, account: Account | None, password: str) -> bool:
-        """Whether the password is right; always at the cost of one hash. An outdated hash is replaced on the way."""
+    async def _right(self, account: Account | None, password: str) -> str | None:
+        """The hash under which the password is right, None if it is wrong; always at the cost of one hash. An outdated
+        hash is replaced on the way."""
         stored = account.password if account is not None and not account.disabled else None
         verified = await self._hasher.verify(password, stored)
-        if account is None or not verified.right:
-            return False
-        if verified.upgrade is not None:
-            await self._people.set_password(account.subject.id, verified.upgrade, replacing=stored)
-        return True
+        if account is None or stored is None or not verified.right:
+            return None
+        if verified.upgrade is None:
+            return stored
+        upgraded = await self._people.set_password(account.subject.id, verified.upgrade, replacing=stored)
+        return verified.upgrade if upgraded else stored
+
+    async def _still(self, account: Account, held: str) -> bool:
+        """Whether the password is still the one that was checked. Whoever changed it meanwhile, or disabled the
+        account, ended all sessions before this one was there."""
+        again = await self._people.by_id(account.subject.id)
+        return again is not None and not again.disabled and again.password == held
 
     def _refused(self, outcome: str, refuse: Refuse) -> Refuse:
         self._tell(outcome)

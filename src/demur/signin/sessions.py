@@ -67,6 +67,10 @@ class Sessions:
         """Sign out: over at once, on every node. Whether it was this call that ended it. Raises StoreUnavailable."""
         return await self._apply(End(live.session.id, Ending.ENDED, Actor.SELF, now))
 
+    async def revoke(self, issued: Issued, now: int) -> None:
+        """Take back a session whose token nobody has seen yet. Raises StoreUnavailable."""
+        await self._apply(End(issued.session.id, Ending.REVOKED, Actor.SYSTEM, now))
+
     async def _apply(self, change: Change) -> bool:
         (took_effect,) = await self.store.apply([change])
         return took_effect
