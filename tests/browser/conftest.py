@@ -13,6 +13,7 @@ import pytest
 from scripts.screenshots import ARGUMENTS, PAGES
 
 from demur.core import page
+from demur.core.respond import page_policy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,6 +44,7 @@ def documents() -> dict[str, bytes]:
 def shown(documents: dict[str, bytes]) -> Iterator[Shown]:
     """The pages on a server; what is posted gets an empty page."""
     state = Shown()
+    framed = page_policy(page.DEFAULT, framed=True).decode()
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -54,7 +56,7 @@ def shown(documents: dict[str, bytes]) -> Iterator[Shown]:
                 self._answer(b"", "text/css", "", ("clear-site-data", '"cache"'))
                 return
             name = path.strip("/")
-            policy = {"signed-out": page.SIGNED_OUT_POLICY, "framed": page.FRAMED_POLICY}.get(name, page.POLICY)
+            policy = {"signed-out": page.SIGNED_OUT_POLICY, "framed": framed}.get(name, page.POLICY)
             if name in documents:
                 self._answer(documents[name], "text/html; charset=utf-8", policy)
             else:

@@ -71,15 +71,11 @@ def _hash(text: str) -> str:
 STYLE = _squeeze(_read("style.css"), r"/\*[^*]*\*/")
 SCRIPT = _squeeze(_read("script.js"), r"(?m)^\s*//.*$")
 
-_BASE = (
+POLICY = (
     f"default-src 'none'; style-src {_hash(STYLE)}; script-src {_hash(SCRIPT)}; img-src data:; "
-    "form-action 'self'; base-uri 'none'"
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
-POLICY = f"{_BASE}; frame-ancestors 'none'"
-"""For every page that is not to be framed."""
-FRAMED_POLICY = _BASE
-"""For the short text that stands in a frame: it has no form and tells nothing about anybody, and a browser
-that may not frame it would show its own error in place of the link."""
+"""For every page."""
 SIGNED_OUT_POLICY = POLICY.replace("style-src ", "style-src 'self' ")
 """For the page after signing out, which loads one style sheet for the sake of a field in the answer."""
 
