@@ -115,7 +115,7 @@ def in_child() -> Callable[[Callable[[], None]], None]:
         read, write = os.pipe()
         child = os.fork()
         if child == 0:
-            signal.alarm(60)  # a child that waits for a lock that nobody holds is a failure, not a wait
+            signal.alarm(20)  # a child that waits for a lock that nobody holds is a failure, not a wait
             code = 1
             try:
                 work()
@@ -143,7 +143,7 @@ def in_children() -> Callable[[int, Callable[[int], Any]], list[Any]]:
         for number in range(count):
             read, write = os.pipe()
             if os.fork() == 0:
-                signal.alarm(60)
+                signal.alarm(20)
                 os.close(start)
                 os.read(ready, 1)  # the end of the file is the starting shot
                 try:

@@ -43,6 +43,8 @@ _LOOK = 1.0
 _POLL = 0.1
 """How often, in seconds, a reader of changes asks."""
 
+_UNKNOWN = Unknown()
+
 T = TypeVar("T")
 
 
@@ -208,7 +210,7 @@ class _Here:
         if len(ids) > _INLINE:
             raise _NotNow
         found = self.glance(partial(_load_all, ids=ids))
-        if Unknown() in found and self._has_moved():
+        if _UNKNOWN in found and self._has_moved():
             with self._reading:
                 self._drop()
             raise _NotNow
