@@ -3,44 +3,31 @@
 from __future__ import annotations
 
 import re
-import signal
-import subprocess
-import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-from tests.docs.console import Step, free_port, pattern, steps, type_in
+from tests.docs.console import pattern, steps, type_in
 
 from demur.gateway import config
+
+if TYPE_CHECKING:
+    from tests.docs.conftest import Sample
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 
 
 @pytest.mark.slow
-def test_the_four_answers(tmp_path: Path) -> None:
+@pytest.mark.xdist_group("sample")
+def test_the_four_answers(sample: Sample) -> None:
     """The sample site, started as `make serve` starts it, answers as the README shows."""
-    port = free_port()
-    todo = steps(re.sub(r"\b8000\b", str(port), README))
+    todo = steps(re.sub(r"\b8000\b", str(sample.port), README))
     assert sum(step.command.startswith("curl -i") for step in todo) == 4
-    serve = [sys.executable, str(ROOT / "examples/sample/serve.py"), "--port", str(port), "--host", "127.0.0.1"]
-    with (tmp_path / "log").open("wb") as log:
-        sample = subprocess.Popen([*serve, "--state", str(tmp_path / ".demur")], stdout=log, stderr=log)
-    (tmp_path / ".venv").symlink_to(sys.prefix)
-    try:
-        ready = Step(
-            f"for _ in $(seq 600); do curl -s -o /dev/null http://localhost:{port}/ && break; sleep 0.05; done", None
-        )
-        seen = type_in([ready, *todo], tmp_path)
-    finally:
-        sample.send_signal(signal.SIGINT)
-        sample.wait(20)
-    log_text = (tmp_path / "log").read_text()
-    for step, text in seen:
-        if step.output is not None:
-            assert pattern(step.output).fullmatch(text.replace("\r", "")), (
-                f"$ {step.command}\n{text}\n--- the log\n{log_text}"
-            )
+    for step, text in type_in(todo, sample.folder):
+        assert step.output is not None
+        seen = text.replace("\r", "")
+        assert pattern(step.output).fullmatch(seen), f"$ {step.command}\n{seen}\n--- the log\n{sample.log.read_text()}"
 
 
 def test_the_configuration_can_be_used(tmp_path: Path) -> None:
