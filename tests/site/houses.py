@@ -98,6 +98,10 @@ SAMPLE = Example(
 GROUPS = {"alice": ("admins", "members", "staff"), "bob": ("members",)}
 
 
+class NotListening(AssertionError):  # noqa: N818 - it is what the test has found
+    """A program ended, or did not begin to listen in time; with what it said last."""
+
+
 def free_port() -> int:
     """A port that nobody listens at."""
     with socket.socket() as probe:
@@ -114,7 +118,7 @@ def wait_for(address: tuple[str, int], process: subprocess.Popen[bytes], log: Pa
         with contextlib.suppress(OSError), socket.create_connection(address, timeout=1):
             return
         time.sleep(0.02)
-    raise AssertionError(f"nobody listens at {address}:\n{log.read_text()[-4000:]}")
+    raise NotListening(f"nobody listens at {address}:\n{log.read_text()[-4000:]}")
 
 
 @dataclass(slots=True)
@@ -140,6 +144,12 @@ class Process:
                 start_new_session=True,
             )
         wait_for(address, self.running, self.log)
+
+    def children(self) -> list[int]:
+        """The ids of the processes that it started."""
+        assert self.running is not None
+        listed = Path(f"/proc/{self.running.pid}/task/{self.running.pid}/children").read_text()
+        return [int(child) for child in listed.split()]
 
     def stop(self) -> None:
         """End it, with its children."""

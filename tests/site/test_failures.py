@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+import signal
+import sqlite3
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.site.houses import SAMPLE, House, running
+from tests.site.houses import SAMPLE, House, NotListening, running
 from tests.site.wire import NAVIGATION, SCRIPT
 
 from demur.core.model import Ending
@@ -50,37 +53,53 @@ def unavailable(house: House, token: str) -> None:
     assert sign_out.values("set-cookie") == []
 
 
-def test_store_garbage_while_running(lonely):
-    """The file of the store is overwritten under the running gateway: 503, the cookie is kept, open pages stay open."""
+def test_store_emptied_while_running(lonely):
+    """Its tables are gone under the running gateway: 503, the cookie is kept, open pages stay open."""
     token, _ = lonely.session(lonely.example.member)
     assert lonely.script(lonely.example.api, token).status == 200
-    for path in lonely.folder.glob("sessions.db*"):
-        path.write_bytes(os.urandom(max(path.stat().st_size, 8192)))
+    with contextlib.closing(sqlite3.connect(lonely.store_file, isolation_level=None)) as database:
+        tables = database.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")
+        for (name,) in tables.fetchall():
+            database.execute(f'DROP TABLE "{name}"')
     unavailable(lonely, token)
 
 
-def test_store_truncated_while_running(lonely):
-    """The same with an empty file: nobody is told that their session is not valid."""
+def test_store_replaced_while_running(lonely):
+    """Somebody puts another file in the store's place, and a worker begins anew: the same."""
     token, _ = lonely.session(lonely.example.member)
     assert lonely.script(lonely.example.api, token).status == 200
     for path in lonely.folder.glob("sessions.db*"):
-        os.truncate(path, 0)
+        path.unlink()
+    lonely.store_file.write_bytes(b"this is not a database, and never was" * 400)
+    for worker in lonely.gateway.children():
+        os.kill(worker, signal.SIGKILL)
     unavailable(lonely, token)
 
 
-def test_store_back_again(lonely):
-    """When the store is what it was, after a restart, everybody is still signed in."""
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [("not a database", "is not an SQLite database"), ("a folder in its place", "is not a file")],
+)
+def test_store_unusable_at_start(lonely, damage, said):
+    """The file is no store when the gateway starts: it says so, with the line of the configuration, touches nothing,
+    and does not start; when the file is what it was, everybody is still signed in."""
     token, _ = lonely.session(lonely.example.member)
     lonely.gateway.stop()
     kept = {path: path.read_bytes() for path in lonely.folder.glob("sessions.db*")}
-    lonely.gateway.start(lonely.address)
-    assert lonely.script(lonely.example.api, token).status == 200
     for path in kept:
-        path.write_bytes(os.urandom(65536))
-    unavailable(lonely, token)
-    lonely.gateway.stop()
-    for path in lonely.folder.glob("sessions.db*"):
         path.unlink()
+    if damage == "not a database":
+        lonely.store_file.write_bytes(b"this is not a database, and never was" * 400)
+    else:
+        lonely.store_file.mkdir()
+    with pytest.raises(NotListening, match=rf"demur\.toml:\d+: error: sessions\.store: sessions\.db {said}"):
+        lonely.gateway.start(lonely.address)
+    lonely.gateway.stop()
+    if damage == "not a database":
+        assert lonely.store_file.read_bytes().startswith(b"this is not a database")
+        lonely.store_file.unlink()
+    else:
+        lonely.store_file.rmdir()
     for path, content in kept.items():
         path.write_bytes(content)
     lonely.gateway.start(lonely.address)

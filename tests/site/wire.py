@@ -135,6 +135,7 @@ class Tap:
         self.address: tuple[str, int] = self._listener.getsockname()
         self._lock = threading.Lock()
         self._sent = bytearray()
+        self._open: set[socket.socket] = set()
         threading.Thread(target=self._accept, daemon=True).start()
 
     def take(self) -> bytes:
@@ -144,7 +145,11 @@ class Tap:
             return sent
 
     def close(self) -> None:
-        """Accept nobody any more."""
+        """Accept nobody any more, and hang up on everybody."""
+        with self._lock:
+            for one in (self._listener, *self._open):
+                with contextlib.suppress(OSError):
+                    one.shutdown(socket.SHUT_RDWR)
         self._listener.close()
 
     def _accept(self) -> None:
@@ -157,10 +162,14 @@ class Tap:
 
     def _serve(self, connection: socket.socket) -> None:
         with connection, contextlib.suppress(OSError), socket.create_connection(self._upstream) as behind:
+            with self._lock:
+                self._open.add(connection)
             back = threading.Thread(target=self._pipe, args=(behind, connection), daemon=True)
             back.start()
             self._pipe(connection, behind, keep=True)
             back.join()
+            with self._lock:
+                self._open.discard(connection)
 
     def _pipe(self, source: socket.socket, sink: socket.socket, *, keep: bool = False) -> None:
         with contextlib.suppress(OSError):
