@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 
 import pytest
 
+ROOT = Path(__file__).parents[2]
 HEAVY = ("asyncio", "sqlite3", "ssl", "http", "email", "inspect", "logging")
 
 
@@ -27,3 +30,10 @@ def test_import_demur_loads_nothing_foreign() -> None:
     """Only demur itself and the standard library."""
     top = {name.partition(".")[0] for name in loaded_by("import demur")}
     assert {name for name in top if name not in sys.stdlib_module_names} == {"demur"}
+
+
+def test_the_version_stands_in_two_places_alike() -> None:
+    """The package says of itself what its metadata say."""
+    import demur
+
+    assert demur.__version__ == tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
