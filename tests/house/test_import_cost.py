@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+import demur
+
 ROOT = Path(__file__).parents[2]
 HEAVY = ("asyncio", "sqlite3", "ssl", "http", "email", "inspect", "logging")
 
@@ -34,6 +36,4 @@ def test_import_demur_loads_nothing_foreign() -> None:
 
 def test_the_version_stands_in_two_places_alike() -> None:
     """The package says of itself what its metadata say."""
-    import demur
-
     assert demur.__version__ == tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
