@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 import pytest
 from tests.site.conftest import needs_php
-from tests.site.houses import PHP, ROOT, House, Process, free_port, running
+from tests.site.houses import DEMUR, PHP, ROOT, House, Process, free_port, running
 from tests.site.wire import NAVIGATION, SCRIPT, Jar, exchange
 
 from demur.core.model import Actor, End, Ending
@@ -20,7 +22,6 @@ from demur.core.sessions import identify
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from tests.site.wire import Answer
 
@@ -222,6 +223,38 @@ def test_the_export_is_what_before_exports():
     folder = ROOT / "examples/php"
     printed = subprocess.run(["php", "before/export.php"], cwd=folder, capture_output=True, check=True).stdout
     assert printed == (folder / "people.csv").read_bytes()
+
+
+# --- the README -----------------------------------------------------------------------------------
+
+README = ROOT / "examples/php/README.md"
+VARYING = [
+    (r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "UUID"),
+    (r"[A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} \d{4} [\d:]{8} GMT", "DATE"),
+    (r"\d{4}-\d\d-\d\dT[\d:]{8}Z", "DATE"),
+]
+
+
+def plain(text: str) -> str:
+    """A printed answer without what differs each time."""
+    for pattern, word in VARYING:
+        text = re.sub(pattern, word, text)
+    return text.replace("\r", "").strip()
+
+
+def test_the_readme_shows_what_happens(tmp_path):
+    """Each command line of "What it answers", run in turn, prints what stands below it."""
+    shown = README.read_text().partition("### What it answers")[2]
+    steps = re.findall(r"^\$ (.*)\n((?:(?!\$ |```).*\n)*)", shown, re.MULTILINE)
+    assert len(steps) >= 7
+    with running(PHP, tmp_path) as house:
+        path = f"{Path(DEMUR[0]).parent}:{os.environ['PATH']}"
+        for command, expected in steps:
+            command = command.replace("localhost:8000", house.host)
+            done = subprocess.run(
+                command, shell=True, cwd=tmp_path, env={**os.environ, "PATH": path}, capture_output=True, check=True
+            )
+            assert plain(done.stdout.decode()) == plain(expected), command
 
 
 # --- php-fpm behind nginx behind demur ------------------------------------------------------------
