@@ -68,7 +68,9 @@ class Desk:
         self.people.accounts[gone.id] = Account(gone, await self.hasher.hash("dora's password"), disabled=True)
         older.close()
 
-    async def enter(self, name: str, password: str, *, before: Live | None = None, now: int = NOW) -> Issued | Refuse:
+    async def enter(
+        self, name: str, password: str, *, before: Live | Ended | None = None, now: int = NOW
+    ) -> Issued | Refuse:
         return await self.sign_in.sign_in(name, password, REQUEST, before=before, persistent=False, now=now)
 
     async def live(self, issued: Issued | Refuse) -> Live:
@@ -128,6 +130,19 @@ async def test_another_person_ends_the_first_ones_session(desk: Desk) -> None:
     (old,) = await desk.store.load([first.session.id])
     assert isinstance(old, Ended)
     assert old.how is Ending.ENDED
+
+
+async def test_another_person_after_the_first_ones_session_ended(desk: Desk) -> None:
+    """A tombstone, too, tells whose browser it was: somebody else gets it cleared, the same person does not."""
+    first = await desk.live(await desk.enter("bo", "bo's password"))
+    await desk.sessions.end(first, NOW)
+    (tombstone,) = await desk.store.load([first.session.id])
+    assert isinstance(tombstone, Ended)
+    other = await desk.enter("anna", "anna's password", before=tombstone)
+    same = await desk.enter("bo", "bo's password", before=tombstone)
+    assert isinstance(other, Issued)
+    assert isinstance(same, Issued)
+    assert (other.switched, same.switched) == (True, False)
 
 
 async def test_an_ended_session_does_not_hinder(desk: Desk) -> None:

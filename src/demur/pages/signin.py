@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
 
 from demur.core import fields, page, respond, sessions
-from demur.core.model import Access, Details, Live, Refuse, Response, Touch
+from demur.core.model import Access, Details, Ended, Live, Refuse, Response, Touch
 from demur.core.ports import View
 from demur.core.reasons import REASONS, Reason
 from demur.pages import forms
@@ -188,9 +188,9 @@ class SignInPages:
         return _html(self._renderer.render(view), respond.page_policy(self._renderer))
 
 
-def _before(visit: Visit) -> Live | None:
-    """Whoever was in this browser, as far as the session still tells: one that is over, too, may have left cookies."""
-    return visit.evidence if isinstance(visit.evidence, Live) else None
+def _before(visit: Visit) -> Live | Ended | None:
+    """Whoever was in this browser, as far as the cookie tells: a session that is over has left its traces, too."""
+    return visit.evidence if isinstance(visit.evidence, Live | Ended) else None
 
 
 def _live(visit: Visit) -> Live:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from demur.core import fields, sessions
 from demur.core.device import device
-from demur.core.model import Actor, End, Ending, Rotate, Session
+from demur.core.model import Actor, End, Ended, Ending, Live, Rotate, Session
 
 if TYPE_CHECKING:
-    from demur.core.model import Change, Live, Request, Site, Subject
+    from demur.core.model import Change, Request, Site, Subject
     from demur.core.ports import Keys, Store
     from demur.core.sessions import Limits
 
@@ -38,20 +38,29 @@ class Sessions:
         self._limits = limits
 
     async def begin(
-        self, subject: Subject, request: Request, network: str, *, before: Live | None, persistent: bool, now: int
+        self,
+        subject: Subject,
+        request: Request,
+        network: str,
+        *,
+        before: Live | Ended | None,
+        persistent: bool,
+        now: int,
     ) -> Issued:
-        """A session for somebody who has just shown who they are. `before` is the session that the browser came with:
-        of the same person it goes on under the new id, of anybody else it ends. Raises StoreUnavailable."""
+        """A session for somebody who has just shown who they are. `before` is the session that the browser came with,
+        alive or not: of the same person it goes on under the new id, of anybody else it ends. Raises
+        StoreUnavailable."""
         token, session = self._new(subject.id, now)
         agent = request.value(b"user-agent") or b""
         session = replace(session, device=device(agent), network=network, persistent=persistent)
-        if before is not None and before.subject.id == subject.id:
-            if await self._apply(Rotate(before.session.id, session, now)):
+        switched = before is not None and _whose(before) != subject.id
+        if isinstance(before, Live):
+            if switched:
+                await self._apply(End(before.session.id, Ending.ENDED, Actor.SELF, now))
+            elif await self._apply(Rotate(before.session.id, session, now)):
                 return Issued(token, session, subject)
-        elif before is not None:
-            await self._apply(End(before.session.id, Ending.ENDED, Actor.SELF, now))
         await self.store.issue(session, subject)
-        return Issued(token, session, subject, switched=before is not None and before.subject.id != subject.id)
+        return Issued(token, session, subject, switched=switched)
 
     async def confirm(self, live: Live, now: int) -> Issued | None:
         """The same session, fresh and under a new id; "reauthentication" resets both limits (SP 800-63B-4, 5.2). None
@@ -87,6 +96,10 @@ class Sessions:
             idle=self._limits.idle,
         )
         return token, session
+
+
+def _whose(before: Live | Ended) -> str:
+    return before.subject.id if isinstance(before, Live) else before.subject
 
 
 def cookie(site: Site, issued: Issued) -> bytes:
