@@ -129,11 +129,11 @@ def test_the_people_came_along(php):
     def kept(name: str) -> str:
         return str(json.loads(php.demur("user", "show", name, "--json"))["password"])
 
-    assert kept("dov") == "bcrypt"
-    assert php.sign_in("dov").status == 303
-    assert "argon2id" in kept("dov")
-    assert php.sign_in("dov").status == 303
-    assert php.sign_in("dov", "wrong").status == 401
+    assert kept("cleo") == "bcrypt"
+    assert php.sign_in("cleo").status == 303
+    assert "argon2id" in kept("cleo")
+    assert php.sign_in("cleo").status == 303
+    assert php.sign_in("cleo", "wrong").status == 401
 
 
 def test_the_site_knows_who(php):
