@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+from http.client import HTTPResponse
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
@@ -11,6 +13,7 @@ from tests.golden.club import PEER, Club, add_people, build
 from tests.golden.files import FILES, Answer, Case, differences, read
 
 from demur.core import page
+from demur.gateway.server import Listener, serve
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, MutableMapping
@@ -54,7 +57,36 @@ async def asgi(club: Club, case: Case, token: str) -> Answer:
     return Answer(start["status"], fields, b"".join(part.get("body", b"") for part in rest))
 
 
-SURFACES = {"asgi": asgi}
+async def wire(club: Club, case: Case, token: str) -> Answer:
+    """Over a socket, through the gateway's own server: byte for byte what is in the file."""
+
+    async def behind_tls(scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
+        await club.asgi({**scope, "scheme": "https", "client": (PEER, 40000)}, receive, send)
+
+    stop = asyncio.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.setblocking(False)
+        address = listening.getsockname()
+        serving = asyncio.create_task(serve([Listener(listening, behind_tls)], stop, drain=1))
+        lines = [f"{case.method} {case.target} HTTP/1.1", *(f"{name}: {value}" for name, value in case.fill(token))]
+        message = "\r\n".join([*lines, "connection: close", "", ""]).encode() + case.sent
+        try:
+            return await asyncio.to_thread(_exchange, address, message, case.method)
+        finally:
+            stop.set()
+            await serving
+
+
+def _exchange(address: tuple[str, int], message: bytes, method: str) -> Answer:
+    with socket.create_connection(address, timeout=10) as connection:
+        connection.sendall(message)
+        with HTTPResponse(connection, method=method) as response:
+            response.begin()
+            fields = [(name.lower(), value) for name, value in response.getheaders()]
+            return Answer(response.status, fields, response.read())
+
+
+SURFACES = {"asgi": asgi, "wire": wire}
 
 
 @pytest.fixture(scope="session")

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.site.houses import PHP, SAMPLE, House, running
+from tests.site.houses import PHP, SAMPLE, House, needs_php, running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-needs_php = pytest.mark.skipif(shutil.which("php") is None, reason="needs php: apt install php-cli")
 EXAMPLES = [
     pytest.param(SAMPLE, id="sample"),
     pytest.param(PHP, id="php", marks=[pytest.mark.php, needs_php]),

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlencode
 
+import pytest
 from tests.site.wire import NAVIGATION, SCRIPT, Answer, Pairs, Tap, exchange
 
 from demur import accounts, stores
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator, Mapping
 
 T = TypeVar("T")
+
+needs_php = pytest.mark.skipif(shutil.which("php") is None, reason="needs php: apt install php-cli")
 
 ROOT = Path(__file__).parents[2]
 DEMUR = (str(Path(sys.executable).with_name("demur")),)

@@ -7,8 +7,7 @@ import shutil
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.site.conftest import needs_php
-from tests.site.houses import PHP, House
+from tests.site.houses import PHP, House, needs_php
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 import pytest
-from tests.site.conftest import needs_php
-from tests.site.houses import DEMUR, PHP, ROOT, House, Process, free_port, running
+from tests.site.houses import DEMUR, PHP, ROOT, House, Process, free_port, needs_php, running
 from tests.site.wire import NAVIGATION, SCRIPT, Jar, exchange
 
 from demur.core.model import Actor, End, Ending
