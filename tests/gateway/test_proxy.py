@@ -293,7 +293,7 @@ async def test_a_cut_off_answer_is_cut_off(
     except ConnectionResetError:
         reset = True
     whole = got.endswith(b"0\r\n\r\n") or (b"chunked" not in got and b"content-length" not in got)
-    assert reset or not whole
+    assert reset or not got or not whole
     writer.close()
     assert "was cut off" in caplog.text
     assert "Traceback" not in caplog.text

@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -241,6 +242,32 @@ def test_reload_may_move(gateway: Gateway) -> None:
     assert gateway.ask()["pid"]
 
 
+def test_reload_brings_a_new_certificate(gateway: Gateway, tmp_path: Path) -> None:
+    """The certificate is read again at a reload; a broken one is told, and the old one stays."""
+    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+
+    def issue(name: str) -> None:
+        command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj"
+        subprocess.run([*command.split(), f"/CN={name}", "-out", cert, "-keyout", key], check=True, capture_output=True)
+
+    def served() -> bytes:
+        return ssl.get_server_certificate(("127.0.0.1", gateway.port)).encode()
+
+    issue("first")
+    gateway.start(workers=1, tls=[str(cert), str(key)])
+    assert f"https://127.0.0.1:{gateway.port}" in gateway.said("listening")
+    assert served() == cert.read_bytes()
+    issue("second")
+    gateway.send(signal.SIGHUP)
+    gateway.wait_for("in use; listening on https://")
+    second = cert.read_bytes()
+    until(lambda: served() == second, lambda: "the first certificate stays")
+    cert.write_text("broken")
+    gateway.send(signal.SIGHUP)
+    assert "cert.pem" in gateway.wait_for("the new configuration is not used")
+    assert served() == second
+
+
 @pytest.mark.slow
 def test_reload_under_load_loses_nothing(gateway: Gateway) -> None:
     """New connections, kept connections and slow requests: of thousands, none fails while five reloads happen."""
@@ -278,13 +305,12 @@ def test_reload_under_load_loses_nothing(gateway: Gateway) -> None:
             gateway.send(signal.SIGHUP)
             gateway.wait_for("in use; listening on")
             gateway.lines.clear()
-        until(lambda: sum(counts.values()) > 3000, lambda: str(counts))
+        until(lambda: sum(counts.values()) > 3000 and counts["slow"] > 10, lambda: str(counts))
     finally:
         over.set()
         for thread in threads:
             thread.join()
     assert not failures, (counts, failures[:5])
-    assert min(counts.values()) > 20, counts
 
 
 def test_what_runs_is_finished(gateway: Gateway) -> None:

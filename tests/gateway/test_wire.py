@@ -225,6 +225,26 @@ async def test_http_1_0_is_never_chunked(front: Any, fields: Any, ends: bytes) -
     assert answer.endswith(ends)
 
 
+@pytest.mark.parametrize("whole", [True, False])
+async def test_only_an_unfinished_answer_is_broken_off(front: Any, whole: bool) -> None:
+    """Breaking off leaves an answer alone that is whole already, and closes the connection of any other."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"4")]})
+        await send({"type": "http.response.body", "body": b"abcd" if whole else b"ab", "more_body": not whole})
+        scope["extensions"]["demur.abort"]["call"]()
+
+    server = await front(app)
+    reader, writer = await server.connect()
+    writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+    if whole:
+        await asyncio.wait_for(reader.readuntil(b"abcd"), 5)
+        writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        await asyncio.wait_for(reader.readuntil(b"abcd"), 5)
+    else:
+        assert (await asyncio.wait_for(reader.read(), 5)).endswith(b"\r\n\r\nab")
+
+
 async def test_pipelined_requests_are_answered_in_order(front: Any) -> None:
     """Requests that were sent at once are answered one after the other."""
     server = await front(Recorder())

@@ -16,6 +16,7 @@ import re
 import socket
 import struct
 from email.utils import formatdate
+from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import unquote
@@ -42,6 +43,7 @@ HEAD_SECONDS: Final = 30.0
 LAST_CALL: Final = 1.0
 """How many seconds a connection that is idle when the server stops may still begin a request."""
 
+_CORKED: Final = 4096
 _LINGER: Final = 2.0
 _KEY = re.compile(rb"[A-Za-z0-9+/]{22}==")
 
@@ -71,10 +73,41 @@ class _Cycle10(RequestResponseCycle):
         await super().send(message)
 
 
+class _Cork:
+    """A transport that writes once in a turn of the loop: a head and a short content leave in one packet."""
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._parts: list[bytes] = []
+        self.is_closing = transport.is_closing
+
+    def write(self, data: bytes) -> None:
+        """Queue; a larger piece goes out at once, so that whoever writes hears when it is too much."""
+        self._parts.append(data)
+        if len(data) > _CORKED:
+            self.flush()
+        elif len(self._parts) == 1:
+            self._loop.call_soon(self.flush)
+
+    def flush(self) -> None:
+        """Write what is queued."""
+        if self._parts:
+            data = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
+            self._parts.clear()
+            self._transport.write(data)
+
+    def close(self) -> None:
+        """Close after what is queued."""
+        self.flush()
+        self._transport.close()
+
+
 class Http(HttpToolsProtocol):
     """One connection. See the module's text for what it does in its own way."""
 
     server_state: State
+    _cork: _Cork
 
     def __init__(
         self, config: Config, state: State, app_state: dict[str, Any], loop: asyncio.AbstractEventLoop
@@ -100,6 +133,7 @@ class Http(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Somebody is there."""
         super().connection_made(transport)
+        self._cork = _Cork(transport, self.loop)
         self._start_clock()
         if self.server_state.draining:
             self.shutdown()
@@ -176,7 +210,8 @@ class Http(HttpToolsProtocol):
             if cycle.response_started:
                 self.transport.abort()
                 return
-        self.transport.write(_answer(status, detail))
+        self._cork.write(_answer(status, detail))
+        self._cork.flush()
         # To close while something unread arrives would reset the connection, and the answer would be lost with it
         # (RFC 9112, 9.6): say that this was all, and read on for a moment.
         if self.transport.can_write_eof():
@@ -212,10 +247,14 @@ class Http(HttpToolsProtocol):
         if self.running is None:
             self.transport.close()
 
-    def abort(self) -> None:
-        """Break the answer off, so that nobody takes it for whole."""
-        if (cycle := self.running) is not None:
+    def abort(self, cycle: RequestResponseCycle | None = None) -> None:
+        """Break an answer off (the one that runs), so that nobody takes it for whole. One that is whole stays so."""
+        cycle = cycle or self.running
+        if cycle is not None:
+            if cycle.response_complete:
+                return
             cycle.disconnected = True
+            self._cork.flush()
             if isinstance(cycle, _Cycle10) and cycle.until_close:
                 # Where the end of the connection is the end of the answer, only a reset says that this was not it.
                 sock = self.transport.get_extra_info("socket")
@@ -264,7 +303,7 @@ class Http(HttpToolsProtocol):
             "path": unquote(decoded) if "%" in decoded else decoded,
             "raw_path": path,
             "query_string": query,
-            "extensions": {"demur.target": {"raw": raw}, "demur.abort": {"call": self.abort}},
+            "extensions": {"demur.target": {"raw": raw}},
         }
         self._ignores_upgrade = self.parser.should_upgrade() and not self._should_upgrade()
         # uvicorn parses the target to fill in what `here` holds already, and refuses some that others accept.
@@ -274,6 +313,8 @@ class Http(HttpToolsProtocol):
         self.scope.update(here)  # type: ignore[typeddict-item]
         if self.parser.should_upgrade() and not self._ignores_upgrade:
             return
+        self.scope["extensions"]["demur.abort"] = {"call": partial(self.abort, self.cycle)}  # type: ignore[typeddict-item]
+        self.cycle.transport = cast("asyncio.Transport", self._cork)
         if version == "1.0":
             self.cycle.__class__ = _Cycle10
         if self._last_call is not None or self.server_state.draining:
