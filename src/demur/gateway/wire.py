@@ -313,7 +313,7 @@ class Http(HttpToolsProtocol):
         self.scope.update(here)  # type: ignore[typeddict-item]
         if self.parser.should_upgrade() and not self._ignores_upgrade:
             return
-        self.scope["extensions"]["demur.abort"] = {"call": partial(self.abort, self.cycle)}  # type: ignore[typeddict-item]
+        self.scope["extensions"]["demur.abort"] = {"call": partial(self.abort, self.cycle)}
         self.cycle.transport = cast("asyncio.Transport", self._cork)
         if version == "1.0":
             self.cycle.__class__ = _Cycle10
