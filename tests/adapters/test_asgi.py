@@ -315,6 +315,23 @@ async def test_a_concealed_page_looks_like_a_missing_one(wire: Wire) -> None:
     assert await wire.ask("/home/nothing", cookie) == concealed
 
 
+async def test_a_concealed_websocket_is_asked_as_one(wire: Wire) -> None:
+    """A handshake to a concealed path gets the site's own no to a handshake that leads nowhere."""
+    wire.answer = [
+        {"type": "websocket.http.response.start", "status": 404, "headers": [(b"x-app", b"404")]},
+        {"type": "websocket.http.response.body", "body": b"no such page"},
+    ]
+    own = (b"origin", b"https://app.example.com")
+    asks = (b"upgrade", b"websocket")
+    fields = await wire.ask("/home/vault/7", await wire.cookie(), own, asks, type="websocket", scheme="wss")
+    assert [message["type"] for message in wire.sent] == [message["type"] for message in wire.answer]
+    assert (wire.status, fields[b"x-app"]) == (404, b"404")
+    (scope,) = wire.passed
+    assert scope["type"] == "websocket"
+    assert scope["demur"].allow.subject is None
+    assert b"vault" not in scope["demur"].request.target
+
+
 async def test_a_websocket_is_denied_in_http(wire: Wire) -> None:
     """A refused handshake gets the whole refusal where the server can send one, and a plain 403 elsewhere."""
     asks = (b"upgrade", b"websocket")

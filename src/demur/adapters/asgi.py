@@ -210,12 +210,13 @@ class Demur:
         asked = replace(request, method=method, target=ask.target)
         bare = _without(scope, _CREDENTIALS | _ABOUT_A_BODY | _ABOUT_A_COPY)
         path = ask.target.decode("ascii")
-        bare |= {"type": "http", "method": method, "raw_path": ask.target, "path": path, "query_string": b""}
+        bare |= {"method": method, "raw_path": ask.target, "path": path, "query_string": b""}
         bare["extensions"] = {**scope.get("extensions", {}), "demur.target": {"raw": ask.target}}
         inner = self._inner(bare, Allow(), asked, checked)
         exit_ = _Exit(self, checked, ask.allowed, request, scope, receive, send)
         try:
-            await self._app(inner, _nothing, exit_.send)
+            # A handshake is asked as a handshake: there is no body, and the site's no to it is what is wanted.
+            await self._app(inner, receive if scope["type"] == "websocket" else _nothing, exit_.send)
         except UpstreamFailure as failure:
             if exit_.started:
                 raise
