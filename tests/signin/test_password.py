@@ -10,7 +10,7 @@ from tests.core.support import NOW, SITE, make_request, make_site
 
 from demur.authenticators.password import Argon2Hasher
 from demur.authenticators.throttle import Throttle
-from demur.core.model import Ended, Ending, Live, Refuse, Site, Subject
+from demur.core.model import Absent, Ended, Ending, Evidence, Live, Malformed, Refuse, Site, Subject, Unknown
 from demur.core.ports import Account
 from demur.core.reasons import Reason
 from demur.core.sessions import NIST_AAL2, TOMBSTONES_LAST, identify
@@ -22,6 +22,7 @@ from demur.stores.memory import MemoryStore
 CHEAP = Parameters(type=Type.ID, version=19, salt_len=16, hash_len=16, time_cost=1, memory_cost=8, parallelism=1)
 OLDER = replace(CHEAP, memory_cost=16, time_cost=1)
 BO, ANNA = Subject("0192-bo", "bo"), Subject("0192-anna", "anna")
+NOBODY = Absent()
 REQUEST = make_request("POST", "/.demur/sign-in", user_agent="curl/8")
 
 
@@ -68,9 +69,7 @@ class Desk:
         self.people.accounts[gone.id] = Account(gone, await self.hasher.hash("dora's password"), disabled=True)
         older.close()
 
-    async def enter(
-        self, name: str, password: str, *, before: Live | Ended | None = None, now: int = NOW
-    ) -> Issued | Refuse:
+    async def enter(self, name: str, password: str, *, before: Evidence = NOBODY, now: int = NOW) -> Issued | Refuse:
         return await self.sign_in.sign_in(name, password, REQUEST, before=before, persistent=False, now=now)
 
     async def live(self, issued: Issued | Refuse) -> Live:
@@ -143,6 +142,14 @@ async def test_another_person_after_the_first_ones_session_ended(desk: Desk) -> 
     assert isinstance(other, Issued)
     assert isinstance(same, Issued)
     assert (other.switched, same.switched) == (True, False)
+
+
+@pytest.mark.parametrize(("before", "switched"), [(Absent(), False), (Unknown(), True), (Malformed(), True)])
+async def test_a_cookie_that_leads_to_nobody(desk: Desk, before: Evidence, switched: bool) -> None:
+    """Whose browser it was is not known: if it was anybody's, it is cleared for the one who signs in."""
+    issued = await desk.enter("bo", "bo's password", before=before)
+    assert isinstance(issued, Issued)
+    assert issued.switched is switched
 
 
 async def test_an_ended_session_does_not_hinder(desk: Desk) -> None:
@@ -223,7 +230,7 @@ async def test_what_changed_while_the_password_was_checked(desk: Desk, meanwhile
 
     slow = Slow(CHEAP)
     sign_in = PasswordSignIn(desk.people, slow, Throttle(desk.store), desk.sessions)
-    refused = await sign_in.sign_in("bo", "bo's password", REQUEST, before=None, persistent=False, now=NOW)
+    refused = await sign_in.sign_in("bo", "bo's password", REQUEST, before=Absent(), persistent=False, now=NOW)
     slow.close()
     assert refused == Refuse(Reason.CREDENTIALS_INVALID)
     assert await desk.store.sessions() == []
@@ -232,7 +239,7 @@ async def test_what_changed_while_the_password_was_checked(desk: Desk, meanwhile
 @pytest.mark.parametrize("persistent", [True, False])
 async def test_the_cookie(desk: Desk, persistent: bool) -> None:
     """The cookie outlives the session by the time for which its end can be told, or ends with the browser."""
-    issued = await desk.sign_in.sign_in("bo", "bo's password", REQUEST, before=None, persistent=persistent, now=NOW)
+    issued = await desk.sign_in.sign_in("bo", "bo's password", REQUEST, before=Absent(), persistent=persistent, now=NOW)
     assert isinstance(issued, Issued)
     value = cookie(SITE, issued).decode()
     assert value.startswith(f"__Host-demur={issued.token}; Path=/;")

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -27,6 +28,9 @@ _PLAIN = bytes(
     byte if 0x61 <= byte <= 0x7A or 0x30 <= byte <= 0x39 else byte + 0x20 if 0x41 <= byte <= 0x5A else 0x2D
     for byte in range(256)
 )
+
+# Ids, names and most of the rest.
+_AS_IT_IS = re.compile(rb"[A-Za-z0-9._@-]*")
 
 
 def plain(name: bytes) -> bytes:
@@ -57,7 +61,7 @@ def identity_fields(subject: Subject | None) -> Fields:
 def _visible(text: str, keep: bytes = b",") -> bytes:
     """UTF-8, and percent-encoded what is not visible ASCII, so that no field can be broken and none is ambiguous."""
     data = text.encode("utf-8", "replace")
-    if data.isalnum():
+    if _AS_IT_IS.fullmatch(data):
         return data
     return b"".join(
         bytes((byte,)) if 0x21 <= byte <= 0x7E and byte != 0x25 and (byte != 0x2C or keep) else b"%%%02X" % byte

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
 
 from demur.core import fields, page, respond, sessions
-from demur.core.model import Access, Details, Ended, Live, Refuse, Response, Touch
+from demur.core.model import Access, Details, Live, Refuse, Response, Touch
 from demur.core.ports import View
 from demur.core.reasons import REASONS, Reason
 from demur.pages import forms
@@ -72,7 +72,7 @@ class SignInPages:
             result = await self._sign_in.confirm(password, visit.live, visit.now)
         else:
             result = await self._sign_in.sign_in(
-                name, password, visit.request, before=_before(visit), persistent=persistent, now=visit.now
+                name, password, visit.request, before=visit.evidence, persistent=persistent, now=visit.now
             )
         if isinstance(result, Refuse):
             return self._again(visit, result, name, next_)
@@ -186,11 +186,6 @@ class SignInPages:
             keep=site.keep_me_signed_in,
         )  # fmt: skip
         return _html(self._renderer.render(view), respond.page_policy(self._renderer))
-
-
-def _before(visit: Visit) -> Live | Ended | None:
-    """Whoever was in this browser, as far as the cookie tells: a session that is over has left its traces, too."""
-    return visit.evidence if isinstance(visit.evidence, Live | Ended) else None
 
 
 def _live(visit: Visit) -> Live:

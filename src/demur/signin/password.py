@@ -14,7 +14,7 @@ from demur.core.reasons import Reason
 
 if TYPE_CHECKING:
     from demur.authenticators.throttle import Throttle
-    from demur.core.model import Ended, Live, Request
+    from demur.core.model import Evidence, Live, Request
     from demur.core.ports import Account, Observer, PasswordHasher, People
     from demur.signin.sessions import Issued, Sessions
 
@@ -38,9 +38,9 @@ class PasswordSignIn:
         self._observer = observer
 
     async def sign_in(
-        self, name: str, password: str, request: Request, *, before: Live | Ended | None, persistent: bool, now: int
+        self, name: str, password: str, request: Request, *, before: Evidence, persistent: bool, now: int
     ) -> Issued | Refuse:
-        """Sign somebody in. `before` is the session that the browser came with, `now` in seconds."""
+        """Sign somebody in. `before` is what the browser came with, `now` in seconds."""
         place = network(request.peer)
         account = await self._people.by_name(name)
         known = account.subject.id if account else None

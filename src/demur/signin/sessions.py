@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from demur.core import fields, sessions
 from demur.core.device import device
-from demur.core.model import Actor, End, Ended, Ending, Live, Rotate, Session
+from demur.core.model import Absent, Actor, End, Ended, Ending, Live, Rotate, Session
 
 if TYPE_CHECKING:
-    from demur.core.model import Change, Request, Site, Subject
+    from demur.core.model import Change, Evidence, Request, Site, Subject
     from demur.core.ports import Keys, Store
     from demur.core.sessions import Limits
 
@@ -43,17 +43,16 @@ class Sessions:
         request: Request,
         network: str,
         *,
-        before: Live | Ended | None,
+        before: Evidence,
         persistent: bool,
         now: int,
     ) -> Issued:
-        """A session for somebody who has just shown who they are. `before` is the session that the browser came with,
-        alive or not: of the same person it goes on under the new id, of anybody else it ends. Raises
-        StoreUnavailable."""
+        """A session for somebody who has just shown who they are. `before` is what the browser came with: a session of
+        the same person goes on under the new id, anybody else's ends. Raises StoreUnavailable."""
         token, session = self._new(subject.id, now)
         agent = request.value(b"user-agent") or b""
         session = replace(session, device=device(agent), network=network, persistent=persistent)
-        switched = before is not None and _whose(before) != subject.id
+        switched = not isinstance(before, Absent) and _whose(before) != subject.id
         if isinstance(before, Live):
             if switched:
                 await self._apply(End(before.session.id, Ending.ENDED, Actor.SELF, now))
@@ -98,8 +97,11 @@ class Sessions:
         return token, session
 
 
-def _whose(before: Live | Ended) -> str:
-    return before.subject.id if isinstance(before, Live) else before.subject
+def _whose(before: Evidence) -> str:
+    """Whose browser this was. A cookie that leads to nobody any more was somebody's, too."""
+    if isinstance(before, Live):
+        return before.subject.id
+    return before.subject if isinstance(before, Ended) else ""
 
 
 def cookie(site: Site, issued: Issued) -> bytes:
