@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 
 import pytest
 from hypothesis import given
@@ -55,6 +56,13 @@ def test_names_that_are_not(typed: str, fault: str) -> None:
         names.spelled(typed)
     assert str(rejected.value).isprintable()
     assert names.key(typed) is None
+
+
+def test_a_text_that_is_much_too_long_costs_nothing() -> None:
+    """Anybody may type a name; one out of thousands of combining marks must not keep everybody else waiting."""
+    began = time.thread_time()
+    assert names.key("a" + "\u0315\u0327" * 15_000) is None
+    assert time.thread_time() - began < 0.05
 
 
 @given(st.text(max_size=70))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -130,6 +131,16 @@ async def test_all_spellings_of_an_unknown_name_are_one(throttle: Throttle, name
         await fail(throttle, None, "alice", CAFE, NOW)
     assert await fail(throttle, None, name, CAFE, NOW) == 1
     assert await fail(throttle, None, "bob", CAFE, NOW) is None
+
+
+async def test_a_name_that_is_much_too_long_costs_nothing(throttle: Throttle) -> None:
+    """It is counted like any other, and must not keep everybody else waiting meanwhile."""
+    name = "a" + "\u0315\u0327" * 15_000
+    began = time.thread_time()
+    for _ in range(PAIR.free + 1):
+        await fail(throttle, None, name, CAFE, NOW)
+    assert await fail(throttle, None, name, CAFE, NOW) == 1
+    assert time.thread_time() - began < 0.1
 
 
 async def test_names_and_networks_do_not_count_for_each_other(throttle: Throttle) -> None:

@@ -34,8 +34,13 @@ def key(name: str) -> str | None:
 
     Blanks around are left out: phones put one behind a completed word.
     """
+    stripped = name.strip()
+    # No mapping makes a text of allowed characters out of more than it has, and to put the marks of a long one in
+    # order takes seconds.
+    if len(stripped) > MAX_LENGTH:
+        return None
     try:
-        mapped = str(_MAPPED.enforce(name.strip()))
+        mapped = str(_MAPPED.enforce(stripped))
     except UnicodeError:
         return None
     return mapped if _fault(mapped) is None else None

@@ -180,11 +180,16 @@ def _account(account: str) -> str:
 
 
 _NAMES = get_profile("UsernameCaseMapped")
+_LONGEST_NAME: Final = 256
 
 
 def _nobody(name: str) -> str:
-    """All spellings that would be one account are one name here, as accounts reads them (RFC 8265, 3.3)."""
+    """All spellings that would be one account are one name here, as accounts reads them (RFC 8265, 3.3). What is too
+    long to be anybody's is taken as it was typed: to put the marks of a long text in order takes seconds."""
+    text = name.strip()
+    if len(text) > _LONGEST_NAME:
+        return f"text {text}"
     try:
-        return f"name {_NAMES.enforce(name.strip())}"
+        return f"name {_NAMES.enforce(text)}"
     except UnicodeError:
-        return f"text {name.strip()}"
+        return f"text {text}"
