@@ -209,6 +209,24 @@ async def test_every_decision_is_noted(bench: Bench) -> None:
     assert (notes[1].status, notes[1].rule, notes[1].subject) == (None, "/staff/**", BO.id)
 
 
+async def test_a_fault_of_ours_is_503(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    """If deciding itself fails, nobody gets in and nobody is sent to sign in; it is noted like any decision."""
+    cookie = await bench.sign_in()
+
+    class Broken(MemoryStore):
+        async def load(self, ids: Sequence[bytes]):
+            raise ZeroDivisionError
+
+    guard = Guard(SITE, Broken(), bench.keys, observer=bench.notes, clock=bench.clock)
+    checked = await guard.acheck(make_request(target="/members/", **cookie))
+    assert isinstance(checked.decision, Refuse)
+    assert checked.decision.reason is Reason.UNAVAILABLE
+    assert checked.decision.details.retry_after == 5
+    assert bench.notes.seen[-1].reason is Reason.UNAVAILABLE
+    assert "ZeroDivisionError" in bench.notes.seen[-1].error
+    assert "could not decide" in caplog.text
+
+
 def test_a_store_is_configuration() -> None:
     """Making a guard opens nothing."""
     Guard(SITE, stores.open("sqlite:/nowhere/at/all.db"), MemoryKeys())

@@ -6,6 +6,7 @@ The guard joins the pure core with a store, a clock and chance; nobody else deci
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 import uuid
 from dataclasses import dataclass, field
@@ -37,7 +38,11 @@ if TYPE_CHECKING:
 FLUSH_AFTER = 1.0
 """Seconds for which what was seen is gathered before it is written."""
 _MOST_UNWRITTEN = 10_000
+_RETRY_AFTER = 5
 _UNPLANNED = Requirement(Access.REQUIRED, "(none)")
+
+
+_log = logging.getLogger("demur")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +86,17 @@ class Guard:
         self._seen: _Seen | None = None
 
     async def acheck(self, request: Request) -> Checked:
-        """Decide about a request, and note the decision. Never raises for a store that cannot be asked: that is a
-        refusal with its own reason, and for whoever need not be known it is a yes."""
+        """Decide about a request, and note the decision. Never raises: a store that cannot be asked is a refusal with
+        its own reason (and a yes to whoever need not be known), and so is a fault of ours."""
         began = time.perf_counter()
         at = self.clock()
         reference, now = str(uuid.uuid4()), int(at)
-        checked, error = await self._check(request, reference, now)
+        try:
+            checked, error = await self._check(request, reference, now)
+        except Exception as fault:  # noqa: BLE001 - whatever it is, it must become neither a yes nor "please sign in"
+            _log.exception("demur could not decide about %s", request.path)
+            refuse = Refuse(Reason.UNAVAILABLE, Details(retry_after=_RETRY_AFTER))
+            checked, error = Checked(refuse, _UNPLANNED, Absent(), reference, now), repr(fault)
         if isinstance(checked.decision, Allow):
             self.seen(checked.decision)
         self.note(checked, request, at=at, seconds=time.perf_counter() - began, error=error)

@@ -275,21 +275,6 @@ async def test_other_faults_are_the_servers(wire: Wire) -> None:
         await wire.ask("/public/x")
 
 
-async def test_a_fault_of_ours_is_503(
-    wire: Wire, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    """If deciding itself fails, nobody gets in and nobody is sent to sign in."""
-
-    async def broken(request: object) -> None:
-        raise ZeroDivisionError
-
-    monkeypatch.setattr(wire.guard, "acheck", broken)
-    fields = await wire.ask("/members/", await wire.cookie())
-    assert (wire.status, wire.passed) == (503, [])
-    assert fields[b"retry-after"] == b"5"
-    assert "could not decide" in caplog.text
-
-
 async def test_a_concealed_page_is_the_sites_own(wire: Wire) -> None:
     """For a concealed refusal the site is asked for an unused page, as nobody, and without conditions."""
     wire.answer[0] |= {"status": 404, "headers": [(b"x-app", b"404"), (b"cache-control", b"max-age=60")]}

@@ -10,7 +10,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import secrets
 import uuid
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -19,24 +18,20 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from demur.core import fields, foreign, identity, respond
 from demur.core.model import (
-    Absent,
-    Access,
     Allow,
     Details,
     Preflight,
     Refuse,
     Refused,
     Request,
-    Requirement,
     UpstreamFailure,
 )
 from demur.core.reasons import Reason
-from demur.guard import Checked
 
 if TYPE_CHECKING:
     from demur.core.model import AskSite, Fields, Response, Site
     from demur.core.ports import Renderer
-    from demur.guard import Guard
+    from demur.guard import Checked, Guard
     from demur.pages.router import Pages
 
 Scope: TypeAlias = MutableMapping[str, Any]
@@ -55,8 +50,6 @@ _ABOUT_A_COPY = frozenset(
     (b"range", b"if-range", b"if-match", b"if-none-match", b"if-modified-since", b"if-unmodified-since")
 )
 _ABOUT_A_BODY = frozenset((b"content-length", b"transfer-encoding", b"content-type", b"expect"))
-
-_log = logging.getLogger("demur")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +93,7 @@ class Demur:
         if self._pages.serves(request) and fields.plain_target(request.target):
             await self._own(request, scope, receive, send)
             return
-        checked = await self._check(request)
+        checked = await self._guard.acheck(request)
         decision = checked.decision
         if isinstance(decision, Allow):
             await self._pass(checked, decision, request, scope, receive, send)
@@ -125,16 +118,6 @@ class Demur:
         # After the last of a body there is nothing to receive until the client leaves, and waiting for that would
         # keep the next request on this connection waiting too.
         await answer(response, request, scope, receive, send, drain=not ended)
-
-    async def _check(self, request: Request) -> Checked:
-        try:
-            return await self._guard.acheck(request)
-        except Exception:  # noqa: BLE001 - whatever it is, it must not become a yes
-            # A fault of ours is no reason to let anybody in, and none to send anybody to the sign-in page.
-            _log.exception("demur could not decide about %s", request.path)
-            refuse = Refuse(Reason.UNAVAILABLE, Details(retry_after=5))
-            unknown = Requirement(Access.REQUIRED, "(fault)")
-            return Checked(refuse, unknown, Absent(), str(uuid.uuid4()), int(self._guard.clock()))
 
     def _refusal(self, checked: Checked, request: Request, refuse: Refuse | None = None) -> Response:
         """The refusal in words. Only what the guard itself decided came before the app."""

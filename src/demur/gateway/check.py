@@ -50,7 +50,7 @@ _FORWARDED = (b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host")
 _ONCE = (b"x-forwarded-method", b"x-forwarded-proto", b"x-forwarded-host", b"x-forwarded-uri")
 _METHOD = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _NO_STORE = (b"cache-control", b"no-store")
-_UNDECIDED = Requirement(Access.REQUIRED, "(fault)")
+_UNDECIDED = Requirement(Access.REQUIRED, "(no site)")
 
 # Only a proxy that lets our answer be the answer can leave a preflight to us; a proxy that takes any 2xx for a yes
 # would pass it on.
@@ -139,25 +139,15 @@ class Check:
         except ValueError as wrong:
             return _text(400, str(wrong))
         if asked is None:
-            checked = self._of_nobody(Reason.HOST_UNKNOWN)
+            now = int(self._some_guard.clock())
+            checked = Checked(Refuse(Reason.HOST_UNKNOWN), _UNDECIDED, Absent(), str(uuid.uuid4()), now)
             return self._no(_Asked(_request(sent, self._trusted), self._some_guard), checked, whole=whole)
-        checked = await self._decide(asked)
+        checked = await asked.guard.acheck(asked.request)
         if isinstance(checked.decision, Allow):
             return _yes(checked.decision, checked.now)
         if isinstance(checked.decision, Preflight) and checked.decision.forward:
             return _yes(Allow(), checked.now)
         return self._no(asked, checked, whole=whole)
-
-    async def _decide(self, asked: _Asked) -> Checked:
-        try:
-            return await asked.guard.acheck(asked.request)
-        except Exception:  # noqa: BLE001 - whatever it is, it must not become a yes
-            _log.exception("demur could not decide about %s", asked.request.path)
-            return self._of_nobody(Reason.UNAVAILABLE, Details(retry_after=5))
-
-    def _of_nobody(self, reason: Reason, details: Details = Details()) -> Checked:  # noqa: B008 - frozen
-        now = int(self._some_guard.clock())
-        return Checked(Refuse(reason, details), _UNDECIDED, Absent(), str(uuid.uuid4()), now)
 
     def _asked(self, sent: Request) -> _Asked | None:
         """What is asked about, or None if no site of ours is meant. Raises ValueError with what the proxy has to do."""
