@@ -53,6 +53,8 @@ def _json(body: bytes) -> dict[str, str]:
         raise UnreadableError("The body is not a JSON object.")
     members: dict[str, str] = {}
     for name, member in value.items():
+        if _is_half(name) or (isinstance(member, str) and _is_half(member)):
+            raise UnreadableError("The body has half a character.")
         if isinstance(member, str):
             members[name] = member
         elif isinstance(member, bool):
@@ -60,3 +62,8 @@ def _json(body: bytes) -> dict[str, str]:
         else:
             raise UnreadableError(f"{name!r} is neither a text nor true or false.")
     return members
+
+
+def _is_half(text: str) -> bool:
+    """Whether there is a surrogate without its other half, which JSON can write and UTF-8 cannot (RFC 7493, 2.1)."""
+    return not text.isascii() and any("\ud800" <= one <= "\udfff" for one in text)
