@@ -29,7 +29,7 @@ from demur import accounts, stores
 from demur.accounts.people import New
 from demur.authenticators.password import PRESETS, Argon2Hasher
 from demur.authenticators.throttle import Throttle
-from demur.core.model import Refuse, Request
+from demur.core.model import Absent, Refuse, Request
 from demur.core.reasons import Reason
 from demur.core.sessions import NIST_AAL2
 from demur.signin.password import PasswordSignIn
@@ -67,7 +67,7 @@ async def measure(sign_in: PasswordSignIn, cases: Mapping[str, Case], tries: int
             name, password = cases[case]
             now += APART
             before = time.perf_counter()
-            answer = await sign_in.sign_in(name, password, REQUEST, before=None, persistent=False, now=now)
+            answer = await sign_in.sign_in(name, password, REQUEST, before=Absent(), persistent=False, now=now)
             took = time.perf_counter() - before
             if not isinstance(answer, Refuse) or answer.reason is not Reason.CREDENTIALS_INVALID:
                 raise SystemExit(f"{case}: {answer} is not what was to be measured")

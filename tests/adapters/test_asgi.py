@@ -21,6 +21,7 @@ from demur.stores.memory import MemoryStore
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from demur.core.ports import Decided
     from demur.pages.visit import Visit
 
 SITE = make_site()
@@ -32,7 +33,8 @@ class Wire:
 
     def __init__(self, answer: Iterable[dict[str, Any]] = ()) -> None:
         self.store, self.keys = MemoryStore(), MemoryKeys()
-        self.guard = Guard(SITE, self.store, self.keys, clock=lambda: float(NOW))
+        self.noted: list[Decided] = []
+        self.guard = Guard(SITE, self.store, self.keys, observer=self, clock=lambda: float(NOW))
         self.sent: list[dict[str, Any]] = []
         self.received = 0
         self.passed: list[dict[str, Any]] = []
@@ -42,6 +44,12 @@ class Wire:
         ]
         self.fault: Exception | None = None
         self.demur = Demur(self.app, self.guard, Pages(self.guard, page.DEFAULT, {}), page.DEFAULT)
+
+    def decided(self, decided: Decided) -> None:
+        self.noted.append(decided)
+
+    def signed_in(self, method: str, outcome: str) -> None:
+        raise AssertionError
 
     async def app(self, scope: Any, receive: Any, send: Any) -> None:
         self.passed.append(scope)
@@ -204,9 +212,10 @@ async def test_head_is_get_without_the_body(wire: Wire, target: str) -> None:
     ],
 )
 async def test_one_known_host(wire: Wire, lines: tuple[tuple[bytes, bytes], ...], status: int) -> None:
-    """A request has exactly one host, and it is this site's."""
+    """A request has exactly one host, and it is this site's; what is turned away is noted like any decision."""
     await wire.ask("/public/x", *lines)
     assert wire.status == status
+    assert [note.status for note in wire.noted] == [None if status == 200 else status]
 
 
 async def test_the_app_cannot_set_our_cookie(wire: Wire) -> None:

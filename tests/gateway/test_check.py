@@ -16,6 +16,7 @@ import pytest
 
 from demur.core import page, rules
 from demur.core.model import (
+    Absent,
     Actor,
     Cookie,
     Cors,
@@ -86,7 +87,7 @@ class World:
     async def sign_in(self, subject: Subject = ANN) -> Issued:
         request = Request("POST", b"/.demur/sign-in", "https", "app.example.com", "", ())
         sessions = Sessions(self.store, self.keys, Limits(3600, 86400))
-        return await sessions.begin(subject, request, "192.0.2.0", before=None, persistent=False, now=self.now)
+        return await sessions.begin(subject, request, "192.0.2.0", before=Absent(), persistent=False, now=self.now)
 
     def cookie_of(self, issued: Issued) -> str:
         return f"{self.cookie.name}={issued.token}"

@@ -18,20 +18,24 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from demur.core import fields, foreign, identity, respond
 from demur.core.model import (
+    Absent,
+    Access,
     Allow,
     Details,
     Preflight,
     Refuse,
     Refused,
     Request,
+    Requirement,
     UpstreamFailure,
 )
 from demur.core.reasons import Reason
+from demur.guard import Checked
 
 if TYPE_CHECKING:
     from demur.core.model import AskSite, Fields, Response, Site
     from demur.core.ports import Renderer
-    from demur.guard import Checked, Guard
+    from demur.guard import Guard
     from demur.pages.router import Pages
 
 Scope: TypeAlias = MutableMapping[str, Any]
@@ -84,8 +88,16 @@ class Demur:
         if request.host == self.site.origin.partition("://")[2]:
             await self.handle(request, scope, receive, send)
             return
-        refuse = Refuse(Reason.HOST_UNKNOWN)
-        said = respond.Refusal(self.site, request, refuse, str(uuid.uuid4()), origins=(self.site.origin,))
+        await self.turn_away(Refuse(Reason.HOST_UNKNOWN), request, scope, receive, send, origins=(self.site.origin,))
+
+    async def turn_away(
+        self, refuse: Refuse, request: Request, scope: Scope, receive: Receive, send: Send, *, origins: tuple[str, ...]
+    ) -> None:
+        """Refuse what is for no site of ours, in the words of this one. `origins` are the addresses to offer."""
+        nowhere = Requirement(Access.REQUIRED, "(no site)")
+        checked = Checked(refuse, nowhere, Absent(), str(uuid.uuid4()), int(self._guard.clock()))
+        self._guard.note(checked, request)
+        said = respond.Refusal(self.site, request, refuse, checked.reference, origins=origins)
         await answer(respond.refuse(said, self._renderer), request, scope, receive, send)
 
     async def handle(self, request: Request, scope: Scope, receive: Receive, send: Send) -> None:

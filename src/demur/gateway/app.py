@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import sys
 import time
-import uuid
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -18,7 +17,7 @@ from demur import accounts, stores
 from demur.adapters import asgi
 from demur.authenticators.password import DEFAULT_PRESET, Argon2Hasher
 from demur.authenticators.throttle import Throttle
-from demur.core import fields, page, respond
+from demur.core import fields, page
 from demur.core.model import Access, Details, Refuse, Response, StoreUnavailable
 from demur.core.reasons import Reason
 from demur.gateway.check import Check
@@ -207,30 +206,26 @@ class Sites:
     def __init__(self, served: Mapping[str, asgi.Demur], trusted: Trusted) -> None:
         self._served = served
         self._trusted = trusted
-        self._some_site = next(iter(served.values())).site
+        self._origins = tuple(served)
+        self._any_of_them = next(iter(served.values()))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection."""
         if scope["type"] not in {"http", "websocket"}:
             return
         request = asgi.read(scope)
+        refuse = Refuse(Reason.HOST_UNKNOWN)
         try:
             request = self._trusted.believed(request)
         except ValueError as wrong:
             refuse = Refuse(Reason.REQUEST_MALFORMED, Details(detail=str(wrong)))
-            await self._stranger(refuse, request, scope, receive, send)
+            demur = None
+        else:
+            demur = self._served.get(f"{request.scheme}://{request.host}")
+        if demur is not None:
+            await demur.handle(request, scope, receive, send)
             return
-        demur = self._served.get(f"{request.scheme}://{request.host}")
-        if demur is None:
-            await self._stranger(Refuse(Reason.HOST_UNKNOWN), request, scope, receive, send)
-            return
-        await demur.handle(request, scope, receive, send)
-
-    async def _stranger(self, refuse: Refuse, request: Request, scope: Scope, receive: Receive, send: Send) -> None:
-        """Nobody's request: any site may say so."""
-        origins = tuple(self._served)
-        said = respond.Refusal(self._some_site, request, refuse, str(uuid.uuid4()), origins=origins)
-        await asgi.answer(respond.refuse(said, _RENDERER), request, scope, receive, send)
+        await self._any_of_them.turn_away(refuse, request, scope, receive, send, origins=self._origins)
 
 
 def _without_default_port(host: str, scheme: str) -> str:

@@ -141,7 +141,9 @@ class Check:
         if asked is None:
             now = int(self._some_guard.clock())
             checked = Checked(Refuse(Reason.HOST_UNKNOWN), _UNDECIDED, Absent(), str(uuid.uuid4()), now)
-            return self._no(_Asked(_request(sent, self._trusted), self._some_guard), checked, whole=whole)
+            request = _request(sent, self._trusted)
+            self._some_guard.note(checked, request)
+            return self._no(_Asked(request, self._some_guard), checked, whole=whole)
         checked = await asked.guard.acheck(asked.request)
         if isinstance(checked.decision, Allow):
             return _yes(checked.decision, checked.now)
