@@ -188,6 +188,22 @@ def test_a_framed_page_may_stand_in_a_frame_of_the_site() -> None:
     assert b"frame-ancestors 'none'" in whole[b"content-security-policy"]
 
 
+@pytest.mark.parametrize(
+    ("origins", "told"),
+    [
+        (("http://localhost:8000",), "on the machine itself"),
+        (("http://localhost:8000", "http://[::1]:8000", "http://127.0.0.1"), "on the machine itself"),
+        (("https://app.example.com",), "Check the address."),
+        (("http://localhost:8000", "https://app.example.com"), "Check the address."),
+        (("http://localhost.example.com",), "Check the address."),
+        ((), "Check the address."),
+    ],
+)
+def test_somebody_at_another_address_is_told_what_to_do(origins: tuple[str, ...], told: str) -> None:
+    """A site that is served to its own machine only says so; a link to localhost is no use elsewhere."""
+    assert told in json.loads(said(Reason.HOST_UNKNOWN, origins=origins).body)["detail"]
+
+
 def test_only_a_concealing_rule_asks_the_site() -> None:
     """Asking the site for an unused page without a rule that conceals is a mistake of ours."""
     requirement = SITE.rules.match("GET", b"/members/").requirement

@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -28,6 +29,7 @@ _SIGNED_IN_AGAIN = frozenset((Remedy.SIGN_IN, Remedy.CONFIRM, Remedy.REPEAT))
 _ASK_THE_PERSON = {Remedy.SIGN_IN: "sign-in", Remedy.CONFIRM: "confirm"}
 _NOT_ABOUT_US = frozenset((Reason.HOST_UNKNOWN, Reason.REQUEST_MALFORMED))
 _EXPOSED = b"WWW-Authenticate, Retry-After, Link, Demur-Processed"
+_LOOPBACK = re.compile(r"http://(localhost|[^/:]+\.localhost|127\.[0-9.]+|\[::1\])(:[0-9]+)?\Z")
 _NOTHING_IN_IT = b"default-src 'none'; frame-ancestors 'none'"
 
 
@@ -136,7 +138,7 @@ def _problem(refusal: Refusal) -> dict[str, object]:
         "type": BASE + said.reason,
         "title": row.title,
         "status": row.status,
-        "detail": details.detail or row.detail,
+        "detail": _detail(refusal),
         "instance": f"urn:uuid:{refusal.reference}",
         "reason": said.reason.value,
     }
@@ -153,6 +155,20 @@ def _problem(refusal: Refusal) -> dict[str, object]:
     if details.missing:
         problem["missing"] = list(details.missing)
     return problem
+
+
+def _detail(refusal: Refusal) -> str:
+    """The sentence for people."""
+    said = refusal.refuse
+    if said.details.detail:
+        return said.details.detail
+    at_home = bool(refusal.origins) and all(_LOOPBACK.match(origin) for origin in refusal.origins)
+    if said.reason is Reason.HOST_UNKNOWN and at_home:
+        return (
+            f"This site is served as {' and '.join(refusal.origins)}, which leads there on the machine itself. For other "
+            "machines, whoever runs it has to name an origin in its configuration that they can reach."
+        )
+    return REASONS[said.reason].detail
 
 
 def moment(at: int) -> str:
@@ -172,7 +188,7 @@ def _view(refusal: Refusal, problem: str) -> View:
         status=row.status,
         site=site.name,
         title=row.title,
-        detail=details.detail or row.detail,
+        detail=_detail(refusal),
         reference=refusal.reference,
         form=form,
         action=f"{site.prefix}/sign-in",
