@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from typing import Any
 
@@ -86,6 +87,9 @@ async def test_own_answers_have_a_date_and_no_name(front: Any) -> None:
         (b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", 400),
         (b"GET / HTTP/2.0\r\n" + CLOSE, 505),
         (b"CONNECT a:443 HTTP/1.1\r\n" + CLOSE, 501),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n", 501),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 501),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: a\r\nTransfer-Encoding: gzip\r\n\r\n", 501),
         (b"GET /" + b"a" * HEAD_LIMIT + b" HTTP/1.1\r\n" + CLOSE, 431),
         (b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 20_000 + CLOSE, 431),
         (b"GET / HTTP/1.1\r\nX: " + b"a" * 2 * HEAD_LIMIT, 431),
@@ -93,8 +97,10 @@ async def test_own_answers_have_a_date_and_no_name(front: Any) -> None:
 )
 async def test_what_cannot_be_read_is_refused(front: Any, sent: bytes, status: int) -> None:
     """Bytes that are no request we take are answered with a problem that may not be stored, and a closed connection."""
-    server = await front(Recorder())
+    app = Recorder()
+    server = await front(app)
     answer = await server.exchange(sent)
+    assert app.bodies == []
     head, _, body = answer[answer.rindex(b"HTTP/1.1 ") :].partition(b"\r\n\r\n")
     assert head.split()[1] == str(status).encode()
     assert b"application/problem+json" in head
@@ -251,6 +257,28 @@ async def test_pipelined_requests_are_answered_in_order(front: Any) -> None:
     sent = b"".join(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\n%d" % number for number in range(5))
     answer = await server.exchange(sent + b"GET / HTTP/1.1\r\n" + CLOSE)
     assert [part[:2] for part in answer.split(b"\r\n\r\n")[1:6]] == [b"=0", b"=1", b"=2", b"=3", b"=4"]
+
+
+async def test_only_so_many_requests_may_wait(front: Any) -> None:
+    """Whoever sends thousands of requests at once gets some of them answered, and has to send the others again."""
+    go_on = asyncio.Event()
+    asked = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        asked.append(scope)
+        await go_on.wait()
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
+        await send({"type": "http.response.body", "body": b""})
+
+    server = await front(app)
+    reader, writer = await server.connect()
+    writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n" * 5000)
+    while not asked:
+        await asyncio.sleep(0)
+    go_on.set()
+    with contextlib.suppress(ConnectionError):  # closed while there was more to read
+        await asyncio.wait_for(reader.read(), 5)
+    assert len(asked) <= wire.MOST_WAITING + 1
 
 
 # --- refused uploads --------------------------------------------------------------------------------

@@ -44,6 +44,10 @@ LAST_CALL: Final = 1.0
 """How many seconds a connection that is idle when the server stops may still begin a request."""
 
 _CORKED: Final = 4096
+MOST_WAITING: Final = 100
+"""How many requests a client may send on one connection before the first of them is answered. Each takes some kB here,
+and what arrives at once has room for thousands."""
+
 _LINGER: Final = 2.0
 _KEY = re.compile(rb"[A-Za-z0-9+/]{22}==")
 
@@ -296,6 +300,13 @@ class Http(HttpToolsProtocol):
             raise _Unanswerable(505, "This server speaks HTTP/1.1.")
         if self.parser.get_method() == b"CONNECT":
             raise _Unanswerable(501, "This server opens no tunnels.")
+        codings = [value.strip().lower() for name, value in self.headers if name == b"transfer-encoding"]
+        if codings and codings != [b"chunked"]:
+            # "A server that receives a request message with a transfer coding it does not understand SHOULD respond
+            # with 501" (RFC 9112, 6.1). The parser would find out behind the head, when the request is under way.
+            raise _Unanswerable(501, "This server knows no transfer coding but chunked.")
+        if len(self.pipeline) >= MOST_WAITING:
+            raise _Unanswerable(429, "Too many requests were sent at once.")
         self._head_size = 0
         path, _, query = raw.partition(b"?")
         decoded = path.decode("utf-8", "surrogateescape")
