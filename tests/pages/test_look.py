@@ -18,6 +18,7 @@ from demur.authenticators.password import Argon2Hasher
 from demur.authenticators.throttle import Throttle
 from demur.core import page, rules
 from demur.core.model import Ended, Live, Request, Response, Session, Site, Subject
+from demur.core.respond import refuse
 from demur.core.sessions import Limits, identify
 from demur.pages.account import AccountPage
 from demur.pages.look import ago
@@ -85,7 +86,8 @@ class House:
             ((b"sec-fetch-mode", mode), (b"content-type", kind)),
         )
         live = Live(self.current, self.alma)
-        return Visit(request, SITE, live, live, sent if request.method == "POST" else b"", NOW, "0192-ref")
+        received = sent if request.method == "POST" else b""
+        return Visit(request, SITE, live, live, received, NOW, "0192-ref", lambda said: refuse(said, page.DEFAULT))
 
     async def states(self, *sessions: Session) -> list[str]:
         """What has become of sessions: "live", or how they ended."""

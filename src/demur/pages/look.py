@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from demur.core import fields, page
 from demur.core.model import Refuse, Response
-from demur.core.respond import Refusal, refuse
+from demur.core.respond import Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -100,5 +100,4 @@ def see_other(location: str, *, more: Fields = ()) -> Response:
 
 def refused(visit: Visit, reason: Reason, details: Details) -> Response:
     """A refusal out of one of these pages, in the words of every other refusal."""
-    refusal = Refusal(visit.site, visit.request, Refuse(reason, details), visit.reference, before=False)
-    return refuse(refusal, page.DEFAULT)
+    return visit.refuse(Refusal(visit.site, visit.request, Refuse(reason, details), visit.reference, before=False))

@@ -3,6 +3,7 @@
 - A request that changes something has to come from the site itself; that is checked first.
 - A page about a person asks for the person, by the same decision as anything else.
 - Nothing here is interpreted before that: the body is read last.
+- Every refusal is noted under the reference that it shows.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ class Pages:
         now, reference = int(self._guard.clock()), str(uuid.uuid4())
         route = self._routes.get(self._name(request))
         if route is None:
-            return self._refuse(request, Refuse(Reason.NOT_FOUND), reference)
+            return self._note(request, Refuse(Reason.NOT_FOUND), Absent(), reference, now)
         handler = route.post if request.method == "POST" else route.get if request.method in {"GET", "HEAD"} else None
         if handler is None:
             return _not_allowed(route)
@@ -73,9 +74,13 @@ class Pages:
             body = await read(LONGEST_BODY) if request.method == "POST" else b""
             if body is None:
                 refused = Refuse(Reason.REQUEST_MALFORMED, Details(detail="This form takes at most 64 kB."))
-                return self._refuse(request, refused, reference)
-            visit = Visit(request, self._guard.site, evidence, _alive(evidence, now), body, now, reference)
-            return await handler(visit)
+                return self._note(request, refused, evidence, reference, now)
+
+            def refuse(said: respond.Refusal) -> Response:
+                return self._say(said, evidence, now)
+
+            alive = _alive(evidence, now)
+            return await handler(Visit(request, self._guard.site, evidence, alive, body, now, reference, refuse))
         except StoreUnavailable as down:
             refused = Refuse(Reason.UNAVAILABLE, Details(retry_after=down.retry_after))
             return self._note(request, refused, Absent(), reference, now, error=down.cause)
@@ -95,16 +100,16 @@ class Pages:
             return None
         return decision
 
-    def _refuse(self, request: Request, refuse: Refuse, reference: str) -> Response:
-        said = respond.Refusal(self._guard.site, request, refuse, reference, idle=self._idle)
-        return respond.refuse(said, self._renderer)
-
     def _note(
         self, request: Request, refuse: Refuse, evidence: Evidence, reference: str, now: int, error: str = ""
     ) -> Response:
+        said = respond.Refusal(self._guard.site, request, refuse, reference, idle=self._idle)
+        return self._say(said, evidence, now, error)
+
+    def _say(self, said: respond.Refusal, evidence: Evidence, now: int, error: str = "") -> Response:
         rule = Requirement(Access.REQUIRED, "demur's own page")
-        self._guard.note(Checked(refuse, rule, evidence, reference, now), request, error=error)
-        return self._refuse(request, refuse, reference)
+        self._guard.note(Checked(said.refuse, rule, evidence, said.reference, now), said.request, error=error)
+        return respond.refuse(said, self._renderer)
 
 
 def _alive(evidence: Evidence, now: int) -> Live | None:

@@ -174,7 +174,7 @@ class SignInPages:
             next=next_,
             idle=self._idle,
         )
-        return respond.refuse(said, self._renderer)
+        return visit.refuse(said)
 
     def _page(self, visit: Visit, title: str, detail: str, *, form: str | None = None, next_: str = "/") -> Response:
         site, live = visit.site, visit.live

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
     from demur.core.model import Evidence, Live, Request, Response, Site
+    from demur.core.respond import Refusal
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +16,8 @@ class Visit:
     """Somebody at one of demur's own pages.
 
     `live` is their session if it is alive, with their snapshot; `evidence` is what was found in any case.
-    `body` is whole, at most 64 kB. `reference` names this visit in the log.
+    `body` is whole, at most 64 kB. `reference` names this visit in the log, and `refuse` is how a page says no: it
+    notes the refusal there and puts it into words.
     """
 
     request: Request
@@ -25,6 +27,7 @@ class Visit:
     body: bytes
     now: int
     reference: str
+    refuse: Callable[[Refusal], Response]
 
 
 Handler: TypeAlias = Callable[[Visit], Awaitable["Response"]]
