@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from types import SimpleNamespace
 from typing import Any
 
@@ -546,6 +547,14 @@ def test_bad_upstreams_are_known_at_once(url: str) -> None:
 def test_ordinary_fields_are_not_dropped(name: bytes) -> None:
     """What is not ours and not the connection's is none of our business."""
     assert not is_dropped(name)
+
+
+@pytest.mark.parametrize("name", [b"x-" + b"a" * 60_000, b"remote-" + b"a" * 60_000])
+def test_names_that_a_client_made_up_are_not_kept(name: bytes) -> None:
+    """What is remembered of names takes no more room than the names of fields that there are."""
+    before = sys.getrefcount(name)
+    assert is_dropped(name) is name.startswith(b"remote-")
+    assert sys.getrefcount(name) == before
 
 
 def test_failures_carry_their_cause() -> None:

@@ -41,6 +41,8 @@ log = logging.getLogger("demur.gateway")
 _HOP_BY_HOP = frozenset({b"connection", b"keep-alive", b"te", b"trailer", b"transfer-encoding", b"upgrade", b"proxy"})
 # Said by us, or naming another path than the one that was judged (old IIS and Symfony believe the last two).
 _OURS = frozenset({b"forwarded", b"x-real-ip", b"x-original-url", b"x-rewrite-url"})
+# As many bytes of a name as tell whether it is one of those: more than the longest of them has.
+_TELLING: Final = 64
 _HANDSHAKE = b"sec-websocket-"
 # "Intermediaries ... MUST NOT" be talked out of these: they are not the sender's to take away.
 _ALWAYS = frozenset({b"host", b"content-length", b"via"})
@@ -51,9 +53,14 @@ _CALM: Final = 1.0
 _INVITATION: Final = 1.0
 
 
-@lru_cache(maxsize=2048)
 def is_dropped(name: bytes) -> bool:
     """Whether a request's field of that name is never passed on, in any spelling."""
+    # Clients make names up, and may make them long; what tells ours from others stands at the beginning.
+    return _is_dropped(name[:_TELLING])
+
+
+@lru_cache(maxsize=2048)
+def _is_dropped(name: bytes) -> bool:
     look = plain(name)
     return (
         look in _HOP_BY_HOP
