@@ -137,6 +137,10 @@ SIGNED_IN = Allow(BO, ends=Ends(NOW + 600, NOW + 7200))
         (b"max-age=60, s-maxage=600", b"private, max-age=60"),
         (b"PUBLIC", b"private"),
         (b"no-cache", b"private, no-cache"),
+        # "private" with names is about those fields only, and lets a shared cache keep the rest (RFC 9111, 5.2.2.7)
+        (b'private="x-theirs", max-age=60', b"private, no-cache"),
+        (b'no-cache="a, public", s-maxage=60', b"private, no-cache"),
+        (b'no-store, private="a, b"', b"no-store"),
     ],
 )
 def test_no_shared_cache_keeps_what_needed_a_person(control: bytes | None, becomes: bytes) -> None:
@@ -145,6 +149,16 @@ def test_no_shared_cache_keeps_what_needed_a_person(control: bytes | None, becom
     dressed = respond.dress(answer, SIGNED_IN, NOW)
     assert [value for name, value in dressed if name == b"cache-control"] == [becomes]
     assert dict(dressed)[b"server-timing"] == b'session;dur=600;desc="7200"'
+
+
+@pytest.mark.parametrize(
+    "name", [b"cdn-cache-control", b"cloudflare-cdn-cache-control", b"surrogate-control", b"x-accel-expires"]
+)
+def test_what_overrules_cache_control_goes(name: bytes) -> None:
+    """A shared cache that obeys a field of its own would keep the page of one person for the next one."""
+    answer = ((name, b"max-age=60"), (b"cache-control", b"private"))
+    assert name not in dict(respond.dress(answer, SIGNED_IN, NOW))
+    assert name in dict(respond.dress(answer, Allow(), NOW))
 
 
 def test_what_needed_nobody_is_left_alone() -> None:

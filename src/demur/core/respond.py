@@ -31,6 +31,9 @@ _NOT_ABOUT_US = frozenset((Reason.HOST_UNKNOWN, Reason.REQUEST_MALFORMED))
 _EXPOSED = b"WWW-Authenticate, Retry-After, Link, Demur-Processed"
 _LOOPBACK = re.compile(r"http://(localhost|[^/:]+\.localhost|127\.[0-9.]+|\[::1\])(:[0-9]+)?\Z")
 _NOTHING_IN_IT = b"default-src 'none'; frame-ancestors 'none'"
+# What some caches obey in place of Cache-Control: "targeted" fields (RFC 9213, 2.1), Varnish's and nginx's.
+_TARGETED = b"-cache-control"
+_FOR_ONE_CACHE = frozenset((b"surrogate-control", b"x-accel-expires"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,6 +287,7 @@ def dress(answer: Fields, allowed: Allow, now: int) -> Fields:
     kept = [(name, value) for name, value in answer if name != b"demur-processed"]
     if allowed.subject is None:
         return tuple(kept)
+    kept = [(name, value) for name, value in kept if name not in _FOR_ONE_CACHE and not name.endswith(_TARGETED)]
     control = b", ".join(value for name, value in kept if name == b"cache-control")
     kept = [(name, value) for name, value in kept if name != b"cache-control"]
     kept.append((b"cache-control", _private(control)))
@@ -296,6 +300,9 @@ def _private(control: bytes) -> bytes:
     """Cache-Control without what would let a shared cache keep the answer (RFC 9111, 5.2.2.9 and 5.2.2.10)."""
     directives = [each.strip() for each in control.split(b",") if each.strip()]
     names = {each.partition(b"=")[0].lower() for each in directives}
+    if b'"' in control:
+        # Quoted are names of fields, and the directive is about those only: "private" would let the rest be kept.
+        return b"no-store" if b"no-store" in names else b"private, no-cache"
     if not names:
         return b"private, no-cache"
     kept = [each for each in directives if each.partition(b"=")[0].lower() not in {b"public", b"s-maxage"}]
