@@ -19,11 +19,12 @@ _UTF8 = (
     rb"|%[fF][1-3](?:%[89abAB][0-9a-fA-F]){3}"
     rb"|%[fF]4%8[0-9a-fA-F](?:%[89abAB][0-9a-fA-F]){2}"
 )
-# The repetitions are possessive: no byte is looked at again.
+# No byte can be read in two ways, so there is nothing to try twice. Only single characters repeat possessively: before
+# Python 3.11.5 a group that does so keeps what its failed last turn has consumed, and "//" and "/.." would be plain.
 _PLAIN = re.compile(
     rb"(?=/)"
     # segments that are neither empty nor `.` nor `..`; only the last may be empty
-    rb"(?:/(?!\.\.?(?:[/?]|\Z))(?:[A-Za-z0-9._~-]++|%20|" + _UTF8 + rb")++)*+/?"
+    rb"(?:/(?=[^/?])(?!\.\.?(?:[/?]|\Z))[A-Za-z0-9._~-]*+(?:(?:%20|" + _UTF8 + rb")[A-Za-z0-9._~-]*+)*)*/?"
     # Browsers send more in a query than RFC 3986, 3.4, has (`[`, `|`, a lone `%`), and nothing is decided by it.
     # A `#` would end it for some readers.
     rb"(?:\?[\x21\x22\x24-\x7e]*+)?\Z"
