@@ -1,6 +1,8 @@
 """The pieces that many fields are made of (RFC 9110, 5.6), as source for regular expressions over bytes.
 
-Every repetition is possessive: what one has taken it never gives back, so no input makes a pattern try twice.
+Every repetition of a character is possessive: what one has taken it never gives back. Groups are not (before Python
+3.11.5 their last, failed turn counts); they begin with what the turn before could not take, so no input makes a
+pattern try twice.
 """
 
 import re
@@ -8,7 +10,8 @@ import re
 TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
 """RFC 9110, 5.6.2."""
 
-QUOTED = rb'"(?:[\t \x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t \x21-\x7e\x80-\xff])*+"'
+_TEXT = rb"[\t \x21\x23-\x5b\x5d-\x7e\x80-\xff]*+"
+QUOTED = rb'"' + _TEXT + rb"(?:\\[\t \x21-\x7e\x80-\xff]" + _TEXT + rb')*"'
 """RFC 9110, 5.6.4."""
 
 OWS = rb"[ \t]*+"

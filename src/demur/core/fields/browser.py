@@ -17,7 +17,7 @@ _FRAMES = frozenset({b"iframe", b"frame", b"embed", b"object", b"fencedframe"})
 
 _PARAM = OWS + rb";" + OWS + rb"(?:(" + TOKEN + rb")=(" + TOKEN + rb"|" + QUOTED + rb"))?"
 _PARAMS = re.compile(_PARAM)
-_RANGE = re.compile(OWS + rb"(" + TOKEN + rb")/(" + TOKEN + rb")((?:" + _PARAM + rb")*+)" + OWS + rb"(?:,|\Z)")
+_RANGE = re.compile(OWS + rb"(" + TOKEN + rb")/(" + TOKEN + rb")((?:" + _PARAM + rb")*)" + OWS + rb"(?:,|\Z)")
 _EMPTY = re.compile(OWS + rb"(?:,|\Z)")
 _QVALUE = re.compile(rb"0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?")
 
