@@ -168,8 +168,8 @@ def _detail(refusal: Refusal) -> str:
     at_home = bool(refusal.origins) and all(_LOOPBACK.match(origin) for origin in refusal.origins)
     if said.reason is Reason.HOST_UNKNOWN and at_home:
         return (
-            f"This site is served as {' and '.join(refusal.origins)}, which leads there on the machine itself. For other "
-            "machines, whoever runs it has to name an origin in its configuration that they can reach."
+            f"This site is served as {' and '.join(refusal.origins)}, which leads there on the machine itself. "
+            "For other machines, whoever runs it has to name an origin in its configuration that they can reach."
         )
     return REASONS[said.reason].detail
 
