@@ -288,10 +288,10 @@ async def test_a_concealed_page_is_the_sites_own(wire: Wire) -> None:
     """For a concealed refusal the site is asked for an unused page, as nobody, and without conditions."""
     wire.answer[0] |= {"status": 404, "headers": [(b"x-app", b"404"), (b"cache-control", b"max-age=60")]}
     conditions = [(b"if-none-match", b"*"), (b"range", b"bytes=0-1"), (b"authorization", b"Basic x")]
-    fields = await wire.ask("/home/vault/7?q=1", await wire.cookie(), *conditions, (b"accept", b"*/*"))
+    fields = await wire.ask("/inner/vault/7?q=1", await wire.cookie(), *conditions, (b"accept", b"*/*"))
     (scope,) = wire.passed
     assert scope["headers"] == [(b"host", b"app.example.com"), (b"accept", b"*/*")]
-    assert scope["raw_path"].startswith(b"/home/")
+    assert scope["raw_path"].startswith(b"/inner/")
     assert scope["raw_path"].endswith(b"/7")
     assert b"vault" not in scope["raw_path"]
     assert scope["query_string"] == b""
@@ -304,9 +304,9 @@ async def test_a_concealed_page_looks_like_a_missing_one(wire: Wire) -> None:
     """Whoever is signed in gets the same fields for a concealed page as for one that is not there."""
     wire.answer[0] |= {"status": 404, "headers": [(b"x-app", b"404")]}
     cookie = await wire.cookie()
-    concealed = await wire.ask("/home/vault/7", cookie)
+    concealed = await wire.ask("/inner/vault/7", cookie)
     wire.sent.clear()
-    assert await wire.ask("/home/nothing", cookie) == concealed
+    assert await wire.ask("/inner/nothing", cookie) == concealed
 
 
 async def test_a_concealed_websocket_is_asked_as_one(wire: Wire) -> None:
@@ -317,7 +317,7 @@ async def test_a_concealed_websocket_is_asked_as_one(wire: Wire) -> None:
     ]
     own = (b"origin", b"https://app.example.com")
     asks = (b"upgrade", b"websocket")
-    fields = await wire.ask("/home/vault/7", await wire.cookie(), own, asks, type="websocket", scheme="wss")
+    fields = await wire.ask("/inner/vault/7", await wire.cookie(), own, asks, type="websocket", scheme="wss")
     assert [message["type"] for message in wire.sent] == [message["type"] for message in wire.answer]
     assert (wire.status, fields[b"x-app"]) == (404, b"404")
     (scope,) = wire.passed

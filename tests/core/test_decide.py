@@ -90,10 +90,10 @@ ENDED = Ended(Ending.ENDED, NOW - 100, Actor.SELF)
         ("/admin/", make_live(groups=["admins"], age=901), Reason.STEP_UP_REQUIRED),
         ("/admin/", make_live(groups=["staff"], age=901), Reason.NOT_PERMITTED),  # nobody confirms for nothing
         # concealed beside pages for people who are signed in
-        ("/home/vault/x", Absent(), Reason.SIGN_IN_REQUIRED),
-        ("/home/vault/x", ENDED, Reason.SESSION_ENDED),
-        ("/home/vault/x", make_live(), Reason.NOT_FOUND),
-        ("/home/vault/x", make_live(groups=["admins"]), None),
+        ("/inner/vault/x", Absent(), Reason.SIGN_IN_REQUIRED),
+        ("/inner/vault/x", ENDED, Reason.SESSION_ENDED),
+        ("/inner/vault/x", make_live(), Reason.NOT_FOUND),
+        ("/inner/vault/x", make_live(groups=["admins"]), None),
         # concealed beside open pages
         ("/open/vault/x", Absent(), Reason.NOT_FOUND),
         ("/open/vault/x", Malformed(), Reason.NOT_FOUND),
@@ -267,7 +267,7 @@ EVIDENCE = st.one_of(
 
 @given(
     evidence=EVIDENCE,
-    target=st.sampled_from(["/members/", "/staff/", "/board/", "/reports/1", "/admin/", "/home/vault/x", "/nowhere"]),
+    target=st.sampled_from(["/members/", "/staff/", "/board/", "/reports/1", "/admin/", "/inner/vault/x", "/nowhere"]),
     method=st.sampled_from(["GET", "HEAD", "POST", "DELETE", "OPTIONS"]),
     site=st.sampled_from(["same-origin", "cross-site", "none"]),
 )
