@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import socket
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -323,3 +325,68 @@ async def test_content_that_was_announced_is_not_asked_for(front: Any) -> None:
     )
     assert answer.startswith(b"HTTP/1.1 401")
     assert b"100 Continue" not in answer
+
+
+# --- WebSocket ----------------------------------------------------------------------------------------
+
+HANDSHAKE = (
+    b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+)
+MASK = bytes(4)  # RFC 6455, 5.3, with a mask that changes nothing
+PING = b"\x89\xfd" + MASK + b"p" * 125
+
+
+async def listening(scope: Any, receive: Any, send: Any) -> None:
+    """Take a WebSocket, and send the length of each message."""
+    await receive()
+    await send({"type": "websocket.accept"})
+    while (message := await receive())["type"] == "websocket.receive":
+        await send({"type": "websocket.send", "text": str(len(message["bytes"]))})
+
+
+async def test_who_does_not_read_is_not_answered_for_ever(front: Any) -> None:
+    """Pings of a client that reads no pongs do not pile up here; those of one that reads are answered."""
+    server = await front(listening)
+    loop = asyncio.get_running_loop()
+    with socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16 * 1024)
+        sock.setblocking(False)
+        await loop.sock_connect(sock, ("127.0.0.1", server.port))
+        for message, answer in ((HANDSHAKE, b"\r\n\r\n"), (PING, b"p" * 125)):
+            await loop.sock_sendall(sock, message)
+            received = b""
+            while not received.endswith(answer):
+                received += await asyncio.wait_for(loop.sock_recv(sock, 65536), 5)
+        sent = 0
+        for _ in range(160):
+            await loop.sock_sendall(sock, PING * 800)
+            sent += 800 * 127
+        await loop.sock_sendall(sock, b"\x88\x80" + MASK)
+        length = 0
+        while data := await asyncio.wait_for(loop.sock_recv(sock, 1 << 20), 5):
+            length += len(data)
+    assert length < sent / 2
+
+
+async def test_a_message_in_many_pieces_takes_its_own_room(front: Any) -> None:
+    """However small the pieces are, they take no more memory than the message, and it is whole in the end."""
+    server = await front(listening)
+    reader, writer = await server.connect()
+    writer.write(HANDSHAKE)
+    await reader.readuntil(b"\r\n\r\n")
+    pieces = 30_000
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        writer.write(b"\x02\x82" + MASK + b"ab")
+        for _ in range(pieces // 1000):
+            writer.write((b"\x00\x82" + MASK + b"ab") * 1000)
+            await writer.drain()
+        writer.write(PING)
+        await asyncio.wait_for(reader.readuntil(b"p" * 125), 20)
+        assert tracemalloc.get_traced_memory()[0] - before < 700_000
+    finally:
+        tracemalloc.stop()
+    writer.write(b"\x80\x80" + MASK)
+    assert await asyncio.wait_for(reader.readexactly(7), 5) == b"\x81\x0560002"

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     import asyncio
 
     from uvicorn.config import Config
+    from websockets.frames import Frame
     from websockets.http11 import Request as Handshake
 
 HEAD_LIMIT: Final = 64 * 1024
@@ -417,6 +418,7 @@ class WebSocket(WebSocketsSansIOProtocol):
     """An open WebSocket, or one that is being asked for."""
 
     _given: dict[str, Any]
+    _gathered: bytearray
 
     def take(self, transport: asyncio.Transport, scope: dict[str, Any]) -> None:
         """Go on where HTTP has stopped. The library sees no more of the request than it needs; the app sees all."""
@@ -441,6 +443,24 @@ class WebSocket(WebSocketsSansIOProtocol):
             subprotocols=[name.strip() for value in offered for name in value.split(",")],
             extensions={"websocket.http.response": {}, "demur.target": given["extensions"]["demur.target"]},
         )
+
+    def handle_ping(self) -> None:
+        """Answer, unless the client does not read what it was sent already: that would pile up here. Of several pings
+        it is enough to answer the last one (RFC 6455, 5.5.3)."""
+        pong = b"".join(self.conn.data_to_send())
+        if self.writable.is_set():
+            self.transport.write(pong)
+
+    def handle_cont(self, event: Frame) -> None:
+        """Put the next piece behind the others at once: kept one by one, small pieces take many times their size, and
+        empty ones have no limit."""
+        if self.frames:
+            self._gathered = bytearray(self.frames.pop())
+        self._gathered += event.data
+        if event.fin:
+            self.frames = [bytes(self._gathered)]
+            self._gathered = bytearray()
+            self.send_receive_event_to_app()
 
     async def send(self, message: Any) -> None:  # noqa: ANN401 - uvicorn's own union of events
         """Take the app's next event. A handshake that was denied is over, too."""
