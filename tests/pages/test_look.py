@@ -13,11 +13,11 @@ from argon2 import Parameters
 from argon2.low_level import Type
 
 from demur import accounts
-from demur.accounts.people import New
+from demur.accounts.people import New, NotInForce
 from demur.authenticators.password import Argon2Hasher
 from demur.authenticators.throttle import Throttle
 from demur.core import page, rules
-from demur.core.model import Ended, Live, Request, Response, Session, Site, Subject
+from demur.core.model import Ended, Live, Request, Response, Session, Site, StoreUnavailable, Subject
 from demur.core.respond import refuse
 from demur.core.sessions import Limits, identify
 from demur.pages.account import AccountPage
@@ -53,8 +53,8 @@ class House:
         new = New(ALMA.name, frozenset({"staff"}), "Alma", "", await self.hasher.hash(OLD))
         self.alma = replace(ALMA, id=(await self.people.add(new, by="test")).subject.id)
         sessions = Sessions(self.store, MemoryKeys(), Limits(3600, 86400))
-        sign_in = PasswordSignIn(self.people, self.hasher, Throttle(self.store), sessions)
-        self.account = AccountPage(self.people, self.hasher, sign_in)
+        self.sign_in = PasswordSignIn(self.people, self.hasher, Throttle(self.store), sessions)
+        self.account = AccountPage(self.people, self.hasher, self.sign_in)
         self.page = SessionsPage(self.store)
         alma = self.alma.id
         self.current = session(1, alma, device="Firefox on Linux", network="192.0.2.7", last_seen=NOW - 30)
@@ -308,6 +308,33 @@ async def test_guessing_within_a_session_is_braked(house: House) -> None:
     assert int(value(response, b"retry-after") or b"0") > 0
     assert "tried too often" in text(response)
     assert await house.states(house.current) == ["live"]
+
+
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        (StoreUnavailable("the disk is full", 7), "You are still signed in."),
+        (NotInForce("nobody there", 7), "Your new password is saved."),
+    ],
+)
+async def test_a_fault_of_ours_signs_nobody_out(
+    house: House, fault: StoreUnavailable, told: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What we cannot store is our fault: the session goes on under its new id, and what became of it is told."""
+
+    class Down:
+        async def change_own_password(self, subject: str, encoded: str, keep: bytes) -> None:
+            raise fault
+
+    asked = AccountPage(Down(), house.hasher, house.sign_in)
+    response = await asked.post(house.visit("account", {"current": OLD, "new": NEW}, api=True))
+    assert response.status == 503
+    assert value(response, b"retry-after") == b"7"
+    assert told in json.loads(response.body)["detail"]
+    assert "processed" not in json.loads(response.body)
+    assert fault.cause in caplog.text
+    token = (value(response, b"set-cookie") or b"").partition(b"=")[2].partition(b";")[0]
+    assert isinstance((await house.store.load([identify(token)]))[0], Live)
 
 
 async def test_a_session_that_was_renewed_meanwhile(house: House) -> None:

@@ -12,11 +12,14 @@ GET shows it. POST takes `current` and `new`, the old password and the new one. 
 
 from __future__ import annotations
 
+import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Protocol
 
 from demur.accounts import passwords
+from demur.accounts.people import NotInForce
 from demur.core import fields
-from demur.core.model import Details, Refuse
+from demur.core.model import Details, Refuse, StoreUnavailable
 from demur.core.page import duration
 from demur.core.reasons import Reason
 from demur.pages import forms, look
@@ -29,6 +32,8 @@ if TYPE_CHECKING:
     from demur.core.ports import PasswordHasher
     from demur.pages.visit import Visit
     from demur.signin.password import PasswordSignIn
+
+_log = logging.getLogger("demur")
 
 
 class OwnPasswords(Protocol):
@@ -79,7 +84,10 @@ class AccountPage:
         if errors:
             return self._again(visit, 422, errors, renewed)
         # Whoever else knows the old password may be signed in with it; this session has its new id already.
-        await self._people.change_own_password(live.subject.id, await self._hasher.hash(new), confirmed.session.id)
+        try:
+            await self._people.change_own_password(live.subject.id, await self._hasher.hash(new), confirmed.session.id)
+        except StoreUnavailable as down:
+            return _not_stored(visit, down, renewed)
         if not look.wants_page(visit):
             return look.tell({"changed": True}, more=renewed)
         return look.see_other(f"{visit.site.prefix}/account?changed", more=renewed)
@@ -124,6 +132,15 @@ class AccountPage:
             done=done,
             shortest=passwords.MIN_LENGTH,
         )
+
+
+def _not_stored(visit: Visit, down: StoreUnavailable, renewed: Fields) -> Response:
+    """Our own failure. The session has its new id by now, and without the cookie for it the person would be out."""
+    _log.error("a new password could not be put into force (reference %s): %s", visit.reference, down.cause)
+    saved = "Your new password is saved. Your other sessions end as soon as we can reach them."
+    detail = saved if isinstance(down, NotInForce) else None
+    answer = look.refused(visit, Reason.UNAVAILABLE, Details(retry_after=down.retry_after, detail=detail))
+    return replace(answer, fields=(*answer.fields, *renewed))
 
 
 _PHRASES: Final = {403: "Forbidden", 422: "Unprocessable Content", 429: "Too Many Requests"}
