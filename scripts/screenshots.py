@@ -20,6 +20,7 @@ from demur.core import page, rules
 from demur.core.model import Live, Request, Session, Site, Subject
 from demur.core.ports import View
 from demur.core.reasons import BASE, REASONS, Reason
+from demur.core.respond import refuse
 from demur.core.sessions import NIST_AAL2, identify
 from demur.pages.account import AccountPage
 from demur.pages.sessions import SessionsPage
@@ -169,7 +170,7 @@ def _own_page(name: str, body: bytes | None = None, query: str = "") -> bytes:
         )
         site = Site("https://records.harbour.example", SITE, rules.load([{"path": "/**", "allow": "signed-in"}]))
         live = Live(OWN[0], ALMA)
-        visit = Visit(request, site, live, live, body or b"", ENDED, REFERENCE)
+        visit = Visit(request, site, live, live, body or b"", ENDED, REFERENCE, lambda said: refuse(said, page.DEFAULT))
         answer = await (pages[name].get(visit) if body is None else pages[name].post(visit))
         return answer.body
 
