@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import socket
 import ssl
 import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from demur.core.model import ConfigError
+from demur.gateway import server
 from demur.gateway.server import Listener, serve, tls_context
 
 if TYPE_CHECKING:
@@ -180,3 +183,27 @@ async def test_what_takes_too_long_is_broken_off(front: Any, caplog: pytest.LogC
     assert cancelled.is_set()
     assert await reader.read() == b""
     assert not caplog.records
+
+
+async def test_connections_leave_room_for_the_rest(front: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody can take all files that the process may open: one connection too many is told so and closed."""
+    monkeypatch.setattr(server, "RESERVED", resource.getrlimit(resource.RLIMIT_NOFILE)[0] - 4)
+    serving = await front(hello)
+    sent = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+    one, two = [await serving.connect() for _ in range(2)]
+    reader, _ = await serving.connect()
+    assert (await asyncio.wait_for(reader.read(), 5)).startswith(b"HTTP/1.1 503")
+    for reader, writer in (one, two):
+        writer.write(sent)
+        assert (await asyncio.wait_for(reader.read(), 5)).startswith(b"HTTP/1.1 200")
+    assert (await serving.exchange(sent)).startswith(b"HTTP/1.1 200")
+
+
+def test_a_worker_takes_the_files_that_it_may_have() -> None:
+    """The low limit that processes begin with is not the limit of what a worker serves."""
+    code = (
+        "import resource as r; from demur.gateway.worker import want_files; kind = r.RLIMIT_NOFILE;"
+        "r.setrlimit(kind, (100, 300)); want_files(); print(r.getrlimit(kind))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "(300, 300)\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import resource
 import socket
 import ssl
 import time
@@ -24,6 +25,12 @@ if TYPE_CHECKING:
 
 # Longer than nginx's own limit for idle connections to us (60 s): whoever closes first loses no request.
 _IDLE_SECONDS: Final = 75
+RESERVED: Final = 64
+"""How many files a process may have open that are no connections: stores, keys, listeners, idle connections."""
+
+MOST_CONNECTIONS: Final = 32768
+"""How many connections there may be where the system sets no limit to files."""
+
 _MESSAGE_LIMIT: Final = 16 * 1024 * 1024
 
 Event: TypeAlias = MutableMapping[str, Any]
@@ -96,7 +103,7 @@ class _Server:
 
     def __init__(self, listener: Listener) -> None:
         self._listener = listener
-        self._state = State()
+        self._state = State(_room())
         self._config = Config(
             dated(listener.app),
             http=Http,
@@ -156,6 +163,13 @@ class _Server:
         await asyncio.sleep(0.01)  # a connection that was accepted a moment ago may be on its way to its protocol
         while self._state.connections or self._state.tasks:  # noqa: ASYNC110 - uvicorn keeps both, and tells nobody
             await asyncio.sleep(0.05)
+
+
+def _room() -> int:
+    """How many connections may be open at once. Each may take a second file, for the connection behind it; and if it
+    were for clients to use up all of them, the store could not be opened for anybody."""
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return MOST_CONNECTIONS if files == resource.RLIM_INFINITY else max(1, (files - RESERVED) // 2)
 
 
 def dated(app: App) -> App:

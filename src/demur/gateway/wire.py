@@ -54,10 +54,11 @@ _KEY = re.compile(rb"[A-Za-z0-9+/]{22}==")
 
 
 class State(ServerState):
-    """What the connections of one listener share."""
+    """What the connections of one listener share: `room` is how many there may be."""
 
-    def __init__(self) -> None:
+    def __init__(self, room: int) -> None:
         super().__init__()
+        self.room = room
         self.draining = False
 
 
@@ -139,6 +140,11 @@ class Http(HttpToolsProtocol):
         """Somebody is there."""
         super().connection_made(transport)
         self._cork = _Cork(transport, self.loop)
+        if len(self.connections) > self.server_state.room:
+            self._deaf = True
+            transport.write(_answer(503, "Too many connections are open."))
+            transport.close()
+            return
         self._start_clock()
         if self.server_state.draining:
             self.shutdown()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import resource
 import signal
 import sys
 import traceback
@@ -28,6 +29,9 @@ App: TypeAlias = Callable[[Event, Receive, Send], Awaitable[None]]
 
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
 """What the parent listens to."""
+
+MOST_FILES: Final = 65536
+"""How many files a worker asks for."""
 
 READY: Final = b"ready\n"
 """What a worker says when it accepts connections; anything else is why it does not."""
@@ -107,6 +111,7 @@ def work(
         for sign in SIGNALS:
             # Ctrl-C reaches every process of the terminal; the parent says what is to be done about it.
             signal.signal(sign, signal.SIG_DFL if sign in {signal.SIGTERM, signal.SIGCHLD} else signal.SIG_IGN)
+        want_files()
         import uvloop  # noqa: PLC0415 - the parent has no use for it
 
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -121,6 +126,15 @@ def work(
             sys.stdout.flush()
             sys.stderr.flush()
         os._exit(status)
+
+
+def want_files() -> None:
+    """Take as many files as this process may have, within reason. What it begins with is meant for programs that use
+    `select` (getrlimit(2)), and one client could use that up."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
+    if soft not in {resource.RLIM_INFINITY, most} and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def _tell(pipe: int, text: bytes) -> None:
