@@ -71,7 +71,7 @@ def refuse(refusal: Refusal, renderer: Renderer) -> Response:
         kind, policy = b"text/html; charset=utf-8", page_policy(renderer, framed=view.framed)
         body = renderer.render(view)
     else:
-        kind, policy, body = b"application/problem+json", _NOTHING_IN_IT, problem.encode("utf-8")
+        kind, policy, body = b"application/problem+json", _NOTHING_IN_IT, f"{problem}\n".encode()
     lines = [
         (b"content-type", kind),
         (b"content-language", b"en"),
