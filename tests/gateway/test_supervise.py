@@ -216,6 +216,7 @@ def test_a_bad_reload_changes_nothing(gateway: Gateway, config: dict[str, Any], 
     gateway.write(text="three")
     gateway.send(signal.SIGHUP)
     gateway.wait_for("the new configuration is in use")
+    until(lambda: not any(alive(pid) for pid in before), lambda: "old workers stay")
     assert gateway.ask()["text"] == "three"
 
 
