@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import secrets
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from demur import stores
 from demur.core.model import Allow, Change, Preflight, Refuse, Session, StoreUnavailable, Subject
 from demur.core.reasons import Reason
 from demur.core.sessions import identify, mint
-from demur.guard import Guard
+from demur.guard import Guard, new_reference
 from demur.stores.keys import MemoryKeys
 from demur.stores.memory import MemoryStore
 
@@ -225,6 +226,20 @@ async def test_a_fault_of_ours_is_503(bench: Bench, caplog: pytest.LogCaptureFix
     assert bench.notes.seen[-1].reason is Reason.UNAVAILABLE
     assert "ZeroDivisionError" in bench.notes.seen[-1].error
     assert "could not decide" in caplog.text
+
+
+def test_references_differ_after_a_fork() -> None:
+    """Two processes that were one a moment ago name their decisions differently."""
+    new_reference()
+    ours, theirs = os.pipe()
+    child = os.fork()
+    if not child:
+        os.write(theirs, new_reference().encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert os.read(ours, 100).decode() != new_reference()
+    os.close(ours)
+    os.close(theirs)
 
 
 def test_a_store_is_configuration() -> None:

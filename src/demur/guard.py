@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 import time
 import uuid
 from dataclasses import dataclass, field
@@ -43,6 +44,12 @@ _UNPLANNED = Requirement(Access.REQUIRED, "(none)")
 
 
 _log = logging.getLogger("demur")
+
+
+def new_reference() -> str:
+    """A UUID under which a decision stands in the log. It has to be different each time and is no secret, so it is not
+    worth asking the kernel for (`random` is seeded anew in every process, after a fork too)."""
+    return str(uuid.UUID(int=random.getrandbits(128), version=4))
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +97,7 @@ class Guard:
         its own reason (and a yes to whoever need not be known), and so is a fault of ours."""
         began = time.perf_counter()
         at = self.clock()
-        reference, now = str(uuid.uuid4()), int(at)
+        reference, now = new_reference(), int(at)
         try:
             checked, error = await self._check(request, reference, now)
         except Exception as fault:  # noqa: BLE001 - whatever it is, it must become neither a yes nor "please sign in"

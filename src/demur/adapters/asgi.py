@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import uuid
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -30,7 +29,7 @@ from demur.core.model import (
     UpstreamFailure,
 )
 from demur.core.reasons import Reason
-from demur.guard import Checked
+from demur.guard import Checked, new_reference
 
 if TYPE_CHECKING:
     from demur.core.model import AskSite, Fields, Response, Site
@@ -95,7 +94,7 @@ class Demur:
     ) -> None:
         """Refuse what is for no site of ours, in the words of this one. `origins` are the addresses to offer."""
         nowhere = Requirement(Access.REQUIRED, "(no site)")
-        checked = Checked(refuse, nowhere, Absent(), str(uuid.uuid4()), int(self._guard.clock()))
+        checked = Checked(refuse, nowhere, Absent(), new_reference(), int(self._guard.clock()))
         self._guard.note(checked, request)
         said = respond.Refusal(self.site, request, refuse, checked.reference, origins=origins)
         await answer(respond.refuse(said, self._renderer), request, scope, receive, send)

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import logging
 import re
-import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -33,7 +32,7 @@ from demur.core.model import (
 )
 from demur.core.reasons import REASONS, Reason
 from demur.gateway import slip
-from demur.guard import Checked
+from demur.guard import Checked, new_reference
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -140,7 +139,7 @@ class Check:
             return _text(400, str(wrong))
         if asked is None:
             now = int(self._some_guard.clock())
-            checked = Checked(Refuse(Reason.HOST_UNKNOWN), _UNDECIDED, Absent(), str(uuid.uuid4()), now)
+            checked = Checked(Refuse(Reason.HOST_UNKNOWN), _UNDECIDED, Absent(), new_reference(), now)
             request = _request(sent, self._trusted)
             self._some_guard.note(checked, request)
             return self._no(_Asked(request, self._some_guard), checked, whole=whole)
@@ -207,7 +206,7 @@ class Check:
             said = self._slip(sent, asked)
         except (ValueError, StoreUnavailable) as wrong:
             _log.error("demur cannot render a refusal: %s", wrong)
-            said = slip.Slip(Refuse(Reason.UNAVAILABLE, Details(retry_after=5)), str(uuid.uuid4()))
+            said = slip.Slip(Refuse(Reason.UNAVAILABLE, Details(retry_after=5)), new_reference())
         return self._in_words(asked, said)
 
     def _slip(self, sent: Request, asked: _Asked) -> slip.Slip:

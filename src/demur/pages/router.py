@@ -8,14 +8,13 @@
 
 from __future__ import annotations
 
-import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from demur.core import decide, fields, respond, sessions
 from demur.core.model import Absent, Access, Allow, Details, Live, Refuse, Requirement, Response, StoreUnavailable
 from demur.core.reasons import Reason
-from demur.guard import Checked
+from demur.guard import Checked, new_reference
 from demur.pages.visit import Visit
 
 if TYPE_CHECKING:
@@ -57,7 +56,7 @@ class Pages:
 
     async def answer(self, request: Request, read: Callable[[int], Awaitable[bytes | None]]) -> Response:
         """The answer. `read` gives the whole body, or None if it is longer than the bytes it is asked for."""
-        now, reference = int(self._guard.clock()), str(uuid.uuid4())
+        now, reference = int(self._guard.clock()), new_reference()
         route = self._routes.get(self._name(request))
         if route is None:
             return self._note(request, Refuse(Reason.NOT_FOUND), Absent(), reference, now)
