@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import secrets
+import subprocess
+import sys
+import textwrap
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,7 +16,7 @@ from demur import stores
 from demur.core.model import Allow, Change, Preflight, Refuse, Session, StoreUnavailable, Subject
 from demur.core.reasons import Reason
 from demur.core.sessions import identify, mint
-from demur.guard import Guard, new_reference
+from demur.guard import Guard
 from demur.stores.keys import MemoryKeys
 from demur.stores.memory import MemoryStore
 
@@ -230,16 +232,18 @@ async def test_a_fault_of_ours_is_503(bench: Bench, caplog: pytest.LogCaptureFix
 
 def test_references_differ_after_a_fork() -> None:
     """Two processes that were one a moment ago name their decisions differently."""
-    new_reference()
-    ours, theirs = os.pipe()
-    child = os.fork()
-    if not child:
-        os.write(theirs, new_reference().encode())
-        os._exit(0)
-    os.waitpid(child, 0)
-    assert os.read(ours, 100).decode() != new_reference()
-    os.close(ours)
-    os.close(theirs)
+    script = """
+        import os
+        from demur.guard import new_reference
+        new_reference()
+        child = os.fork()
+        print(new_reference(), flush=True)
+        if child:
+            os.waitpid(child, 0)
+    """
+    command = [sys.executable, "-c", textwrap.dedent(script)]
+    done = subprocess.run(command, timeout=60, check=True, capture_output=True, text=True)
+    assert len(set(done.stdout.split())) == 2
 
 
 def test_a_store_is_configuration() -> None:
