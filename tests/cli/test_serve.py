@@ -1,10 +1,17 @@
 """`demur serve`, as a program: it starts, it stops, and it says plainly why it does not start."""
 
+import contextlib
 import http.client
+import json
+import resource
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -15,11 +22,48 @@ SITE = (
 )
 
 
+PROGRAM = [sys.executable, "-c", "from demur.cli import main; main()"]
+FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+
+
 @pytest.fixture
-def port() -> int:
+def ports() -> list[int]:
+    """Three ports that nobody listens on."""
+    with contextlib.ExitStack() as held:
+        servers = [held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(3)]
+        return [int(server.getsockname()[1]) for server in servers]
+
+
+@pytest.fixture
+def port(ports: list[int]) -> int:
     """A port that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
+    return ports[0]
+
+
+@contextlib.contextmanager
+def serving(folder: Path) -> Iterator[subprocess.Popen[str]]:
+    """`demur serve`, from when it listens until it has ended."""
+    with subprocess.Popen([*PROGRAM, "serve"], cwd=folder, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        assert "listening" in process.stderr.readline()
+        try:
+            yield process
+        finally:
+            process.terminate()
+            assert process.wait(timeout=40) == 0
+
+
+def ask(
+    port: int, path: str, *, method: str = "GET", body: str | None = None, **fields: str
+) -> tuple[int, http.client.HTTPMessage, str]:
+    """Status, fields and content of one answer, on a connection of its own."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    try:
+        connection.request(method, path, body, fields | (FORM if body else {}))
+        answer = connection.getresponse()
+        return answer.status, answer.headers, answer.read().decode()
+    finally:
+        connection.close()
 
 
 @pytest.mark.slow
@@ -79,3 +123,74 @@ def test_serving_without_tls_is_said_at_every_start(folder, write, port):
         assert "listening" in process.stderr.readline()
         process.terminate()
         assert process.wait(timeout=40) == 0
+
+
+@pytest.mark.slow
+def test_two_workers_and_three_listeners(folder, write, ports):
+    """Health and readiness stand on the check's listener, the numbers of all workers on the administration's, neither
+    on the public one; and each refusal is one line of the log, under the reference that it showed."""
+    public, check, admin = ports
+    listening = f'workers = 2\ncheck_listen = "127.0.0.1:{check}"\nadmin_listen = "127.0.0.1:{admin}"\n'
+    write(SITE.format(port=public).replace("[[site]]", f"{listening}[[site]]", 1))
+    with serving(folder) as process:
+        refused = [ask(public, "/reports/7") for _ in range(20)]
+        refused += [ask(public, "/.demur/sign-in", method="POST", body="username=nobody&password=wrong")]
+        refused += [ask(public, "/.demur/nowhere"), ask(public, "//"), ask(public, "/", Host="elsewhere.example")]
+        assert [status for status, _, _ in refused] == [401] * 21 + [404, 400, 421]
+        assert {path: ask(check, path)[0] for path in ("/health", "/ready")} == {"/health": 200, "/ready": 200}
+        numbers = ask(admin, "/metrics")[2].splitlines()
+        assert 'demur_decisions_total{outcome="refuse",reason="sign-in-required"} 20.0' in numbers
+        assert 'demur_signin_total{method="password",outcome="failure"} 1.0' in numbers
+        assert [ask(public, path)[0] for path in ("/health", "/ready", "/metrics")] == [401, 401, 401]
+        shown = [json.loads(body)["instance"].removeprefix("urn:uuid:") for _, _, body in refused]
+        process.terminate()
+        assert process.stderr is not None
+        lines = [json.loads(line) for line in process.stderr if line.startswith("{")]
+    written = Counter(line["reference"] for line in lines if line["event"] == "decision")
+    assert [written[reference] for reference in shown] == [1] * len(shown)
+
+
+@contextlib.contextmanager
+def held(folder: Path, process: subprocess.Popen[str]) -> Iterator[None]:
+    """Another program writes into the sessions, and does not come to an end."""
+    with contextlib.closing(sqlite3.connect(folder / "sessions.db", isolation_level=None)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        yield
+        connection.execute("ROLLBACK")
+
+
+@contextlib.contextmanager
+def full(folder: Path, process: subprocess.Popen[str]) -> Iterator[None]:
+    """No file may grow in any worker, which is what a full disk does."""
+    listed = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text(encoding="ascii")
+    workers = [int(worker) for worker in listed.split()]
+    assert workers
+    before = [resource.prlimit(worker, resource.RLIMIT_FSIZE) for worker in workers]
+    for worker, (_, most) in zip(workers, before, strict=True):
+        resource.prlimit(worker, resource.RLIMIT_FSIZE, (1, most))
+    yield
+    for worker, limits in zip(workers, before, strict=True):
+        resource.prlimit(worker, resource.RLIMIT_FSIZE, limits)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("trouble", [held, full])
+def test_sessions_that_cannot_be_written(folder, write, port, trouble):
+    """Whoever is signed in stays so; signing in and out is 503 with a time to come back, and no cookie is touched."""
+    write(SITE.format(port=port))
+    add = [*PROGRAM, "user", "add", "anna", "--password-stdin"]
+    subprocess.run(add, cwd=folder, input="a walrus in the attic", text=True, check=True, capture_output=True)
+    form = "username=anna&password=a+walrus+in+the+attic"
+    with serving(folder) as process:
+        entered = ask(port, "/.demur/sign-in", method="POST", body=form)
+        assert entered[0] == 200
+        cookie = entered[1]["set-cookie"].partition(";")[0]
+        with trouble(folder, process):
+            assert ask(port, "/.demur/session", Cookie=cookie)[0] == 200
+            for path, mine in (("sign-in", {}), ("sign-out", {"Cookie": cookie})):
+                status, fields, body = ask(port, f"/.demur/{path}", method="POST", body=form, **mine)
+                assert (status, json.loads(body)["reason"]) == (503, "unavailable")
+                assert int(fields["retry-after"]) > 0
+                assert fields["set-cookie"] is None
+        assert ask(port, "/.demur/session", Cookie=cookie)[0] == 200
+        assert ask(port, "/.demur/sign-in", method="POST", body=form)[0] == 200
