@@ -161,6 +161,51 @@ async def test_a_head_in_small_pieces_is_bounded_in_time(front: Any, monkeypatch
     assert b"HTTP/1.1 408" in answer
 
 
+async def test_content_that_does_not_come_is_not_waited_for(front: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client that falls silent within the content is told so, and the app that it is gone."""
+    monkeypatch.setattr(wire, "CONTENT_SECONDS", 0.1)
+    gone = asyncio.Event()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        gone.set()
+
+    server = await front(app)
+    answer = await server.exchange(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nab")
+    assert answer.startswith(b"HTTP/1.1 408")
+    assert gone.is_set()
+
+
+async def test_a_slow_app_is_not_a_slow_client(front: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever was not asked for the content yet, cannot send more, or has been answered, is not too late with it."""
+    monkeypatch.setattr(wire, "CONTENT_SECONDS", 0.05)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["path"] == "/answered":
+            await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+        await asyncio.sleep(0.3)
+        length = 0
+        while (message := await receive()).get("more_body"):
+            length += len(message["body"])
+        if scope["path"] != "/answered":
+            await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+        await send({"type": "http.response.body", "body": b"ok"})
+
+    server = await front(app)
+    for path, field, at_once in (
+        (b"/asked", b"Expect: 100-continue", 0),
+        (b"/full", b"X: y", 200_000),
+        (b"/answered", b"X: y", 10),
+    ):
+        reader, writer = await server.connect()
+        writer.write(b"POST " + path + b" HTTP/1.1\r\nHost: a\r\nContent-Length: 300000\r\n" + field + b"\r\n\r\n")
+        writer.write(bytes(at_once))
+        await asyncio.sleep(0.2)
+        writer.write(bytes(300_000 - at_once))
+        assert b"HTTP/1.1 200" in await asyncio.wait_for(reader.readuntil(b"ok"), 5), path
+
+
 @pytest.mark.parametrize("upgrade", [b"h2c", b"websocket", b"TLS/1.0"])
 @pytest.mark.parametrize("framing", ["length", "chunked", "none"])
 async def test_an_upgrade_that_we_do_not_make_is_ignored(front: Any, upgrade: bytes, framing: str) -> None:

@@ -41,13 +41,15 @@ HEAD_LIMIT: Final = 64 * 1024
 HEAD_SECONDS: Final = 30.0
 """How long a client may take for one head, or for the rest of a content that nobody wants any more."""
 
+CONTENT_SECONDS: Final = 60.0
+"""How long a client may say nothing within the content of a request that nobody has answered yet."""
+
 LAST_CALL: Final = 1.0
 """How many seconds a connection that is idle when the server stops may still begin a request."""
 
 _CORKED: Final = 4096
 MOST_WAITING: Final = 100
-"""How many requests a client may send on one connection before the first of them is answered. Each takes some kB here,
-and what arrives at once has room for thousands."""
+"""How many requests of one connection may wait for an answer. Each takes some kB, and thousands arrive at once."""
 
 _LINGER: Final = 2.0
 _KEY = re.compile(rb"[A-Za-z0-9+/]{22}==")
@@ -121,6 +123,8 @@ class Http(HttpToolsProtocol):
         super().__init__(config, state, app_state, loop)
         self.parser = httptools.HttpRequestParser(self)
         self._clock: asyncio.TimerHandle | None = None
+        self._content_clock: asyncio.TimerHandle | None = None
+        self._heard = 0.0
         self._last_call: asyncio.TimerHandle | None = None
         self._in_head = True
         self._head_size = 0
@@ -152,8 +156,9 @@ class Http(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """They are gone."""
         self._stop_clock()
-        if self._last_call is not None:
-            self._last_call.cancel()
+        for clock in (self._last_call, self._content_clock):
+            if clock is not None:
+                clock.cancel()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -167,7 +172,12 @@ class Http(HttpToolsProtocol):
             return
         if self._in_head and self._head_size > HEAD_LIMIT:
             self._refuse(431, "The head of this request is larger than 64 kB.")
-        elif self.running is None and self._clock is None and self.timeout_keep_alive_task is None:
+        elif (cycle := self.running) is not None:
+            if cycle.more_body:
+                self._heard = self.loop.time()
+                if self._content_clock is None:
+                    self._content_clock = self.loop.call_later(CONTENT_SECONDS, self._look_for_content)
+        elif self._clock is None and self.timeout_keep_alive_task is None:
             self._start_clock()
 
     def _feed(self, data: bytes) -> bool:
@@ -237,6 +247,20 @@ class Http(HttpToolsProtocol):
             self.transport.close()
         else:
             self._refuse(408, "The request did not arrive in time.")
+
+    def _look_for_content(self) -> None:
+        """See whether the client has fallen silent, though it was asked and we read."""
+        self._content_clock = None
+        cycle = self.running
+        if self._deaf or cycle is None or not cycle.more_body or cycle.response_started:
+            return
+        if self.flow.read_paused or cycle.waiting_for_100_continue:
+            self._heard = self.loop.time()
+        left = self._heard + CONTENT_SECONDS - self.loop.time()
+        if left > 0:
+            self._content_clock = self.loop.call_later(left, self._look_for_content)
+        else:
+            self._refuse(408, "The content of the request did not arrive in time.")
 
     def _start_clock(self) -> None:
         self._clock = self.loop.call_later(HEAD_SECONDS, self._too_slow)
@@ -309,8 +333,7 @@ class Http(HttpToolsProtocol):
             raise _Unanswerable(501, "This server opens no tunnels.")
         codings = [value.strip().lower() for name, value in self.headers if name == b"transfer-encoding"]
         if codings and codings != [b"chunked"]:
-            # "A server that receives a request message with a transfer coding it does not understand SHOULD respond
-            # with 501" (RFC 9112, 6.1). The parser would find out behind the head, when the request is under way.
+            # RFC 9112, 6.1. The parser would find out behind the head, when the request is under way already.
             raise _Unanswerable(501, "This server knows no transfer coding but chunked.")
         if len(self.pipeline) >= MOST_WAITING:
             raise _Unanswerable(429, "Too many requests were sent at once.")
@@ -451,15 +474,13 @@ class WebSocket(WebSocketsSansIOProtocol):
         )
 
     def handle_ping(self) -> None:
-        """Answer, unless the client does not read what it was sent already: that would pile up here. Of several pings
-        it is enough to answer the last one (RFC 6455, 5.5.3)."""
+        """Answer, unless the client does not read: pongs would pile up, and the last is enough (RFC 6455, 5.5.3)."""
         pong = b"".join(self.conn.data_to_send())
         if self.writable.is_set():
             self.transport.write(pong)
 
     def handle_cont(self, event: Frame) -> None:
-        """Put the next piece behind the others at once: kept one by one, small pieces take many times their size, and
-        empty ones have no limit."""
+        """Put the next piece behind the others: kept one by one they take many times their size, without a limit."""
         if self.frames:
             self._gathered = bytearray(self.frames.pop())
         self._gathered += event.data
