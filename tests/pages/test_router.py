@@ -14,7 +14,7 @@ from demur import accounts
 from demur.authenticators.password import Argon2Hasher
 from demur.authenticators.throttle import Throttle
 from demur.core import page
-from demur.core.model import Access, Details
+from demur.core.model import Access, Details, StoreUnavailable
 from demur.core.reasons import Reason
 from demur.core.sessions import NIST_AAL2
 from demur.guard import Guard
@@ -51,6 +51,9 @@ class Desk:
         sign_in = PasswordSignIn(self.people, self.hasher, Throttle(store), held, self)
         mine = SessionsPage(store)
 
+        async def failing(visit: Visit) -> Response:
+            raise StoreUnavailable("the disk is full")
+
         async def refusing(visit: Visit) -> Response:
             return look.refused(visit, Reason.REQUEST_MALFORMED, Details())
 
@@ -58,6 +61,7 @@ class Desk:
             **SignInPages(sign_in, held, page.DEFAULT, idle=3600).routes(),
             "sessions": Route(mine.get, mine.post, Access.REQUIRED),
             "refusing": Route(refusing),
+            "failing": Route(failing),
         }
         self.pages = Pages(guard, page.DEFAULT, routes)
 
@@ -107,3 +111,13 @@ async def test_a_refusal_is_noted_under_the_reference_that_it_shows(desk, method
         assert (noted.reason, noted.status) == (reason, answer.status)
         assert problem["instance"] == f"urn:uuid:{noted.reference}"
         assert desk.noted == []
+
+
+@pytest.mark.parametrize("mode", ["cors", "navigate"])
+@pytest.mark.parametrize(("cookie", "kept"), [("__Host-demur=x", True), ("other=x", False)])
+async def test_nobody_is_told_that_they_are_signed_in_who_is_not(desk, mode, cookie, kept) -> None:
+    """When we fail, a session is kept; somebody who comes without one is not told of it."""
+    answer = await desk.ask("GET", "failing", b"", cookie=cookie, sec_fetch_mode=mode)
+    assert answer.status == 503
+    assert (b"You are still signed in." in answer.body) is kept
+    assert (b"Your session is kept." in answer.body) is (kept and mode == "navigate")

@@ -223,6 +223,8 @@ def _more(view: View) -> Html:
         return _MORE.fill(text=_IDLE.fill(idle=duration(view.idle), when=when))
     if view.ended_at is not None:
         return _MORE.fill(text=_ENDED.fill(time=time(view.ended_at)))
+    if view.reason is Reason.UNAVAILABLE and view.detail not in {"", REASONS[view.reason].detail}:
+        return _NOTHING  # what was said instead is all that is known
     text = _REASSURE.get(view.reason) if view.reason else None
     return _MORE.fill(text=text) if text else _NOTHING
 

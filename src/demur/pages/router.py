@@ -81,7 +81,10 @@ class Pages:
             alive = _alive(evidence, now)
             return await handler(Visit(request, self._guard.site, evidence, alive, body, now, reference, refuse))
         except StoreUnavailable as down:
-            refused = Refuse(Reason.UNAVAILABLE, Details(retry_after=down.retry_after))
+            name = self._guard.site.cookie.name.encode("ascii")
+            # The usual words are for somebody with a session, which is kept.
+            detail = None if fields.cookie_values(request.values(b"cookie"), name) else "We cannot do this right now."
+            refused = Refuse(Reason.UNAVAILABLE, Details(retry_after=down.retry_after, detail=detail))
             return self._note(request, refused, Absent(), reference, now, error=down.cause)
 
     def _name(self, request: Request) -> str:
