@@ -7,13 +7,14 @@ import secrets
 import subprocess
 import sys
 import textwrap
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 from tests.core.support import NOW, SITE, make_request
 
 from demur import stores
-from demur.core.model import Allow, Change, Preflight, Refuse, Session, StoreUnavailable, Subject
+from demur.core.model import Actor, Allow, Change, End, Ending, Preflight, Refuse, Session, StoreUnavailable, Subject
 from demur.core.reasons import Reason
 from demur.core.sessions import identify, mint
 from demur.guard import Guard
@@ -77,10 +78,10 @@ class Bench:
         self.store, self.keys, self.clock, self.notes = Counting(), MemoryKeys(), Clock(), Notes()
         self.guard = Guard(SITE, self.store, self.keys, observer=self.notes, clock=self.clock)
 
-    async def sign_in(self) -> dict[str, str]:
+    async def sign_in(self, subject: Subject = BO) -> dict[str, str]:
         token = mint(secrets.token_bytes(32), self.keys.ring().current)
-        session = Session(identify(token), BO.id, NOW, NOW, NOW, NOW + 86400, idle=3600)
-        await self.store.issue(session, BO)
+        session = Session(identify(token), subject.id, NOW, NOW, NOW, NOW + 86400, idle=3600)
+        await self.store.issue(session, subject)
         return {"cookie": f"__Host-demur={token}"}
 
 
@@ -116,6 +117,40 @@ async def test_nothing_is_read_without_credentials(bench: Bench) -> None:
         assert isinstance(checked.decision, Refuse)
         assert checked.decision.reason in {Reason.SIGN_IN_REQUIRED, Reason.CREDENTIALS_INVALID}
     assert bench.store.loads == 0
+
+
+@pytest.mark.parametrize(
+    ("target", "change", "reason"),
+    [
+        ("/members/", None, None),
+        ("/members/", "sign out", Reason.SESSION_ENDED),
+        ("/members/", "wait", Reason.SESSION_IDLE),
+        ("/members/", "suspend", Reason.SESSION_REVOKED),
+        ("/staff/", "take groups", Reason.NOT_PERMITTED),
+        ("/members/", "take groups", None),
+        ("/who", "sign out", Reason.SESSION_ENDED),
+        ("/public/x", "sign out", None),
+        ("/admin/", "wait a little", None),  # it was fresh when it was opened
+    ],
+)
+async def test_what_is_open_may_go_on_or_not(
+    bench: Bench, target: str, change: str | None, reason: Reason | None
+) -> None:
+    """What lasts longer than a request is judged again, by the same rules."""
+    person = BO if target != "/admin/" else replace(BO, groups=frozenset(("admins",)))
+    cookie = await bench.sign_in(person)
+    request = make_request(target=target, **cookie)
+    checked = await bench.guard.acheck(request)
+    assert isinstance(checked.decision, Allow)
+    if change == "sign out":
+        token = cookie["cookie"].partition("=")[2]
+        await bench.store.apply([End(identify(token), Ending.ENDED, Actor.SELF, NOW)])
+    elif change in {"suspend", "take groups"}:
+        more = {"suspended": True} if change == "suspend" else {"groups": frozenset[str]()}
+        await bench.store.publish(replace(person, version=person.version + 1, **more))
+    elif change is not None:
+        bench.clock.now = NOW + {"wait": 3600, "wait a little": 1000}[change]
+    assert await bench.guard.still(checked, request) is reason
 
 
 async def test_our_failure_is_our_own(bench: Bench) -> None:

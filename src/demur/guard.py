@@ -123,6 +123,19 @@ class Guard:
         decision = decide.decide(self.site, request, requirement, found, now)
         return Checked(decision, requirement, found, reference, now), ""
 
+    async def still(self, checked: Checked, request: Request) -> Reason | None:
+        """Why what was allowed may not go on, None if it may: for what stays open longer than its person may stay
+        signed in. How fresh the sign-in was counts when something is begun only. Raises StoreUnavailable."""
+        before = checked.decision
+        if not isinstance(before, Allow) or before.session is None:
+            return None
+        (evidence,) = await self.store.load((before.session.id,))
+        decision = decide.decide(self.site, request, checked.requirement, evidence, int(self.clock()))
+        if isinstance(decision, Refuse):
+            return None if decision.reason is Reason.STEP_UP_REQUIRED else decision.reason
+        # Where nobody is refused, somebody was all the same taken for who they no longer are.
+        return None if decision.subject is not None else Reason.SESSION_ENDED
+
     async def find(self, lookup: Lookup) -> Evidence:
         """The one read. Raises StoreUnavailable."""
         (evidence,) = await self.store.load((lookup.key,))

@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, replace
@@ -26,6 +27,7 @@ from demur.core.model import (
     Refused,
     Request,
     Requirement,
+    StoreUnavailable,
     UpstreamFailure,
 )
 from demur.core.reasons import Reason
@@ -47,6 +49,10 @@ MOST_DROPPED = 64 * 1024 * 1024
 """Bytes of a refused request's body that are read and dropped."""
 LONGEST_DROP = 30.0
 """Seconds for which that goes on."""
+LOOK_AGAIN = 2.0
+"""Seconds after which, time and again, it is seen whether a WebSocket or a stream of events may go on."""
+UNAUTHORIZED = 3000
+"""The code with which a WebSocket is closed that may not (IANA, WebSocket Close Code Number Registry)."""
 
 _CREDENTIALS = frozenset((b"cookie", b"authorization"))
 _ABOUT_A_COPY = frozenset(
@@ -157,6 +163,16 @@ class Demur:
             if exit_.started:
                 raise
             await exit_.refuse(Refuse(refused.reason, Details(subject=allow.subject, detail=refused.detail)), "")
+        finally:
+            exit_.leave()
+
+    async def over(self, checked: Checked, request: Request) -> Reason:
+        """Wait until something that is open may not go on, and say why. While that cannot be seen, it goes on."""
+        while True:
+            await asyncio.sleep(LOOK_AGAIN)
+            with contextlib.suppress(StoreUnavailable):
+                if reason := await self._guard.still(checked, request):
+                    return reason
 
     def _inner(self, scope: Scope, allow: Allow, request: Request, checked: Checked) -> Scope:
         """The scope that the app sees."""
@@ -240,6 +256,20 @@ class _Exit:
         self._send = send
         self.started = False
         self._swallow = False
+        self._watch: asyncio.Task[None] | None = None
+
+    def leave(self) -> None:
+        """The app is done."""
+        if self._watch is not None:
+            self._watch.cancel()
+
+    async def _end_in_time(self, last: Message) -> None:
+        """End what stays open once its person is signed out, suspended, or may not have it any more."""
+        reason = await self._demur.over(self._checked, self._request)
+        self._swallow = True
+        self._demur.note(self._checked, self._request, Refuse(reason), "")
+        with contextlib.suppress(OSError):  # the client has gone by itself
+            await self._send({**last, "reason": reason.value} if last["type"] == "websocket.close" else last)
 
     async def send(self, message: Message) -> None:
         """Pass on a message of the app."""
@@ -261,6 +291,9 @@ class _Exit:
         status = message.get("status", 101)
         lines = self._demur.leaving(answered, status, self._allow, self._checked.now)
         await self._send({**message, "headers": lines})
+        last = _last(message["type"], answered)
+        if last is not None and self._allow.session is not None:
+            self._watch = asyncio.create_task(self._end_in_time(last))
 
     async def _refused_by_app(self, asked: list[bytes]) -> None:
         try:
@@ -277,6 +310,16 @@ class _Exit:
         self._demur.note(self._checked, self._request, refuse, error)
         response = self._demur.refusal(self._checked, self._request, refuse)
         await answer(response, self._request, self._scope, self._receive, self._send, drain=False)
+
+
+def _last(kind: str, answered: Fields) -> Message | None:
+    """What ends an answer that stays open: a WebSocket, or events (HTML, 9.2). None for any other."""
+    if kind == "websocket.accept":
+        return {"type": "websocket.close", "code": UNAUTHORIZED}
+    types = [value for name, value in answered if name == b"content-type"]
+    if any(value.strip().lower().startswith(b"text/event-stream") for value in types):
+        return {"type": "http.response.body", "body": b"", "more_body": False}
+    return None
 
 
 # --- the wire -------------------------------------------------------------------------------------
