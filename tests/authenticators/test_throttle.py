@@ -133,6 +133,13 @@ async def test_all_spellings_of_an_unknown_name_are_one(throttle: Throttle, name
     assert await fail(throttle, None, "bob", CAFE, NOW) is None
 
 
+async def test_success_forgets_within_a_second_too(throttle: Throttle) -> None:
+    """Whoever gives the right password many times at once has not guessed."""
+    for _ in range(3 * PAIR.free):
+        assert await throttle.admit("id-1", "alice", CAFE, NOW) is None
+        await throttle.succeeded("id-1", "alice", CAFE, NOW)
+
+
 async def test_a_name_that_is_much_too_long_costs_nothing(throttle: Throttle) -> None:
     """It is counted like any other, and must not keep everybody else waiting meanwhile."""
     name = "a" + "\u0315\u0327" * 15_000

@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
+import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -138,7 +139,7 @@ class Throttle:
         """Tell that an admitted try was right: the account's counts start anew, and the network is familiar."""
         del name
         who = _account(account)
-        mark = now.to_bytes(8, "big")
+        mark = secrets.token_bytes(8)  # and not the time, which two of them may share
         for parts, limit in (((who, network), PAIR), ((who,), ACCOUNT)):
             await self._store.put(_key("since", *parts), mark, now + limit.window)
         if network != UNKNOWN_NETWORK and not network.startswith(_WITHIN):
