@@ -67,7 +67,7 @@ def guarded(state: str, port: int) -> Any:
 
 def _site(port: int) -> Any:
     from demur.core import rules  # noqa: PLC0415
-    from demur.core.model import Cookie, Site  # noqa: PLC0415
+    from demur.core.site import Cookie, Site  # noqa: PLC0415
 
     return Site(f"http://{HOST}:{port}", "Bench", rules.load(RULES), cookie=Cookie("demur-dev", secure=False))
 

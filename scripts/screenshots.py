@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Literal
 from demur.authenticators.password import Argon2Hasher
 from demur.authenticators.throttle import Throttle
 from demur.core import page, rules
-from demur.core.model import Live, Request, Session, Site, Subject
+from demur.core.model import Live, Request, Session, Subject
+from demur.core.site import Site
 from demur.core.ports import View
 from demur.core.reasons import BASE, REASONS, Reason
 from demur.core.respond import refuse

@@ -267,12 +267,12 @@ async def test_a_fault_of_ours_is_503(bench: Bench, caplog: pytest.LogCaptureFix
 
 def test_references_differ_after_a_fork() -> None:
     """Two processes that were one a moment ago name their decisions differently."""
-    script = """
+    script = r"""
         import os
         from demur.guard import new_reference
         new_reference()
         child = os.fork()
-        print(new_reference(), flush=True)
+        os.write(1, f"{new_reference()}\n".encode())
         if child:
             os.waitpid(child, 0)
     """

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from demur.adapters.asgi import Demur
-    from demur.core.model import ConfigError, Refused, Site, StoreUnavailable, Subject
+    from demur.core.model import ConfigError, Refused, StoreUnavailable, Subject
     from demur.core.reasons import REASONS, Reason
+    from demur.core.site import Site
     from demur.guard import Guard
 
 __version__ = "0.1.0"
@@ -33,7 +34,7 @@ _HOMES = {
     "Reason": "demur.core.reasons",
     "ConfigError": "demur.core.model",
     "Refused": "demur.core.model",
-    "Site": "demur.core.model",
+    "Site": "demur.core.site",
     "StoreUnavailable": "demur.core.model",
     "Subject": "demur.core.model",
     "Demur": "demur.adapters.asgi",

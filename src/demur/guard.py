@@ -33,8 +33,9 @@ from demur.core.reasons import REASONS, Reason
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from demur.core.model import Evidence, Request, Site
+    from demur.core.model import Evidence, Request
     from demur.core.ports import Keys, Observer, Store
+    from demur.core.site import Site
 
 FLUSH_AFTER = 1.0
 """Seconds for which what was seen is gathered before it is written."""

@@ -5,7 +5,8 @@ from ipaddress import ip_network
 
 import pytest
 
-from demur.gateway import config, findings
+from demur.gateway.config import findings
+from demur.gateway.config import tables as config
 
 
 def test_what_it_writes_is_a_good_configuration(folder, run):

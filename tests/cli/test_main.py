@@ -6,7 +6,7 @@ from importlib.metadata import version
 
 import pytest
 
-HEAVY = ("pydantic", "sqlalchemy", "aiohttp", "uvicorn", "argon2", "demur.gateway.config", "rich")
+HEAVY = ("pydantic", "sqlalchemy", "uvicorn", "argon2", "demur.gateway.config.tables", "rich")
 
 
 def test_the_version_is_told(demur):

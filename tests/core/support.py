@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from demur.core import rules, sessions
-from demur.core.model import Cors, Key, KeyRing, Live, Request, Session, Site, Subject
+from demur.core.model import Key, KeyRing, Live, Request, Session, Subject
+from demur.core.site import Cors, Site
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

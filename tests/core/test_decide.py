@@ -16,7 +16,6 @@ from demur.core.model import (
     Access,
     Actor,
     Allow,
-    Cors,
     Ended,
     Ending,
     Evidence,
@@ -31,6 +30,7 @@ from demur.core.model import (
     Unknown,
 )
 from demur.core.reasons import REASONS, Reason
+from demur.core.site import Cors
 
 SAME = {"sec_fetch_site": "same-origin"}
 COOKIE = {"cookie": f"__Host-demur={TOKEN}"}

@@ -8,8 +8,9 @@ import pytest
 from tests.core.support import NOW, make_request, make_site
 
 from demur.core.explain import explain
-from demur.core.model import Cors, Subject
+from demur.core.model import Subject
 from demur.core.reasons import Reason
+from demur.core.site import Cors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from tests.core.support import NOW, SITE, make_live, make_request, make_site
 
 from demur.core import fields, page, respond
-from demur.core.model import Allow, Cors, Details, Ends, Form, Refuse, Response, Subject
+from demur.core.model import Allow, Details, Ends, Form, Refuse, Response, Subject
 from demur.core.reasons import BASE, REASONS, Reason
+from demur.core.site import Cors
 
 UUID = "01920000-0000-7000-8000-000000000000"
 BO = Subject("0192-bo", "bo", display_name="Bo <script>")

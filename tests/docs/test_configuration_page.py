@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from demur.core import rules
-from demur.gateway import config
+from demur.gateway.config import tables as config
 
 PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "configuration.md").read_text()
 

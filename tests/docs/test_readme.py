@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.docs.console import pattern, steps, type_in
 
-from demur.gateway import config
+from demur.gateway.config import tables as config
 
 if TYPE_CHECKING:
     from tests.docs.conftest import Sample

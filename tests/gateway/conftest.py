@@ -14,8 +14,8 @@ import pytest
 
 from demur.core.model import Allow, Request, Subject, UpstreamFailure
 from demur.core.reasons import REASONS
-from demur.gateway.proxy import Proxy
-from demur.gateway.server import Listener, serve
+from demur.gateway.proxy.forward import Proxy
+from demur.gateway.server.serve import Listener, serve
 
 Streams = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 

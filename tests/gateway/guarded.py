@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from demur.core.model import ConfigError
-from demur.gateway import supervise
-from demur.gateway.addresses import Address
+from demur.gateway.config.addresses import Address
+from demur.gateway.server import supervise
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from typing import Any
 import uvloop
 
 from demur.core.model import Allow, Request
-from demur.gateway.proxy import Proxy
-from demur.gateway.server import Listener, serve
+from demur.gateway.proxy.forward import Proxy
+from demur.gateway.server.serve import Listener, serve
 
 
 async def main() -> None:

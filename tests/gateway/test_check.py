@@ -18,8 +18,6 @@ from demur.core import page, rules
 from demur.core.model import (
     Absent,
     Actor,
-    Cookie,
-    Cors,
     Details,
     End,
     Ending,
@@ -29,12 +27,12 @@ from demur.core.model import (
     Preflight,
     Refuse,
     Request,
-    Site,
     StoreUnavailable,
     Subject,
 )
 from demur.core.reasons import Reason
 from demur.core.sessions import Limits
+from demur.core.site import Cookie, Cors, Site
 from demur.gateway import slip
 from demur.gateway.check import Check
 from demur.guard import Guard

@@ -7,10 +7,11 @@ import pytest
 from pydantic import ValidationError
 
 from demur.core import sessions
-from demur.core.model import ConfigError, Cookie, Cors
-from demur.gateway import config
-from demur.gateway.addresses import Address, Origin, is_at, upstream_url
-from demur.gateway.faults import BadConfig
+from demur.core.model import ConfigError
+from demur.core.site import Cookie, Cors
+from demur.gateway.config import tables as config
+from demur.gateway.config.addresses import Address, Origin, is_at, upstream_url
+from demur.gateway.config.faults import BadConfig
 
 SITE = '[[site]]\norigin = "http://localhost:8000"\nupstream = "http://127.0.0.1:9000"\n'
 OPEN = '[[site.rule]]\npath = "/**"\nallow = "anyone"\n'

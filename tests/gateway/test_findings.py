@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from demur.gateway import findings
-from demur.gateway.faults import BadConfig
+from demur.gateway.config import findings
+from demur.gateway.config.faults import BadConfig
 
 PEM = Path(__file__).parents[1] / "config" / "pem"
 SITE = '[[site]]\norigin = "{origin}"\nupstream = "{upstream}"\n[[site.rule]]\npath = "/**"\nallow = "signed-in"\n'

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from demur.gateway.lines import Lines
+from demur.gateway.config.lines import Lines
 
 DOCUMENT = '''\
 version = 1 # [not.a.table]

@@ -11,7 +11,7 @@ import pytest
 
 from demur.core.model import Allow, ConfigError, Request, Subject, UpstreamFailure
 from demur.core.reasons import Reason
-from demur.gateway.proxy import Proxy, is_dropped
+from demur.gateway.proxy.forward import Proxy, is_dropped
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 CLOSE = b"Host: app.example\r\nConnection: close\r\n\r\n"

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from demur.core.model import ConfigError
-from demur.gateway import server
-from demur.gateway.server import Listener, serve, tls_context
+from demur.gateway.server import serve as server
+from demur.gateway.server.serve import Listener, serve, tls_context
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -202,7 +202,7 @@ async def test_connections_leave_room_for_the_rest(front: Any, monkeypatch: pyte
 def test_a_worker_takes_the_files_that_it_may_have() -> None:
     """The low limit that processes begin with is not the limit of what a worker serves."""
     code = (
-        "import resource as r; from demur.gateway.worker import want_files; kind = r.RLIMIT_NOFILE;"
+        "import resource as r; from demur.gateway.server.worker import want_files; kind = r.RLIMIT_NOFILE;"
         "r.setrlimit(kind, (100, 300)); want_files(); print(r.getrlimit(kind))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

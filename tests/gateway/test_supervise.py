@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from demur.core.model import ConfigError
-from demur.gateway import sockets
-from demur.gateway.addresses import Address
+from demur.gateway.config.addresses import Address
+from demur.gateway.server import sockets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

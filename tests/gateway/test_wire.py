@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from demur.gateway import wire
-from demur.gateway.wire import HEAD_LIMIT
+from demur.gateway.server import wire
+from demur.gateway.server.wire import HEAD_LIMIT
 
 CLOSE = b"Host: a\r\nConnection: close\r\n\r\n"
 

@@ -14,8 +14,9 @@ from demur.adapters.asgi import Demur
 from demur.authenticators.password import Argon2Hasher
 from demur.authenticators.throttle import Throttle, network
 from demur.core import page, rules, sessions
-from demur.core.model import Actor, Cors, End, Ending, Rotate, Session, Site, Subject, UpstreamFailure
+from demur.core.model import Actor, End, Ending, Rotate, Session, Subject, UpstreamFailure
 from demur.core.reasons import Reason
+from demur.core.site import Cors, Site
 from demur.guard import Guard
 from demur.pages.router import Pages
 from demur.pages.signin import SignInPages

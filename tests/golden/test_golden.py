@@ -13,7 +13,7 @@ from tests.golden.club import PEER, Club, add_people, build
 from tests.golden.files import FILES, Answer, Case, differences, read
 
 from demur.core import page
-from demur.gateway.server import Listener, serve
+from demur.gateway.server.serve import Listener, serve
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, MutableMapping

@@ -17,9 +17,10 @@ from demur.accounts.people import New, NotInForce
 from demur.authenticators.password import Argon2Hasher
 from demur.authenticators.throttle import Throttle
 from demur.core import page, rules
-from demur.core.model import Ended, Live, Request, Response, Session, Site, StoreUnavailable, Subject
+from demur.core.model import Ended, Live, Request, Response, Session, StoreUnavailable, Subject
 from demur.core.respond import refuse
 from demur.core.sessions import Limits, identify
+from demur.core.site import Site
 from demur.pages.account import AccountPage
 from demur.pages.look import ago
 from demur.pages.sessions import SessionsPage

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import pytest
 from argon2 import Parameters, Type
@@ -10,7 +11,7 @@ from tests.core.support import NOW, SITE, make_request, make_site
 
 from demur.authenticators.password import Argon2Hasher
 from demur.authenticators.throttle import Throttle
-from demur.core.model import Absent, Ended, Ending, Evidence, Live, Malformed, Refuse, Site, Subject, Unknown
+from demur.core.model import Absent, Ended, Ending, Evidence, Live, Malformed, Refuse, Subject, Unknown
 from demur.core.ports import Account
 from demur.core.reasons import Reason
 from demur.core.sessions import NIST_AAL2, TOMBSTONES_LAST, identify
@@ -18,6 +19,9 @@ from demur.signin.password import PasswordSignIn
 from demur.signin.sessions import Issued, Sessions, clear, cookie, forget
 from demur.stores.keys import MemoryKeys
 from demur.stores.memory import MemoryStore
+
+if TYPE_CHECKING:
+    from demur.core.site import Site
 
 CHEAP = Parameters(type=Type.ID, version=19, salt_len=16, hash_len=16, time_cost=1, memory_cost=8, parallelism=1)
 OLDER = replace(CHEAP, memory_cost=16, time_cost=1)

@@ -34,8 +34,9 @@ from demur.core.reasons import Reason
 from demur.guard import Checked, new_reference
 
 if TYPE_CHECKING:
-    from demur.core.model import AskSite, Fields, Response, Site
+    from demur.core.model import AskSite, Fields, Response
     from demur.core.ports import Renderer
+    from demur.core.site import Site
     from demur.guard import Guard
     from demur.pages.router import Pages
 

@@ -10,7 +10,7 @@ import typer
 from demur.cli.terminal import DEFAULT, UNUSABLE, AsJson, ConfigFile, as_json, paint
 
 if TYPE_CHECKING:
-    from demur.gateway.faults import Finding
+    from demur.gateway.config.faults import Finding
 
 _COLOURS = {"error": "red", "warning": "yellow"}
 
@@ -28,7 +28,7 @@ def check_config(
 
     Ends with status 2 if there are errors, and 0 otherwise.
     """
-    from demur.gateway import findings as checking  # noqa: PLC0415 - load what is used
+    from demur.gateway.config import findings as checking  # noqa: PLC0415 - load what is used
 
     findings = checking.check(config, online=not offline)
     errors, warnings = checking.counts(findings)

@@ -12,12 +12,13 @@ from urllib.parse import quote, urlsplit
 import typer
 
 from demur.cli.terminal import DEFAULT, AsJson, ConfigFile, as_json, fail, paint
-from demur.core.model import Request, Site, Subject
+from demur.core.model import Request, Subject
+from demur.core.site import Site
 
 if TYPE_CHECKING:
     from demur.core.explain import Explanation
-    from demur.gateway.config import Config, Document
-    from demur.gateway.faults import Place
+    from demur.gateway.config.faults import Place
+    from demur.gateway.config.tables import Config, Document
 
 _COLOURS = {"allow": "green", "preflight": "green"}
 # What browsers leave as it is in a path and a query (URL standard, 1.3), "%" because it may be encoded already.
@@ -83,7 +84,7 @@ class _Found:
 
 
 def _in_rules(path: Path, url: str) -> _Found:
-    from demur.gateway import rule_file  # noqa: PLC0415 - load what is used
+    from demur.gateway.config import rule_file  # noqa: PLC0415 - load what is used
 
     read = rule_file.read(path)
     origin, target = _split(url)
@@ -92,7 +93,7 @@ def _in_rules(path: Path, url: str) -> _Found:
 
 
 def _in_config(path: Path, url: str, name: str | None) -> _Found:
-    from demur.gateway import config as configuration  # noqa: PLC0415 - load what is used
+    from demur.gateway.config import tables as configuration  # noqa: PLC0415 - load what is used
 
     document = configuration.load(path)
     config = configuration.interpret(document)
@@ -115,7 +116,7 @@ def _split(url: str) -> tuple[str | None, str]:
     """The origin, if the URL has one, and the target as a browser would send it."""
     from pydantic_core import PydanticCustomError  # noqa: PLC0415 - load what is used
 
-    from demur.gateway.addresses import Origin  # noqa: PLC0415 - load what is used
+    from demur.gateway.config.addresses import Origin  # noqa: PLC0415 - load what is used
 
     whole = url.partition("#")[0]
     if whole.startswith("/"):

@@ -13,7 +13,7 @@ import typer
 from demur.cli.terminal import DEFAULT, ConfigFile, fail, paint
 
 if TYPE_CHECKING:
-    from demur.gateway.addresses import Origin
+    from demur.gateway.config.addresses import Origin
 
 _TEMPLATE = """\
 # demur reads this file when it starts, and again on SIGHUP. After a change: demur check-config{option}
@@ -79,7 +79,7 @@ def init(
     """
     from pydantic_core import PydanticCustomError  # noqa: PLC0415 - load what is used
 
-    from demur.gateway.addresses import Address, Origin, is_at, upstream_url  # noqa: PLC0415 - load what is used
+    from demur.gateway.config.addresses import Address, Origin, is_at, upstream_url  # noqa: PLC0415 - load what is used
 
     option = "--upstream"
     try:

@@ -10,7 +10,7 @@ from demur.cli.terminal import DEFAULT, ConfigFile, paint, stderr_is_terminal
 
 if TYPE_CHECKING:
     from demur.gateway.app import Gateway
-    from demur.gateway.config import Config
+    from demur.gateway.config.tables import Config
 
 
 def serve(*, config: ConfigFile = DEFAULT) -> None:
@@ -18,7 +18,8 @@ def serve(*, config: ConfigFile = DEFAULT) -> None:
 
     SIGHUP reads it again (a bad one is reported, and the old one stays); SIGTERM ends, after open requests.
     """
-    from demur.gateway import findings, supervise  # noqa: PLC0415 - load what is used
+    from demur.gateway.config import findings  # noqa: PLC0415 - load what is used
+    from demur.gateway.server import supervise  # noqa: PLC0415 - load what is used
 
     def load() -> Config:
         read = findings.load(config)

@@ -128,7 +128,7 @@ async def _person(people: People, name: str) -> Account:
 
 def _open(config: Path) -> _Opened:
     from demur import accounts, stores  # noqa: PLC0415 - load what is used
-    from demur.gateway import config as configuration  # noqa: PLC0415 - load what is used
+    from demur.gateway.config import tables as configuration  # noqa: PLC0415 - load what is used
 
     read = configuration.read(config)
     if read.sessions.store == "memory:":

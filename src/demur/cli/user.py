@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from demur.accounts.people import Accounts
     from demur.accounts.records import Entry, Person
-    from demur.gateway.config import Config
+    from demur.gateway.config.tables import Config
 
 T = TypeVar("T")
 
@@ -231,7 +231,7 @@ def import_(
 
 
 def _settings(file: Path) -> Config:
-    from demur.gateway import config  # noqa: PLC0415 - pydantic is loaded only where a file is read
+    from demur.gateway.config import tables as config  # noqa: PLC0415 - pydantic is loaded only where a file is read
 
     return config.read(file)
 

@@ -30,7 +30,8 @@ from demur.core.reasons import Reason
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from demur.core.model import Evidence, KeyRing, Request, Requirement, Session, Site, Subject, Terms
+    from demur.core.model import Evidence, KeyRing, Request, Requirement, Session, Subject, Terms
+    from demur.core.site import Site
 
 SAFE = frozenset(("GET", "HEAD", "OPTIONS", "TRACE"))
 """Methods that ask for no change (RFC 9110, 9.2.1)."""

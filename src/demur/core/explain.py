@@ -17,9 +17,10 @@ from demur.core.rules import Rules
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from demur.core.model import Decision, Evidence, Request, Requirement, Site, Subject, Terms
+    from demur.core.model import Decision, Evidence, Request, Requirement, Subject, Terms
     from demur.core.reasons import Reason
     from demur.core.rules import Rule
+    from demur.core.site import Site
 
 _A_SIGN_IN_LASTS = 3600
 

@@ -22,8 +22,9 @@ from demur.core.ports import View
 from demur.core.reasons import BASE, REASONS, Reason, Remedy
 
 if TYPE_CHECKING:
-    from demur.core.model import Cors, Evidence, Fields, Refuse, Request, Requirement, Site
+    from demur.core.model import Evidence, Fields, Refuse, Request, Requirement
     from demur.core.ports import Renderer
+    from demur.core.site import Cors, Site
 
 _SIGNED_IN_AGAIN = frozenset((Remedy.SIGN_IN, Remedy.CONFIRM, Remedy.REPEAT))
 _ASK_THE_PERSON = {Remedy.SIGN_IN: "sign-in", Remedy.CONFIRM: "confirm"}

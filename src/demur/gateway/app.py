@@ -21,7 +21,7 @@ from demur.core import fields, page
 from demur.core.model import Access, Details, Refuse, Response, StoreUnavailable
 from demur.core.reasons import Reason
 from demur.gateway.check import Check
-from demur.gateway.proxy import Proxy
+from demur.gateway.proxy.forward import Proxy
 from demur.guard import Guard
 from demur.observe import Both
 from demur.observe.log import Log
@@ -39,10 +39,11 @@ if TYPE_CHECKING:
 
     from demur.accounts.people import Accounts
     from demur.adapters.asgi import App, Receive, Scope, Send
-    from demur.core.model import Request, Site
+    from demur.core.model import Request
     from demur.core.ports import Keys, Observer, Renderer, Store, Verified
-    from demur.gateway.config import Config, Timeouts
-    from demur.gateway.config import Gateway as Listening
+    from demur.core.site import Site
+    from demur.gateway.config.tables import Config, Timeouts
+    from demur.gateway.config.tables import Gateway as Listening
 
 HOUSEKEEPING = 60.0
 """Seconds between two rounds of sweeping the store and delivering what accounts have to say."""

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
-    from demur.core.model import Evidence, Live, Request, Response, Site
+    from demur.core.model import Evidence, Live, Request, Response
     from demur.core.respond import Refusal
+    from demur.core.site import Site
 
 
 @dataclass(frozen=True, slots=True)

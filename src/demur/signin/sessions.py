@@ -11,9 +11,10 @@ from demur.core.device import device
 from demur.core.model import Absent, Actor, End, Ended, Ending, Live, Rotate, Session
 
 if TYPE_CHECKING:
-    from demur.core.model import Change, Evidence, Request, Site, Subject
+    from demur.core.model import Change, Evidence, Request, Subject
     from demur.core.ports import Keys, Store
     from demur.core.sessions import Limits
+    from demur.core.site import Site
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,16 +6,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from demur.core import rules
-from demur.gateway import config
-from demur.gateway.faults import BadConfig, Fault, nearest
-from demur.gateway.rule_faults import table_faults
+from demur.gateway.config import tables as config
+from demur.gateway.config.faults import BadConfig, Fault, nearest
+from demur.gateway.config.rule_faults import table_faults
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from demur.core.rules import Rules
-    from demur.gateway.config import Document
+    from demur.gateway.config.tables import Document
 
 _KEYS = ("rule", "permissions", "version")
 

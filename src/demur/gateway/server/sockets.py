@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from demur.core.model import ConfigError
 
 if TYPE_CHECKING:
-    from demur.gateway.addresses import Address
+    from demur.gateway.config.addresses import Address
 
 
 def url(sock: socket.socket, *, tls: bool) -> str:

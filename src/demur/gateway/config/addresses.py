@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from demur.gateway.faults import wrong
+from demur.gateway.config.faults import wrong
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from demur.gateway.addresses import Address
+    from demur.gateway.config.addresses import Address
 
 Event: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Event]]
@@ -151,7 +151,7 @@ async def _serve(
     pipe: int,
     life: int,
 ) -> bool:
-    from demur.gateway.server import Listener, serve  # noqa: PLC0415 - the parent has no use for it
+    from demur.gateway.server.serve import Listener, serve  # noqa: PLC0415 - the parent has no use for it
 
     apps: dict[str, App] = {"listen": built.public, "check_listen": built.check, "admin_listen": built.admin}
     listeners = [Listener(sock, apps[name], tls if name == "listen" else None) for name, sock in sockets.items()]

@@ -19,13 +19,13 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias, 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, PrivateAttr, Tag, ValidationError
 
 from demur.core import rules, sessions
-from demur.core.model import Cookie, Cors
-from demur.core.model import Site as CoreSite
-from demur.gateway.addresses import Address, is_at
-from demur.gateway.faults import MISSING, BadConfig, Fault, Finding, faults
-from demur.gateway.lines import Lines
-from demur.gateway.rule_faults import rule_faults
-from demur.gateway.values import (
+from demur.core.site import Cookie, Cors
+from demur.core.site import Site as CoreSite
+from demur.gateway.config.addresses import Address, is_at
+from demur.gateway.config.faults import MISSING, BadConfig, Fault, Finding, faults
+from demur.gateway.config.lines import Lines
+from demur.gateway.config.rule_faults import rule_faults
+from demur.gateway.config.values import (
     CorsOrigin,
     Database,
     File,

@@ -24,16 +24,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Generic, NoReturn, TypeVar
 
 from demur.core.model import ConfigError
-from demur.gateway import sockets, worker
-from demur.gateway.worker import READY, SIGNALS
+from demur.gateway.server import sockets, worker
+from demur.gateway.server.worker import READY, SIGNALS
 
 if TYPE_CHECKING:
     import socket
     import ssl
     from collections.abc import Callable, Iterator
 
-    from demur.gateway.addresses import Address
-    from demur.gateway.worker import Built, Configured, Listening
+    from demur.gateway.config.addresses import Address
+    from demur.gateway.server.worker import Built, Configured, Listening
 
 METRICS: Final = "PROMETHEUS_MULTIPROC_DIR"
 """Where workers keep their numbers, so that any of them can tell those of all. Has to be set before
@@ -227,7 +227,7 @@ class _Parent(Generic[C]):
         gateway = config.gateway
         tls = None
         if gateway.tls is not None:
-            from demur.gateway.server import tls_context  # noqa: PLC0415 - the parent needs the server for this only
+            from demur.gateway.server.serve import tls_context  # noqa: PLC0415 - the parent needs the server for this only
 
             tls = tls_context(gateway.tls.certificate, gateway.tls.key)
         generation = _Generation(config, tls, self._bind(gateway))

@@ -15,8 +15,8 @@ from pydantic_core import PydanticKnownError
 
 from demur.core import rules, sessions
 from demur.core.model import ConfigError
-from demur.gateway.addresses import Address, Origin, network, upstream_url
-from demur.gateway.faults import nearest, wrong
+from demur.gateway.config.addresses import Address, Origin, network, upstream_url
+from demur.gateway.config.faults import nearest, wrong
 
 T = TypeVar("T")
 

@@ -19,15 +19,15 @@ from urllib.parse import quote, urlsplit
 
 from demur.core.model import Access
 from demur.core.sessions import DAY
-from demur.gateway import config as configuration
-from demur.gateway.faults import BadConfig, Fault, Finding
+from demur.gateway.config import tables as configuration
+from demur.gateway.config.faults import BadConfig, Fault, Finding
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from demur.core.rules import Rule, Rules
-    from demur.gateway.config import Config, Document, Gateway, Site
-    from demur.gateway.faults import Place
+    from demur.gateway.config.faults import Place
+    from demur.gateway.config.tables import Config, Document, Gateway, Site
 
 CONNECT_WITHIN = 1.0
 """Seconds that an upstream has to accept a connection before it counts as unreachable."""

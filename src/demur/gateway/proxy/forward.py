@@ -19,15 +19,15 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from demur.core.identity import identity_fields, is_identity_field, plain
 from demur.core.model import UpstreamFailure
-from demur.gateway import tunnel
-from demur.gateway.upstream import IDLE_SECONDS, ClientGone, Upstream, unreachable
+from demur.gateway.proxy import tunnel
+from demur.gateway.proxy.upstream import IDLE_SECONDS, ClientGone, Upstream, unreachable
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Iterable, Sequence
 
     from demur.core.model import Allow, Fields, Request
-    from demur.gateway.upstream import Connection, Head
+    from demur.gateway.proxy.upstream import Connection, Head
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Message: TypeAlias = MutableMapping[str, Any]

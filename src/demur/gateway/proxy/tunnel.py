@@ -18,12 +18,12 @@ from websockets.frames import Close, Frame, Opcode
 from websockets.protocol import Protocol, Side
 
 from demur.core.model import UpstreamFailure
-from demur.gateway.upstream import ClientGone, unreachable
+from demur.gateway.proxy.upstream import ClientGone, unreachable
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, MutableMapping
 
-    from demur.gateway.upstream import Connection, Head, Upstream
+    from demur.gateway.proxy.upstream import Connection, Head, Upstream
 
 MESSAGE_LIMIT: Final = 16 * 1024 * 1024
 """How many bytes a message may have; more closes the connection (1009)."""

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from uvicorn.config import Config
 
 from demur.core.model import ConfigError
-from demur.gateway.wire import Http, State, WebSocket
+from demur.gateway.server.websocket import WebSocket
+from demur.gateway.server.wire import Http, State
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

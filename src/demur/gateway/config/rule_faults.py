@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from demur.core import rules
 from demur.core.model import ConfigError
-from demur.gateway.faults import Fault
+from demur.gateway.config.faults import Fault
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from demur.gateway.faults import Place
-    from demur.gateway.lines import Lines
+    from demur.gateway.config.faults import Place
+    from demur.gateway.config.lines import Lines
 
 Tables: TypeAlias = "Mapping[int, Mapping[str, Any]]"
 
