@@ -18,11 +18,11 @@ from demur.authenticators.password import Argon2Hasher
 from demur.authenticators.throttle import Throttle
 from demur.core import page, rules
 from demur.core.model import Live, Request, Session, Subject
-from demur.core.site import Site
 from demur.core.ports import View
 from demur.core.reasons import BASE, REASONS, Reason
 from demur.core.respond import refuse
 from demur.core.sessions import NIST_AAL2, identify
+from demur.core.site import Site
 from demur.pages.account import AccountPage
 from demur.pages.sessions import SessionsPage
 from demur.pages.visit import Visit
