@@ -201,11 +201,13 @@ def test_replaced_long_ago(house):
 
 
 def test_head(house):
-    """HEAD has the status and the fields of GET, and no content: refused and allowed."""
+    """HEAD has the status and the fields of GET, and no content: refused and allowed. The site sees what is allowed."""
     token, _ = house.session(house.example.member)
     for who in (None, token):
         get = house.script(house.example.api, who)
+        house.upstream_saw()
         head = house.ask("HEAD", house.example.api, SCRIPT, token=who)
+        assert house.upstream_saw().partition(b" ")[0] == (b"HEAD" if who else b"")
         assert head.status == get.status
         assert head.body == b""
         ignored = ("server-timing", "transfer-encoding", "content-length", "connection")
@@ -229,7 +231,9 @@ def test_preflight(house):
 
 def test_plain_options(house):
     """Any other OPTIONS is a request like any other."""
+    house.upstream_saw()
     assert house.ask("OPTIONS", house.example.api).problem["reason"] == "sign-in-required"
+    assert house.upstream_saw() == b""
 
 
 def test_post_without_credentials(house):
@@ -254,25 +258,45 @@ def test_large_post_without_credentials(house):
 def test_expect_continue(house):
     """`Expect: 100-continue` is answered with the refusal; nobody is told to go on."""
     fields = [*SCRIPT, ("Expect", "100-continue"), ("Content-Length", "1000000")]
+    house.upstream_saw()
     assert house.ask("POST", house.example.post[0], fields).status == 401
+    assert house.upstream_saw() == b""
 
 
 @pytest.mark.parametrize(
     "field",
     [
         ("Range", "bytes=0-9"),
+        ("If-Range", '"x"'),
         ("If-None-Match", "*"),
         ("If-Match", '"x"'),
         ("If-Modified-Since", "Sun, 06 Nov 2095 08:49:37 GMT"),
         ("If-Unmodified-Since", "Sun, 06 Nov 1994 08:49:37 GMT"),
     ],
 )
-def test_preconditions_come_after_access(house, field):
-    """No precondition and no range turns a refusal into 206, 304, 412 or 416."""
-    answer = house.ask("GET", house.example.api, [*SCRIPT, field])
-    assert answer.status == 401
-    assert answer.value("etag") is None
-    assert answer.value("content-range") is None
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_preconditions_come_after_access(house, method, field):
+    """No precondition and no range turns a refusal into 206, 304, 412 or 416, and the site never sees it."""
+    house.upstream_saw()
+    for target in (house.example.page, house.example.api, house.example.admin):
+        answer = house.ask(method, target, [*SCRIPT, field])
+        assert answer.status == 401
+        assert answer.challenge["form-action"] == "/.demur/sign-in"
+        assert answer.value("etag") is None
+        assert answer.value("content-range") is None
+    assert house.upstream_saw() == b""
+
+
+def test_the_tap_sees_what_is_passed_on(house):
+    """What the rows above find empty is full when somebody may ask, preconditions and range included."""
+    token, _ = house.session(house.example.member)
+    house.upstream_saw()
+    fields = [*SCRIPT, ("Range", "bytes=0-9"), ("If-None-Match", '"x"')]
+    assert house.ask("GET", house.example.api, fields, token=token).status in {200, 206}
+    seen = house.upstream_saw().lower()
+    assert f"get {house.example.api} http/1.1\r\n".encode() in seen
+    assert b"\r\nrange: bytes=0-9\r\n" in seen
+    assert b'\r\nif-none-match: "x"\r\n' in seen
 
 
 def test_concealed(house):
