@@ -7,12 +7,14 @@ import os
 import re
 import signal
 import sqlite3
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.site.houses import SAMPLE, House, NotListening, running
+from tests.site.conftest import EXAMPLES
+from tests.site.houses import SAMPLE, Example, House, NotListening, Process, running
 from tests.site.wire import NAVIGATION, SCRIPT
 
 from demur.core.model import Ending
@@ -28,6 +30,13 @@ pytestmark = pytest.mark.slow
 def lonely(tmp_path: Path) -> Iterator[House]:
     """A sample site of one's own, to be broken."""
     with running(SAMPLE, tmp_path) as here:
+        yield here
+
+
+@pytest.fixture(params=EXAMPLES)
+def either(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[House]:
+    """Each of the example sites in turn, to be broken."""
+    with running(request.param, tmp_path) as here:
         yield here
 
 
@@ -53,27 +62,27 @@ def unavailable(house: House, token: str) -> None:
     assert sign_out.values("set-cookie") == []
 
 
-def test_store_emptied_while_running(lonely):
+def test_store_emptied_while_running(either):
     """Its tables are gone under the running gateway: 503, the cookie is kept, open pages stay open."""
-    token, _ = lonely.session(lonely.example.member)
-    assert lonely.script(lonely.example.api, token).status == 200
-    with contextlib.closing(sqlite3.connect(lonely.store_file, isolation_level=None)) as database:
+    token, _ = either.session(either.example.member)
+    assert either.script(either.example.api, token).status == 200
+    with contextlib.closing(sqlite3.connect(either.store_file, isolation_level=None)) as database:
         tables = database.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")
         for (name,) in tables.fetchall():
             database.execute(f'DROP TABLE "{name}"')
-    unavailable(lonely, token)
+    unavailable(either, token)
 
 
-def test_store_replaced_while_running(lonely):
+def test_store_replaced_while_running(either):
     """Somebody puts another file in the store's place, and a worker begins anew: the same."""
-    token, _ = lonely.session(lonely.example.member)
-    assert lonely.script(lonely.example.api, token).status == 200
-    for path in lonely.folder.glob("sessions.db*"):
+    token, _ = either.session(either.example.member)
+    assert either.script(either.example.api, token).status == 200
+    for path in either.folder.glob("sessions.db*"):
         path.unlink()
-    lonely.store_file.write_bytes(b"this is not a database, and never was" * 400)
-    for worker in lonely.gateway.children():
+    either.store_file.write_bytes(b"this is not a database, and never was" * 400)
+    for worker in either.gateway.children():
         os.kill(worker, signal.SIGKILL)
-    unavailable(lonely, token)
+    unavailable(either, token)
 
 
 @pytest.mark.parametrize(
@@ -142,14 +151,41 @@ def test_disabled(lonely):
     assert (answer.status, answer.problem["reason"]) == (401, "session-revoked")
 
 
+def silent(_: Example, folder: Path, port: int) -> Process:
+    """A site that takes every connection and every request, and never says anything."""
+    program = f"import socket, signal; taken = socket.create_server(('127.0.0.1', {port}), backlog=64); signal.pause()"
+    return Process((sys.executable, "-c", program), folder, folder / "site.log")
+
+
+def failed(house: House, token: str, status: int, reason: str) -> None:
+    """The site's failure, as a page and as a problem; nobody says that the request was not processed."""
+    for ask, kind in ((house.script, "application/problem+json"), (house.page, "text/html; charset=utf-8")):
+        answer = ask(house.example.page, token)
+        assert (answer.status, answer.problem["reason"]) == (status, reason)
+        assert answer.value("content-type") == kind
+        assert "processed" not in answer.problem
+        assert answer.value("demur-processed") is None
+        assert answer.value("cache-control") == "no-store"
+        assert answer.value("www-authenticate") is None
+        assert answer.values("set-cookie") == []
+
+
 def test_upstream_down(tmp_path):
-    """The site does not answer: 502 as a problem and as a page, without `processed`; the refusals need no site."""
+    """The site does not answer: 502; the refusals need no site."""
     with running(SAMPLE, tmp_path) as house:
         token, _ = house.session(house.example.member)
         house.tap.close()
-        for ask in (house.script, house.page):
-            answer = ask(house.example.page, token)
-            assert (answer.status, answer.problem["reason"]) == (502, "upstream-unreachable")
-            assert "processed" not in answer.problem
-            assert answer.value("cache-control") == "no-store"
+        failed(house, token, 502, "upstream-unreachable")
+        assert house.ask("GET", house.example.api, SCRIPT).status == 401
+
+
+def test_upstream_slow(tmp_path):
+    """The site takes the request and does not begin its answer in time: 504; the refusals need no site."""
+    limit = "\n[site.timeouts]\nanswer = 1\n"
+    with running(SAMPLE, tmp_path, lambda text: text + limit, site=silent) as house:
+        token, _ = house.session(house.example.member)
+        began = time.monotonic()
+        failed(house, token, 504, "upstream-timeout")
+        assert time.monotonic() - began >= 2  # a second for each of the two
+        assert f"GET {house.example.page} ".encode() in house.upstream_saw()
         assert house.ask("GET", house.example.api, SCRIPT).status == 401
