@@ -167,7 +167,11 @@ def _own_page(name: str, body: bytes | None = None, query: str = "") -> bytes:
             "https",
             "records.harbour.example",
             "192.0.2.7",
-            ((b"sec-fetch-mode", b"navigate"), (b"content-type", b"application/x-www-form-urlencoded")),
+            (
+                (b"sec-fetch-mode", b"navigate"),
+                (b"sec-fetch-site", b"same-origin"),
+                (b"content-type", b"application/x-www-form-urlencoded"),
+            ),
         )
         site = Site("https://records.harbour.example", SITE, rules.load([{"path": "/**", "allow": "signed-in"}]))
         live = Live(OWN[0], ALMA)

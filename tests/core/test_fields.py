@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from ipaddress import ip_network
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
@@ -438,6 +438,30 @@ def test_cross_site(values: dict[str, str], refused: bool) -> None:
     assert fields.cross_site(request("POST", **values), "https://app.example.com") is refused
 
 
+@pytest.mark.parametrize(
+    ("values", "ours"),
+    [
+        ({}, False),
+        ({"sec_fetch_site": "same-origin"}, True),
+        ({"sec_fetch_site": " same-origin\t"}, True),
+        ({"sec_fetch_site": ["same-origin", "same-origin"]}, False),
+        ({"sec_fetch_site": "same-site"}, False),
+        ({"sec_fetch_site": "none"}, False),
+        ({"sec_fetch_site": "", "referer": "https://app.example.com/"}, False),
+        ({"sec_fetch_site": "cross-site", "referer": "https://app.example.com/"}, False),
+        ({"referer": "https://app.example.com/a?b"}, True),
+        ({"referer": "https://app.example.com"}, False),
+        ({"referer": "https://app.example.com.evil.example/"}, False),
+        ({"referer": "https://app.example.com:444/"}, False),
+        ({"referer": "http://app.example.com/"}, False),
+        ({"referer": ["https://app.example.com/", "https://app.example.com/"]}, False),
+    ],
+)
+def test_from_own_page(values: dict[str, Any], *, ours: bool) -> None:
+    """Only what says that a page of this origin led here is taken for that."""
+    assert fields.from_own_page(request(**values), "https://app.example.com") is ours
+
+
 # --- Forwarded ------------------------------------------------------------------------------------
 
 
@@ -823,6 +847,7 @@ def test_only_value_errors(value: bytes) -> None:
         lambda: fields.set_cookie_name(value),
         lambda: fields.list_add(value, b"Accept"),
         lambda: fields.cross_site(request("POST", origin=value.decode("latin-1")), "https://a"),
+        lambda: fields.from_own_page(request(referer=value.decode("latin-1")), "https://a"),
     )
     for read in lenient:
         read()

@@ -73,7 +73,13 @@ class House:
         return account is not None and (await self.hasher.verify(password, account.password)).right
 
     def visit(
-        self, path: str, form: dict[str, str] | None = None, *, api: bool = False, body: bytes | None = None
+        self,
+        path: str,
+        form: dict[str, str] | None = None,
+        *,
+        api: bool = False,
+        body: bytes | None = None,
+        came: tuple[tuple[bytes, bytes], ...] = ((b"sec-fetch-site", b"same-origin"),),
     ) -> Visit:
         kind = b"application/json" if api else b"application/x-www-form-urlencoded"
         mode = b"cors" if api else b"navigate"
@@ -84,7 +90,7 @@ class House:
             "https",
             "app.example.com",
             "192.0.2.7",
-            ((b"sec-fetch-mode", mode), (b"content-type", kind)),
+            ((b"sec-fetch-mode", mode), (b"content-type", kind), *came),
         )
         live = Live(self.current, self.alma)
         received = sent if request.method == "POST" else b""
@@ -222,6 +228,29 @@ async def test_what_was_done_is_said(house: House, query: str, said: str | None)
     """After the redirect the page says what has happened, and only in our words."""
     shown = text(await house.page.get(house.visit("sessions" + query)))
     assert ('role="status">' + said in shown) if said else ('class="done"' not in shown)
+
+
+@pytest.mark.parametrize(
+    ("came", "believed"),
+    [
+        (((b"sec-fetch-site", b"same-origin"),), True),
+        (((b"sec-fetch-site", b"cross-site"),), False),
+        (((b"sec-fetch-site", b"same-site"),), False),
+        (((b"sec-fetch-site", b"none"),), False),  # typed, or out of a mail
+        (((b"sec-fetch-site", b"cross-site"), (b"referer", b"https://app.example.com/.demur/account")), False),
+        (((b"referer", b"https://app.example.com/.demur/account"),), True),
+        (((b"referer", b"https://evil.example/"),), False),
+        ((), False),
+    ],
+)
+@pytest.mark.parametrize("path", ["account?changed", "sessions?ended=3"])
+async def test_a_crafted_link_says_nothing(
+    house: House, path: str, came: tuple[tuple[bytes, bytes], ...], *, believed: bool
+) -> None:
+    """What was done is said after our own form only; whoever follows a link from elsewhere reads no false news."""
+    get = house.account.get if path.startswith("account") else house.page.get
+    shown = text(await get(house.visit(path, came=came)))
+    assert ('class="done"' in shown) is believed
 
 
 @pytest.mark.parametrize("path", ["account", "sessions"])

@@ -54,7 +54,7 @@ class AccountPage:
     async def get(self, visit: Visit) -> Response:
         """Who is signed in."""
         if look.wants_page(visit):
-            return self._show(visit, done=_done(visit.request.target))
+            return self._show(visit, done=_done(visit))
         subject = _live(visit).subject
         return look.tell(
             {
@@ -158,7 +158,7 @@ def _fault(current: str, new: str, name: str) -> str:
     return passwords.problem(new, name) or ""
 
 
-def _done(target: bytes) -> str:
+def _done(visit: Visit) -> str:
     """What the redirect after a POST says has happened."""
-    changed = target.endswith(b"?changed")
+    changed = visit.request.target.endswith(b"?changed") and look.after_own_post(visit)
     return "Your password is changed, and every other session is signed out." if changed else ""

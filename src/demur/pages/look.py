@@ -66,6 +66,12 @@ def wants_page(visit: Visit) -> bool:
     return fields.is_navigation(visit.request)[0]
 
 
+def after_own_post(visit: Visit) -> bool:
+    """Whether a query that says what was done may be believed: a link from elsewhere, in a mail for example, would
+    tell somebody of a new password that nobody has set."""
+    return fields.from_own_page(visit.request, visit.site.origin)
+
+
 def show(
     visit: Visit, template: str, *, title: str, status: int = 200, more: Fields = (), **context: object
 ) -> Response:

@@ -42,7 +42,7 @@ class SessionsPage:
             sessions=own,
             current=live.session.id,
             unknown=UNKNOWN,
-            done=_done(visit.request.target),
+            done=_done(visit),
         )
 
     async def post(self, visit: Visit) -> Response:
@@ -91,10 +91,10 @@ def _as_json(session: Session, live: Live) -> dict[str, object]:
     }
 
 
-def _done(target: bytes) -> str:
+def _done(visit: Visit) -> str:
     """What the redirect after a POST says has happened."""
-    _, _, number = target.partition(b"?ended=")
-    if not number.isdigit() or len(number) > 4:
+    _, _, number = visit.request.target.partition(b"?ended=")
+    if not number.isdigit() or len(number) > 4 or not look.after_own_post(visit):
         return ""
     many = int(number)
     if many == 0:

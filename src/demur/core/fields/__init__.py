@@ -5,7 +5,7 @@ Kept by every function here:
 - the cost is linear in the length of the input, whatever the input.
 """
 
-from demur.core.fields.browser import cross_site, in_frame, is_navigation, prefers_html
+from demur.core.fields.browser import cross_site, from_own_page, in_frame, is_navigation, prefers_html
 from demur.core.fields.cookies import (
     cookie_values,
     expired_cookie,
@@ -33,6 +33,7 @@ __all__ = [
     "cross_site",
     "expired_cookie",
     "forwarded",
+    "from_own_page",
     "host",
     "imf_fixdate",
     "in_frame",
