@@ -209,7 +209,9 @@ class Measured:
 
 
 def spread(values: Sequence[float]) -> tuple[float, float, float]:
-    """The lower quartile, the median, the upper quartile."""
+    """The lower quartile, the median, the upper quartile. One value is all three."""
+    if len(values) == 1:
+        return values[0], values[0], values[0]
     lower, median, upper = statistics.quantiles(values, n=4, method="inclusive")
     return lower, median, upper
 
@@ -259,6 +261,8 @@ def main() -> None:
     for name in ("--serve", "--state", "--fd"):
         parser.add_argument(name, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if min(options.rounds, options.seconds, options.connections) <= 0:
+        parser.error("--rounds, --seconds and --connections are all above 0")
     if options.serve:
         serve(options.serve, options.state, int(options.fd))
         return
