@@ -1,7 +1,8 @@
 """Start the sample site behind demur: what `make serve` does.
 
-Everything that is made stands in `.demur/` beside the checkout's other files: the configuration (a copy of
-demur.toml here, yours to play with), people, sessions, keys. A second start finds it and changes three lines.
+Everything that is made stands in one folder (`--state`, or `.demur/` beside the checkout's other files): the
+configuration (a copy of demur.toml here, yours to play with), people, sessions, keys. A second start finds it and
+changes three lines.
 Two processes run: the site on a free loopback port, and `demur serve` before it. Ctrl-C stops both.
 """
 
@@ -126,7 +127,7 @@ def banner(origin: str, config: Path) -> str:
       .venv/bin/demur sessions end --user carol --config {config}
       curl -i -b jar {origin}/api/shelf                                     401: an administrator ended it
 
-  Its configuration, people and sessions are in .demur/. Ctrl-C stops everything.
+  Its configuration, people and sessions are in {config.parent}/. Ctrl-C stops everything.
 """
 
 

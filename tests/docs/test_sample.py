@@ -33,6 +33,7 @@ def test_the_banner_says_where_and_as_whom(sample: Sample) -> None:
     said = sample.log.read_text()
     for word in (f"http://localhost:{sample.port}", "alice-sows-poppies", "bob-borrows-beans", "curl -i", "Ctrl-C"):
         assert word in said
+    assert f"sessions are in {sample.folder / '.demur'}/. Ctrl-C" in said
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", own_address()])
