@@ -94,7 +94,7 @@ class Demur:
         if request.host == self.site.origin.partition("://")[2]:
             await self.handle(request, scope, receive, send)
             return
-        await self.turn_away(Refuse(Reason.HOST_UNKNOWN), request, scope, receive, send, origins=(self.site.origin,))
+        await self.turn_away(unplaced(request), request, scope, receive, send, origins=(self.site.origin,))
 
     async def turn_away(
         self, refuse: Refuse, request: Request, scope: Scope, receive: Receive, send: Send, *, origins: tuple[str, ...]
@@ -341,6 +341,15 @@ def read(scope: Scope) -> Request:
         peer=client[0] if client else "",
         fields=lines,
     )
+
+
+def unplaced(request: Request) -> Refuse:
+    """Why a request is for no site. "A server MUST respond with a 400 (Bad Request) status code to any HTTP/1.1 request
+    message that lacks a Host header field and to any request message that contains more than one Host header field line
+    or a Host header field with an invalid field value" (RFC 9112, 3.2)."""
+    if request.host:
+        return Refuse(Reason.HOST_UNKNOWN)
+    return Refuse(Reason.REQUEST_MALFORMED, Details(detail="A request names exactly one host, and this one does not."))
 
 
 def target(scope: Scope) -> bytes:

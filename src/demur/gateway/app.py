@@ -215,7 +215,7 @@ class Sites:
         if scope["type"] not in {"http", "websocket"}:
             return
         request = asgi.read(scope)
-        refuse = Refuse(Reason.HOST_UNKNOWN)
+        refuse = asgi.unplaced(request)
         try:
             request = self._trusted.believed(request)
         except ValueError as wrong:
