@@ -196,3 +196,21 @@ REASONS: dict[Reason, Row] = {
         Remedy.RETRY_LATER,
     ),
 }
+
+WHAT_TO_DO: dict[Remedy, str] = {
+    Remedy.SIGN_IN: "sign in, then repeat the request",
+    Remedy.CONFIRM: "confirm the password, then repeat the request",
+    Remedy.REPEAT: "repeat the request once, with the new cookie",
+    Remedy.FIX: "fix the request",
+    Remedy.GET_TOKEN: "get another token",
+    Remedy.ENROL: "enrol a second factor",
+    Remedy.EXPLAIN: "explain it, and do not repeat",
+    Remedy.REQUEST_ACCESS: "ask for access",
+    Remedy.WAIT: "wait",
+    Remedy.CHANGE_CONTEXT: "try from another place, or at another time",
+    Remedy.RELOAD: "reload the page, then repeat once",
+    Remedy.CONTACT: "contact whoever runs the site",
+    Remedy.RETRY_LATER: "repeat later",
+    Remedy.NONE: "nothing",
+}
+"""Each remedy in words, for pages and documentation."""

@@ -9,7 +9,7 @@ from urllib.parse import parse_qs
 from demur.core import fields, page, respond, sessions
 from demur.core.model import Access, Details, Live, Refuse, Response, Touch
 from demur.core.ports import View
-from demur.core.reasons import REASONS, Reason
+from demur.core.reasons import REASONS, WHAT_TO_DO, Reason
 from demur.pages import forms
 from demur.pages.router import Route
 from demur.signin.sessions import clear, cookie, forget
@@ -153,7 +153,7 @@ class SignInPages:
         if slug not in {reason.value for reason in REASONS}:
             return self._refuse(visit, Refuse(Reason.NOT_FOUND))
         row = REASONS[Reason(slug)]
-        return self._page(visit, row.title, row.detail)
+        return self._page(visit, row.title, f"{row.detail} What to do: {WHAT_TO_DO[row.remedy]}.")
 
     # --- answers --------------------------------------------------------------------------------------
 
