@@ -52,6 +52,7 @@ def kept(house: House, name: str) -> str:
         try:
             account = await people.by_name(name)
             assert account is not None
+            assert account.password is not None
             return account.password
         finally:
             await people.aclose()
