@@ -111,6 +111,26 @@ def test_second_person(page):
     assert page.locator("textarea").input_value() == ""
 
 
+def test_what_was_done_is_said_once_and_not_by_others(page, site):
+    """After one's own click the page says that sessions were ended; a link in a mail makes it say nothing."""
+    site.signed_in("dov")
+    page.goto("/.demur/sign-in?next=/.demur/sessions")
+    sign_in(page, "dov")
+    page.get_by_role("button", name="End all others").click()
+    page.wait_for_url("**/.demur/sessions?ended=*")
+    assert "ended" in page.locator(".done").inner_text()
+
+    crafted = {"Ended": "/.demur/sessions?ended=3", "Changed": "/.demur/account?changed"}
+    mail = "".join(f'<p><a href="{site.origin}{target}">{name}</a></p>' for name, target in crafted.items())
+    page.route("https://mail.example/", lambda route: route.fulfill(body=mail, content_type="text/html"))
+    for name, target in crafted.items():
+        page.goto("https://mail.example/")
+        page.get_by_role("link", name=name).click()
+        page.wait_for_url(f"{site.origin}{target}")
+        assert page.locator('form[method="post"]').count() > 0
+        assert page.locator(".done").count() == 0
+
+
 def test_back_after_sign_out(page):
     """After signing out, Back shows no content: not from the browser's memory either."""
     page.goto("/members/")
