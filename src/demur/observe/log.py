@@ -157,6 +157,10 @@ def _is_terminal(stream: TextIO) -> bool:
         return False
 
 
+# Waking a thread for each line costs a request more than the line does, so they are gathered for a moment.
+_GATHER = 0.05
+
+
 class _Writer:
     """A queue and the thread that writes it out, in one process."""
 
@@ -165,6 +169,7 @@ class _Writer:
         self._stream = stream
         self._queue: SimpleQueue[str | None] = SimpleQueue()
         self._dropped = 0
+        self._ending = threading.Event()
         # A daemon, so that a reader who has stopped reading cannot keep the process from ending.
         self._thread = threading.Thread(target=self._run, name="demur-log", daemon=True)
         self._thread.start()
@@ -180,6 +185,7 @@ class _Writer:
     def close(self, timeout: float) -> None:
         atexit.unregister(self.close)
         if os.getpid() == self.pid:
+            self._ending.set()
             self._queue.put(None)
             self._thread.join(timeout)
 
@@ -187,6 +193,7 @@ class _Writer:
         going_on = True
         while going_on:
             lines = [self._queue.get()]
+            self._ending.wait(_GATHER)
             try:
                 while len(lines) < 1000:
                     lines.append(self._queue.get_nowait())
