@@ -265,6 +265,17 @@ def test_a_store_that_is_away(user, alice, folder):
     assert isinstance(evidence(), Ended)
 
 
+def test_sessions_in_another_processs_memory(user, alice, folder):
+    """Where only the gateway sees the sessions, a change is saved and waits for it; nothing claims to be done."""
+    (folder / "demur.toml").write_text(CONFIG + '[sessions]\nstore = "memory:"\n')
+    result = user("disable", "alice")
+    assert result.exit_code == SAVED_ONLY
+    assert "Saved; not yet in force" in result.stderr
+    assert "once a minute" in result.stderr
+    assert result.stdout == ""
+    assert "alice" in user("list").stdout
+
+
 def test_a_database_that_cannot_be_opened(user, folder):
     """The message names the file."""
     (folder / "accounts.db").write_text("this is not a database" * 100)

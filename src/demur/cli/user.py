@@ -256,12 +256,17 @@ def _people(settings: Config, job: Callable[[Accounts], Awaitable[T]]) -> T:
 
 async def _open(settings: Config, job: Callable[[Accounts], Awaitable[T]]) -> T:
     from demur import accounts, stores  # noqa: PLC0415 - `demur --help` does without a database
+    from demur.accounts.people import NotInForce  # noqa: PLC0415
     from demur.core.model import StoreUnavailable  # noqa: PLC0415
 
-    store = stores.open(settings.sessions.store)
+    # the memory that counts is the gateway's, and no other process sees it
+    store = None if settings.sessions.store == "memory:" else stores.open(settings.sessions.store)
     people = accounts.open(settings.accounts.database, store)
     try:
+        waiting = await people.pending()
         result = await job(people)
+        if store is None and await people.pending() > waiting:
+            raise NotInForce('sessions.store is "memory:": the running gateway looks for changes once a minute')
         try:
             await people.deliver()  # what an earlier command could not
         except StoreUnavailable as error:
@@ -269,7 +274,8 @@ async def _open(settings: Config, job: Callable[[Accounts], Awaitable[T]]) -> T:
         return result
     finally:
         await people.aclose()
-        await store.aclose()
+        if store is not None:
+            await store.aclose()
 
 
 def _hashed(settings: Config, text: str) -> str:
