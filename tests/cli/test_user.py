@@ -273,7 +273,7 @@ def test_sessions_in_another_processs_memory(user, alice, folder):
     assert "Saved; not yet in force" in result.stderr
     assert "once a minute" in result.stderr
     assert result.stdout == ""
-    assert "alice" in user("list").stdout
+    assert "Alice" in user("list").stdout
 
 
 def test_a_database_that_cannot_be_opened(user, folder):
