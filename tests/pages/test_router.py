@@ -61,7 +61,7 @@ class Desk:
             **SignInPages(sign_in, held, page.DEFAULT, idle=3600).routes(),
             "sessions": Route(mine.get, mine.post, Access.REQUIRED),
             "refusing": Route(refusing),
-            "failing": Route(failing),
+            "failing": Route(failing, failing),
         }
         self.pages = Pages(guard, page.DEFAULT, routes)
 
@@ -121,3 +121,18 @@ async def test_nobody_is_told_that_they_are_signed_in_who_is_not(desk, mode, coo
     assert answer.status == 503
     assert (b"You are still signed in." in answer.body) is kept
     assert (b"Your session is kept." in answer.body) is (kept and mode == "navigate")
+
+
+@pytest.mark.parametrize(
+    ("path", "before"),
+    [
+        ("failing", False),  # a handler had begun: it may have changed something
+        ("nowhere", True),
+        ("session/extend", True),  # nobody is signed in, so nothing was begun
+    ],
+)
+async def test_unprocessed_is_claimed_only_before_a_page_has_begun(desk, path, before) -> None:
+    """A client repeats what was not processed, so a page that failed half way must not say so."""
+    answer = await desk.ask("POST", path, b"", **FORM)
+    assert (b"demur-processed" in dict(answer.fields)) is before
+    assert ("processed" in json.loads(answer.body)) is before

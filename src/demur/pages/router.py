@@ -65,6 +65,7 @@ class Pages:
             return _not_allowed(route)
         if request.method == "POST" and fields.cross_site(request, self._guard.site.origin):
             return self._note(request, Refuse(Reason.CROSS_SITE_REFUSED), Absent(), reference, now)
+        begun = False
         try:
             evidence = await self._guard.identify(request)
             refused = self._decide(route, request, evidence, now)
@@ -78,14 +79,16 @@ class Pages:
             def refuse(said: respond.Refusal) -> Response:
                 return self._say(said, evidence, now)
 
-            alive = _alive(evidence, now)
+            alive, begun = _alive(evidence, now), True
             return await handler(Visit(request, self._guard.site, evidence, alive, body, now, reference, refuse))
         except StoreUnavailable as down:
             name = self._guard.site.cookie.name.encode("ascii")
             # The usual words are for somebody with a session, which is kept.
             detail = None if fields.cookie_values(request.values(b"cookie"), name) else "We cannot do this right now."
             refused = Refuse(Reason.UNAVAILABLE, Details(retry_after=down.retry_after, detail=detail))
-            return self._note(request, refused, Absent(), reference, now, error=down.cause)
+            # What a handler had begun may be half done, so nobody is told that nothing was processed.
+            said = respond.Refusal(self._guard.site, request, refused, reference, before=not begun, idle=self._idle)
+            return self._say(said, Absent(), now, down.cause)
 
     def _name(self, request: Request) -> str:
         name = request.path[len(self._prefix) :].decode("ascii")
@@ -102,11 +105,10 @@ class Pages:
             return None
         return decision
 
-    def _note(
-        self, request: Request, refuse: Refuse, evidence: Evidence, reference: str, now: int, error: str = ""
-    ) -> Response:
+    def _note(self, request: Request, refuse: Refuse, evidence: Evidence, reference: str, now: int) -> Response:
+        """A refusal that came before any handler."""
         said = respond.Refusal(self._guard.site, request, refuse, reference, idle=self._idle)
-        return self._say(said, evidence, now, error)
+        return self._say(said, evidence, now)
 
     def _say(self, said: respond.Refusal, evidence: Evidence, now: int, error: str = "") -> Response:
         rule = Requirement(Access.REQUIRED, "demur's own page")
