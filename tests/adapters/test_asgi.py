@@ -327,6 +327,18 @@ async def test_a_concealed_websocket_is_asked_as_one(wire: Wire) -> None:
     assert b"vault" not in scope["demur"].request.target
 
 
+async def test_nothing_goes_on_watching_after_a_concealed_answer(wire: Wire) -> None:
+    """A site that accepts whatever handshake it gets leaves nothing running behind when it is done."""
+    wire.answer = [{"type": "websocket.accept", "headers": []}]
+    own = (b"origin", b"https://app.example.com")
+    before = asyncio.all_tasks()
+    await wire.ask(
+        "/inner/vault/7", await wire.cookie(), own, (b"upgrade", b"websocket"), type="websocket", scheme="wss"
+    )
+    await asyncio.sleep(0)
+    assert asyncio.all_tasks() == before
+
+
 async def test_a_websocket_is_denied_in_http(wire: Wire) -> None:
     """A refused handshake gets the whole refusal where the server can send one, and a plain 403 elsewhere."""
     asks = (b"upgrade", b"websocket")

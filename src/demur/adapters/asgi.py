@@ -153,7 +153,10 @@ class Demur:
         self, checked: Checked, allow: Allow, request: Request, scope: Scope, receive: Receive, send: Send
     ) -> None:
         inner = self._inner(scope, allow, request, checked)
-        exit_ = _Exit(self, checked, allow, request, scope, receive, send)
+        await self._through(inner, receive, _Exit(self, checked, allow, request, scope, receive, send))
+
+    async def _through(self, inner: Scope, receive: Receive, exit_: _Exit) -> None:
+        """Let the app answer; what it raises before it has begun is answered in its place."""
         try:
             await self._app(inner, receive, exit_.send)
         except UpstreamFailure as failure:
@@ -163,7 +166,8 @@ class Demur:
         except Refused as refused:
             if exit_.started:
                 raise
-            await exit_.refuse(Refuse(refused.reason, Details(subject=allow.subject, detail=refused.detail)), "")
+            details = Details(subject=exit_.allow.subject, detail=refused.detail)
+            await exit_.refuse(Refuse(refused.reason, details), "")
         finally:
             exit_.leave()
 
@@ -224,14 +228,9 @@ class Demur:
         bare |= {"method": method, "raw_path": ask.target, "path": path, "query_string": b""}
         bare["extensions"] = {**scope.get("extensions", {}), "demur.target": {"raw": ask.target}}
         inner = self._inner(bare, Allow(), asked, checked)
-        exit_ = _Exit(self, checked, ask.allowed, request, scope, receive, send)
-        try:
-            # A handshake is asked as a handshake: there is no body, and the site's no to it is what is wanted.
-            await self._app(inner, receive if scope["type"] == "websocket" else _nothing, exit_.send)
-        except UpstreamFailure as failure:
-            if exit_.started:
-                raise
-            await exit_.refuse(Refuse(failure.reason), failure.cause)
+        # A handshake is asked as a handshake: there is no body, and the site's no to it is what is wanted.
+        incoming = receive if scope["type"] == "websocket" else _nothing
+        await self._through(inner, incoming, _Exit(self, checked, ask.allowed, request, scope, receive, send))
 
     def note(self, checked: Checked, request: Request, refuse: Refuse, error: str) -> None:
         """Tell of what became of a request that had been allowed."""
@@ -250,7 +249,7 @@ class _Exit:
     ) -> None:
         self._demur = demur
         self._checked = checked
-        self._allow = allow
+        self.allow = allow
         self._request = request
         self._scope = scope
         self._receive = receive
@@ -290,10 +289,10 @@ class _Exit:
             return
         self.started = True
         status = message.get("status", 101)
-        lines = self._demur.leaving(answered, status, self._allow, self._checked.now)
+        lines = self._demur.leaving(answered, status, self.allow, self._checked.now)
         await self._send({**message, "headers": lines})
         last = _last(message["type"], answered)
-        if last is not None and self._allow.session is not None:
+        if last is not None and self.allow.session is not None:
             self._watch = asyncio.create_task(self._end_in_time(last))
 
     async def _refused_by_app(self, asked: list[bytes]) -> None:
@@ -302,7 +301,7 @@ class _Exit:
         except ValueError as wrong:
             await self.refuse(Refuse(Reason.UPSTREAM_UNREACHABLE), str(wrong))
             return
-        details = replace(refuse.details, subject=self._allow.subject)
+        details = replace(refuse.details, subject=self.allow.subject)
         await self.refuse(replace(refuse, details=details), "")
 
     async def refuse(self, refuse: Refuse, error: str) -> None:
