@@ -233,6 +233,18 @@ def local(next_: str) -> str:
     return next_ if plain and next_.startswith("/") and not next_.startswith("//") else "/"
 
 
+def plain(status: int, body: bytes, *more: tuple[bytes, bytes], kind: bytes = b"text/plain; charset=utf-8") -> Response:
+    """A short answer for operators and programs. `more` are further fields."""
+    lines = (
+        (b"content-type", kind),
+        (b"cache-control", b"no-store"),
+        (b"x-content-type-options", b"nosniff"),
+        *more,
+        (b"content-length", str(len(body)).encode("ascii")),
+    )
+    return Response(status, lines, body)
+
+
 # --- other origins --------------------------------------------------------------------------------
 
 

@@ -17,8 +17,8 @@ from demur import accounts, stores
 from demur.adapters import asgi
 from demur.authenticators.password import DEFAULT_PRESET, Argon2Hasher
 from demur.authenticators.throttle import Throttle
-from demur.core import fields, page
-from demur.core.model import Access, Details, Refuse, Response, StoreUnavailable
+from demur.core import fields, page, respond
+from demur.core.model import Access, Details, Refuse, StoreUnavailable
 from demur.core.reasons import Reason
 from demur.gateway.check import Check
 from demur.gateway.proxy.forward import Proxy
@@ -109,10 +109,10 @@ class Gateway:
         if scope["type"] != "http":
             return
         if scope["path"] != "/metrics":
-            response = _plain(404, b"Here are /metrics and nothing else.\n")
+            response = respond.plain(404, b"Here are /metrics and nothing else.\n")
         else:
             kind, body = await asyncio.to_thread(self.metrics.exposition)
-            response = _plain(200, body, kind.encode("ascii"))
+            response = respond.plain(200, body, kind=kind.encode("ascii"))
         await asgi.answer(response, asgi.read(scope), scope, receive, send)
 
     async def keep_house(self) -> None:
@@ -236,13 +236,4 @@ def _without_default_port(host: str, scheme: str) -> str:
 async def _no_upstream(scope: Scope, receive: Receive, send: Send) -> None:
     """A site that only another proxy serves; its pages are here, and nothing else is."""
     body = b"This site is served by another proxy, which asks demur. Only demur's own pages are here.\n"
-    await asgi.answer(_plain(404, body), asgi.read(scope), scope, receive, send)
-
-
-def _plain(status: int, body: bytes, kind: bytes = b"text/plain; charset=utf-8") -> Response:
-    lines = (
-        (b"content-type", kind),
-        (b"cache-control", b"no-store"),
-        (b"content-length", str(len(body)).encode("ascii")),
-    )
-    return Response(status, lines, body)
+    await asgi.answer(respond.plain(404, body), asgi.read(scope), scope, receive, send)

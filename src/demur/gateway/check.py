@@ -263,14 +263,4 @@ def _title(name: bytes) -> str:
 
 
 def _text(status: int, text: str) -> Response:
-    body = f"{text}\n".encode()
-    return Response(
-        status,
-        (
-            (b"content-type", b"text/plain; charset=utf-8"),
-            _NO_STORE,
-            (b"x-content-type-options", b"nosniff"),
-            (b"content-length", str(len(body)).encode("ascii")),
-        ),
-        body,
-    )
+    return respond.plain(status, f"{text}\n".encode())

@@ -1,4 +1,4 @@
-"""What the account pages have in common: templates inside the one document shell, and answers that nobody keeps.
+"""What the pages have in common: answers that nobody keeps, and templates inside the one document shell.
 
 Jinja2 is imported when the first such page is shown, so that a surface without extras goes without it.
 """
@@ -82,8 +82,12 @@ def show(
     main = templates.get_template(template).render(known | context)
     nav = templates.get_template("nav.html").render(known, here=template)
     body = page.shell(title, main, site=site.name, layout="split" if "split" in context else "wide", nav=nav)
-    policy = (b"content-security-policy", page.POLICY.encode("ascii"))
-    return _answer(status, b"text/html; charset=utf-8", body, (policy, *more))
+    return html(body, page.POLICY.encode("ascii"), status=status, more=more)
+
+
+def html(body: bytes, policy: bytes, *, status: int = 200, more: Fields = ()) -> Response:
+    """A page that works under `policy`."""
+    return _answer(status, b"text/html; charset=utf-8", body, ((b"content-security-policy", policy), *more))
 
 
 def tell(value: Mapping[str, object], *, status: int = 200, more: Fields = ()) -> Response:

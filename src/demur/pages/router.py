@@ -126,10 +126,4 @@ def _not_allowed(route: Route) -> Response:
     """ "The origin server MUST generate an Allow header field in a 405 response" (RFC 9110, 15.5.6)."""
     allowed = ", ".join((*(("GET", "HEAD") if route.get else ()), *(("POST",) if route.post else ())))
     body = f"Only {allowed} can be used here.\n".encode("ascii")
-    lines = (
-        (b"allow", allowed.encode("ascii")),
-        (b"content-type", b"text/plain; charset=utf-8"),
-        (b"cache-control", b"no-store"),
-        (b"content-length", str(len(body)).encode("ascii")),
-    )
-    return Response(405, lines, body)
+    return respond.plain(405, body, (b"allow", allowed.encode("ascii")))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
 
@@ -10,14 +9,14 @@ from demur.core import fields, page, respond, sessions
 from demur.core.model import Access, Details, Live, Refuse, Response, Touch
 from demur.core.ports import View
 from demur.core.reasons import REASONS, WHAT_TO_DO, Reason
-from demur.pages import forms
+from demur.pages import forms, look
 from demur.pages.router import Route
 from demur.signin.sessions import clear, cookie, forget
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from demur.core.model import Fields, Session, Subject
+    from demur.core.model import Session, Subject
     from demur.core.ports import Renderer
     from demur.pages.visit import Visit
     from demur.signin.password import PasswordSignIn
@@ -88,19 +87,19 @@ class SignInPages:
         if issued.switched:
             lines += clear(visit.site, visit.request, keep_ours=True)
         if self._is_page(visit):
-            return _see_other(next_, lines)
-        return _json({**_session(issued.subject, issued.session), "next": next_}, lines)
+            return look.see_other(next_, more=tuple(lines))
+        return look.tell({**_session(issued.subject, issued.session), "next": next_}, more=tuple(lines))
 
     async def show_account(self, visit: Visit) -> Response:
         """The prefix itself leads to the person's own page."""
-        return _see_other(f"{visit.site.prefix}/account", [])
+        return look.see_other(f"{visit.site.prefix}/account")
 
     # --- out ------------------------------------------------------------------------------------------
 
     async def ask_to_sign_out(self, visit: Visit) -> Response:
         """A page with the button, for links and bookmarks: a GET signs nobody out."""
         if visit.live is None:
-            return _see_other(f"{visit.site.prefix}/signed-out", [])
+            return look.see_other(f"{visit.site.prefix}/signed-out")
         return self._page(visit, "Sign out", "Your session ends here and on the server.", form="sign-out")
 
     async def sign_out(self, visit: Visit) -> Response:
@@ -114,12 +113,12 @@ class SignInPages:
             next_ = forms.read(visit.request, visit.body).get("next")
         except forms.UnreadableError:
             next_ = None
-        return _see_other(respond.local(next_) if next_ else f"{visit.site.prefix}/signed-out", lines)
+        return look.see_other(respond.local(next_) if next_ else f"{visit.site.prefix}/signed-out", more=tuple(lines))
 
     async def show_signed_out(self, visit: Visit) -> Response:
         """The page after signing out. It loads the style sheet below, so that no page that was left open comes back."""
         view = View(None, 200, visit.site.name, "", "", prefix=visit.site.prefix)
-        return _html(page.signed_out(view), page.SIGNED_OUT_POLICY.encode("ascii"))
+        return look.html(page.signed_out(view), page.SIGNED_OUT_POLICY.encode("ascii"))
 
     async def clear_caches(self, visit: Visit) -> Response:
         """An empty style sheet whose answer empties the browser's caches of this site, the pages left open included."""
@@ -137,7 +136,7 @@ class SignInPages:
     async def tell(self, visit: Visit) -> Response:
         """Who is signed in and when that ends. Asking is not activity."""
         live = _live(visit)
-        return _json(_session(live.subject, live.session), [])
+        return look.tell(_session(live.subject, live.session))
 
     async def extend(self, visit: Visit) -> Response:
         """The person is here: the idle time begins anew. The absolute limit stays."""
@@ -145,7 +144,7 @@ class SignInPages:
         await self._sessions.store.apply([Touch(live.session.id, visit.now)])
         (evidence,) = await self._sessions.store.load([live.session.id])
         found = evidence if isinstance(evidence, Live) else live
-        return _json(_session(found.subject, found.session), [])
+        return look.tell(_session(found.subject, found.session))
 
     async def explain(self, visit: Visit) -> Response:
         """The site's page about a reason."""
@@ -185,7 +184,7 @@ class SignInPages:
             prefix=site.prefix, help_url=site.help_url or "", idle=self._idle,
             keep=site.keep_me_signed_in,
         )  # fmt: skip
-        return _html(self._renderer.render(view), respond.page_policy(self._renderer))
+        return look.html(self._renderer.render(view), respond.page_policy(self._renderer))
 
 
 def _live(visit: Visit) -> Live:
@@ -203,36 +202,3 @@ def _session(subject: Subject, session: Session) -> dict[str, object]:
         "idle_ends_at": respond.moment(ends.idle) if ends.idle else None,
         "expires_at": respond.moment(ends.absolute),
     }
-
-
-def _see_other(location: str, lines: list[tuple[bytes, bytes]]) -> Response:
-    return Response(303, ((b"location", location.encode("ascii")), _NO_STORE, *lines, (b"content-length", b"0")))
-
-
-def _json(value: dict[str, object], lines: list[tuple[bytes, bytes]]) -> Response:
-    body = json.dumps(value, ensure_ascii=False).encode("utf-8")
-    return Response(
-        200,
-        (
-            (b"content-type", b"application/json"),
-            _NO_STORE,
-            (b"x-content-type-options", b"nosniff"),
-            *lines,
-            (b"content-length", str(len(body)).encode("ascii")),
-        ),
-        body,
-    )
-
-
-def _html(body: bytes, policy: bytes) -> Response:
-    lines: Fields = (
-        (b"content-type", b"text/html; charset=utf-8"),
-        (b"content-language", b"en"),
-        _NO_STORE,
-        (b"vary", b"Cookie"),
-        (b"content-security-policy", policy),
-        (b"x-content-type-options", b"nosniff"),
-        (b"referrer-policy", b"same-origin"),
-        (b"content-length", str(len(body)).encode("ascii")),
-    )
-    return Response(200, lines, body)
