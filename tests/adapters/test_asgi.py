@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests.core.support import NOW, make_site
 
-from demur.adapters import asgi
-from demur.adapters.asgi import Demur
+from demur.adapters.asgi import Demur, streams
+from demur.adapters.asgi import wire as wire_module
 from demur.core import page
 from demur.core.model import Actor, End, Ending, Refused, Response, Session, Subject, UpstreamFailure
 from demur.core.reasons import Reason
@@ -181,7 +181,7 @@ async def test_a_page_that_has_read_the_body_does_not_wait_for_more(length: int,
 
 async def test_what_is_dropped_is_bounded(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
     """A body without end is not read without end."""
-    monkeypatch.setattr(asgi, "MOST_DROPPED", 1000)
+    monkeypatch.setattr(wire_module, "MOST_DROPPED", 1000)
     body = [b"x" * 100] * 50
     fields = await wire.ask("/members/", (b"content-length", b"5000"), method="POST", body=body)
     assert wire.received == 10
@@ -401,7 +401,7 @@ async def test_what_stays_open_ends_with_the_session(
     wire: Wire, monkeypatch: pytest.MonkeyPatch, starts: Any, goes_on: Any, last: Any
 ) -> None:
     """Whoever has signed out gets nothing more through a WebSocket or a stream of events that is still open."""
-    monkeypatch.setattr(asgi, "LOOK_AGAIN", 0.0)
+    monkeypatch.setattr(streams, "LOOK_AGAIN", 0.0)
     cookie = await wire.cookie()
 
     async def app(scope: Any, receive: Any, send: Any) -> None:

@@ -1,0 +1,213 @@
+"""Every request is checked before the app sees it; what the app sees was judged, byte for byte.
+
+Without our cookie, that is, and without a field that could pass for identity.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from demur.adapters.asgi import wire
+from demur.adapters.asgi.leaving import Exit
+from demur.core import fields, identity, respond
+from demur.core.model import (
+    Absent,
+    Access,
+    Allow,
+    Details,
+    Preflight,
+    Refuse,
+    Refused,
+    Request,
+    Requirement,
+    UpstreamFailure,
+)
+from demur.core.reasons import Reason
+from demur.guard import Checked, new_reference
+
+if TYPE_CHECKING:
+    from demur.adapters.asgi.wire import App, Message, Receive, Scope, Send
+    from demur.core.model import AskSite, Fields, Response
+    from demur.core.ports import Renderer
+    from demur.core.site import Site
+    from demur.guard import Guard
+    from demur.pages.router import Pages
+
+_CREDENTIALS = frozenset((b"cookie", b"authorization"))
+_ABOUT_A_COPY = frozenset(
+    (b"range", b"if-range", b"if-match", b"if-none-match", b"if-modified-since", b"if-unmodified-since")
+)
+_ABOUT_A_BODY = frozenset((b"content-length", b"transfer-encoding", b"content-type", b"expect"))
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """What the app behind us may know of a request, at `scope["demur"]`."""
+
+    allow: Allow
+    request: Request
+    reference: str
+    site: Site
+
+
+class Demur:
+    """Stands before an ASGI app. `guard` decides, `pages` answers below the prefix, `renderer` gives refusals a look,
+    and `idle` is the inactivity limit in seconds, for them to state."""
+
+    def __init__(self, app: App, guard: Guard, pages: Pages, renderer: Renderer, *, idle: int = 0) -> None:
+        self._app = app
+        self.guard = guard
+        self._pages = pages
+        self._renderer = renderer
+        self._idle = idle
+        self.site = guard.site
+        self._names = (guard.site.cookie.name.encode("ascii"),)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle a connection of type http or websocket; anything else is the app's own."""
+        if scope["type"] not in {"http", "websocket"}:
+            await self._app(scope, receive, send)
+            return
+        request = wire.read(scope)
+        if request.host == self.site.origin.partition("://")[2]:
+            await self.handle(request, scope, receive, send)
+            return
+        await self.turn_away(wire.unplaced(request), request, scope, receive, send, origins=(self.site.origin,))
+
+    async def turn_away(
+        self, refuse: Refuse, request: Request, scope: Scope, receive: Receive, send: Send, *, origins: tuple[str, ...]
+    ) -> None:
+        """Refuse what is for no site of ours, in the words of this one. `origins` are the addresses to offer."""
+        nowhere = Requirement(Access.REQUIRED, "(no site)")
+        checked = Checked(refuse, nowhere, Absent(), new_reference(), int(self.guard.clock()))
+        self.guard.note(checked, request)
+        said = respond.Refusal(self.site, request, refuse, checked.reference, origins=origins)
+        await wire.answer(respond.refuse(said, self._renderer), request, scope, receive, send)
+
+    async def handle(self, request: Request, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle a request that is known to be for this site."""
+        if self._pages.serves(request) and fields.plain_target(request.target):
+            await self._own(request, scope, receive, send)
+            return
+        checked = await self.guard.acheck(request)
+        decision = checked.decision
+        if isinstance(decision, Allow):
+            await self._pass(checked, decision, request, scope, receive, send)
+        elif isinstance(decision, Preflight):
+            await self._preflight(checked, decision, request, scope, receive, send)
+        elif decision.reason is Reason.NOT_FOUND and checked.requirement.conceal:
+            await self._conceal(checked, request, scope, receive, send)
+        else:
+            await wire.answer(self._refusal(checked, request), request, scope, receive, send)
+
+    async def _own(self, request: Request, scope: Scope, receive: Receive, send: Send) -> None:
+        """One of our own pages, which may have read the body or left it."""
+        ended = False
+
+        async def watched() -> Message:
+            nonlocal ended
+            message = await receive()
+            ended = message["type"] != "http.request" or not message.get("more_body", False)
+            return message
+
+        response = await self._pages.answer(request, lambda most: wire.body(watched, most))
+        # After the last of a body there is nothing to receive until the client leaves, and waiting for that would
+        # keep the next request on this connection waiting too.
+        await wire.answer(response, request, scope, receive, send, drain=not ended)
+
+    def _refusal(self, checked: Checked, request: Request, refuse: Refuse | None = None) -> Response:
+        """The refusal in words. Only what the guard itself decided came before the app."""
+        said = refuse or checked.decision
+        assert isinstance(said, Refuse)  # noqa: S101 - for the type checker
+        form = checked.requirement.form
+        refusal = respond.Refusal(
+            self.site, request, said, checked.reference, before=refuse is None, form=form, idle=self._idle
+        )
+        return respond.refuse(refusal, self._renderer)
+
+    # --- a yes ----------------------------------------------------------------------------------------
+
+    async def _pass(
+        self, checked: Checked, allow: Allow, request: Request, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        inner = self._inner(scope, allow, request, checked)
+        await self._through(inner, receive, Exit(self, checked, allow, request, scope, receive, send))
+
+    async def _through(self, inner: Scope, receive: Receive, exit_: Exit) -> None:
+        """Let the app answer; what it raises before it has begun is answered in its place."""
+        try:
+            await self._app(inner, receive, exit_.send)
+        except UpstreamFailure as failure:
+            if exit_.started:
+                raise
+            await exit_.refuse(Refuse(failure.reason), failure.cause)
+        except Refused as refused:
+            if exit_.started:
+                raise
+            details = Details(subject=exit_.allow.subject, detail=refused.detail)
+            await exit_.refuse(Refuse(refused.reason, details), "")
+        finally:
+            exit_.leave()
+
+    def _inner(self, scope: Scope, allow: Allow, request: Request, checked: Checked) -> Scope:
+        """The scope that the app sees."""
+        kept = [
+            (name, fields.without_cookies(value, self._names) if name == b"cookie" else value)
+            for name, value in scope["headers"]
+            if not identity.is_identity_field(name)
+        ]
+        headers = [(name, value) for name, value in kept if value or name != b"cookie"]
+        return {**scope, "headers": headers, "demur": Passed(allow, request, checked.reference, self.site)}
+
+    def leaving(self, answer_: Fields, status: int, allow: Allow, now: int) -> list[tuple[bytes, bytes]]:
+        """The fields of the app's answer as they leave: none of them sets our cookie, and a page that is not there
+        looks like one that is concealed, caches included."""
+        kept = tuple(
+            (name, value)
+            for name, value in answer_
+            if name != b"set-cookie" or not fields.sets_cookie(value, self._names)
+        )
+        if status == 101:
+            return list(kept)
+        lines = list(respond.dress(kept, allow, now))
+        if status == 404 and self.site.rules.conceals:
+            # "404 is heuristically cacheable" (RFC 9110, 15.1), and what is concealed from one is there for another.
+            lines = [(name, value) for name, value in lines if name != b"cache-control"]
+            lines.append((b"cache-control", b"no-store"))
+        return lines
+
+    # --- neither yes nor no ---------------------------------------------------------------------------
+
+    async def _preflight(
+        self, checked: Checked, decision: Preflight, request: Request, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        if not decision.forward:
+            await wire.answer(respond.preflight(self.site, request), request, scope, receive, send)
+            return
+        bare = wire.without(scope, _CREDENTIALS | _ABOUT_A_BODY)
+        await self._pass(checked, Allow(), request, bare, wire.nothing, send)
+
+    async def _conceal(self, checked: Checked, request: Request, scope: Scope, receive: Receive, send: Send) -> None:
+        """The site's own answer to a page that is not there."""
+        letters = secrets.token_hex(8)
+        ask: AskSite = respond.ask_site(request, checked.requirement, checked.evidence, letters)
+        method = "HEAD" if request.method == "HEAD" else "GET"
+        asked = replace(request, method=method, target=ask.target)
+        bare = wire.without(scope, _CREDENTIALS | _ABOUT_A_BODY | _ABOUT_A_COPY)
+        path = ask.target.decode("ascii")
+        bare |= {"method": method, "raw_path": ask.target, "path": path, "query_string": b""}
+        bare["extensions"] = {**scope.get("extensions", {}), "demur.target": {"raw": ask.target}}
+        inner = self._inner(bare, Allow(), asked, checked)
+        # A handshake is asked as a handshake: there is no body, and the site's no to it is what is wanted.
+        incoming = receive if scope["type"] == "websocket" else wire.nothing
+        await self._through(inner, incoming, Exit(self, checked, ask.allowed, request, scope, receive, send))
+
+    def note(self, checked: Checked, request: Request, refuse: Refuse, error: str) -> None:
+        """Tell of what became of a request that had been allowed."""
+        self.guard.note(replace(checked, decision=refuse), request, error=error)
+
+    def refusal(self, checked: Checked, request: Request, refuse: Refuse) -> Response:
+        """A refusal that came after the request was passed on."""
+        return self._refusal(checked, request, refuse)
