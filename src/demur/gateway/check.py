@@ -2,7 +2,8 @@
 
 It has a listener of its own, because here the fields of the proxy are believed: the listener is for the proxy alone.
 
-- `/check` decides. 200, without a body and with the person's fields, is a yes; everything else is a no. By default a
+- `/check` decides. 200, without a body, is a yes, with the fields that the app is to get instead of the client's own:
+  the person's, and `Cookie` and `Authorization` without what was meant for us. Everything else is a no. By default a
   no is the whole refusal, for proxies that hand it on (Caddy, Traefik, Envoy). With `?answer=fields` it is 401 or 403
   without a body, which is all that nginx understands of it, and the decision goes along on a slip.
 - `/refusal` puts such a slip into words, for the same request, and decides nothing again.
@@ -49,6 +50,7 @@ _FORWARDED = (b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host")
 _ONCE = (b"x-forwarded-method", b"x-forwarded-proto", b"x-forwarded-host", b"x-forwarded-uri")
 _METHOD = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _NO_STORE = (b"cache-control", b"no-store")
+_NOTHING_LEFT = ((b"cookie", b""), (b"authorization", b""))
 _UNDECIDED = Requirement(Access.REQUIRED, "(no site)")
 
 # Only a proxy that lets our answer be the answer can leave a preflight to us; a proxy that takes any 2xx for a yes
@@ -145,9 +147,9 @@ class Check:
             return self._no(_Asked(request, self._some_guard), checked, whole=whole)
         checked = await asked.guard.acheck(asked.request)
         if isinstance(checked.decision, Allow):
-            return _yes(checked.decision, checked.now)
+            return _yes(checked.decision, checked.now, _left(asked))
         if isinstance(checked.decision, Preflight) and checked.decision.forward:
-            return _yes(Allow(), checked.now)
+            return _yes(Allow(), checked.now, _NOTHING_LEFT)
         return self._no(asked, checked, whole=whole)
 
     def _asked(self, sent: Request) -> _Asked | None:
@@ -216,12 +218,25 @@ class Check:
         return slip.read(slips[0], asked.request, self._keys.ring(), int(asked.guard.clock()))
 
 
-def _yes(allow: Allow, now: int) -> Response:
+def _yes(allow: Allow, now: int, left: Fields) -> Response:
     """200, and who it is. Every field is there, empty or not, so that the proxy overwrites whatever the client sent."""
-    lines: list[tuple[bytes, bytes]] = [*_all_identity_fields(allow.subject), _NO_STORE, (b"content-length", b"0")]
+    known = _all_identity_fields(allow.subject)
+    lines: list[tuple[bytes, bytes]] = [*known, *left, _NO_STORE, (b"content-length", b"0")]
     if allow.ends is not None:
         lines.append((b"server-timing", fields.session_timing(allow.ends, now)))
     return Response(200, tuple(lines))
+
+
+def _left(asked: _Asked) -> Fields:
+    """What the site may see of the client's credentials: all but ours. No proxy can take one cookie out of many as we
+    can, so each takes the whole field from here."""
+    ours = (asked.guard.site.cookie.name.encode("ascii"),)
+    cookies = (fields.without_cookies(value, ours) for value in asked.request.values(b"cookie"))
+    said = asked.request.values(b"authorization")
+    return (
+        (b"cookie", b"; ".join(cookie for cookie in cookies if cookie)),
+        (b"authorization", said[0] if len(said) == 1 else b""),
+    )
 
 
 def _all_identity_fields(subject: Subject | None) -> Fields:
