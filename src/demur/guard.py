@@ -13,17 +13,20 @@ import uuid
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from demur.core import decide
+from demur.core import credentials, decide
 from demur.core.model import (
     Absent,
     Access,
     Allow,
+    ConfigError,
     Details,
     Live,
     Lookup,
     Preflight,
+    Presented,
     Refuse,
     Requirement,
+    Scheme,
     StoreUnavailable,
     Touch,
 )
@@ -34,7 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from demur.core.model import Evidence, Request
-    from demur.core.ports import Keys, Observer, Store
+    from demur.core.ports import Keys, Observer, PasswordSource, Store
     from demur.core.site import Site
 
 FLUSH_AFTER = 1.0
@@ -55,13 +58,15 @@ def new_reference() -> str:
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """A decision with what it was made from. `reference` (a UUID) names it in the log and in the refusal."""
+    """A decision with what it was made from. `reference` (a UUID) names it in the log and in the refusal;
+    `presented` says how the request identified itself."""
 
     decision: Allow | Refuse | Preflight
     requirement: Requirement
     evidence: Evidence
     reference: str
     now: int
+    presented: Presented = Presented()  # noqa: RUF009 - frozen
 
 
 @dataclass(slots=True)
@@ -75,7 +80,7 @@ class _Seen:
 
 class Guard:
     """Checks the requests of one site. Configuration until it is used: it may be made before a fork and be used in one
-    event loop after another."""
+    event loop after another. `passwords` is who knows names and passwords, for rules that accept Basic."""
 
     def __init__(
         self,
@@ -83,13 +88,18 @@ class Guard:
         store: Store,
         keys: Keys,
         *,
+        passwords: PasswordSource | None = None,
         observer: Observer | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        if passwords is None and Scheme.BASIC in site.rules.accepts:
+            message = "A rule accepts Basic, and nobody knows any passwords."
+            raise ConfigError(message, place=site.origin, fix="Give the guard a source of passwords.")
         self.site = site
         self.store = store
         self.keys = keys
         self.clock = clock
+        self._passwords = passwords
         self._observer = observer
         self._seen: _Seen | None = None
 
@@ -111,18 +121,28 @@ class Guard:
         return checked
 
     async def _check(self, request: Request, reference: str, now: int) -> tuple[Checked, str]:
-        requirement, evidence = _UNPLANNED, Absent()
+        plan = decide.plan(self.site, request)
+        if not isinstance(plan, decide.Plan):
+            return Checked(plan, _UNPLANNED, Absent(), reference, now), ""
         try:
-            plan = decide.plan(self.site, request, self.keys.ring)
-            if not isinstance(plan, decide.Plan):
-                return Checked(plan, requirement, evidence, reference, now), ""
-            requirement = plan.requirement
-            found = await self.find(plan.lookup) if plan.lookup else plan.evidence
+            found = await self._found(request, plan, now)
         except StoreUnavailable as down:
-            requirement = self.site.rules.match(request.method, request.path, request.host).requirement
-            return Checked(_without_store(requirement, down), requirement, evidence, reference, now), down.cause
-        decision = decide.decide(self.site, request, requirement, found, now)
-        return Checked(decision, requirement, found, reference, now), ""
+            decision, requirement = _without_store(plan, down)
+            return Checked(decision, requirement, Absent(), reference, now, plan.presented), down.cause
+        decided, requirement = decide.strictest(self.site, request, plan, found, now)
+        return Checked(decided, requirement, found, reference, now, plan.presented), ""
+
+    async def _found(self, request: Request, plan: decide.Plan, now: int) -> Evidence:
+        """What the request's credentials turn out to be. Raises StoreUnavailable."""
+        if not plan.looks:
+            return Absent()
+        found = credentials.read(self.site, request, self.keys.ring, plan.accepts)
+        if not isinstance(found, Lookup):
+            return found
+        if found.kind is Scheme.BASIC:
+            assert self._passwords is not None  # noqa: S101 - seen to when the guard was made
+            return await self._passwords.load(found.key, request.peer, now)
+        return await self.find(found)
 
     async def still(self, checked: Checked, request: Request) -> Reason | None:
         """Why what was allowed may not go on, None if it may: for what stays open longer than its person may stay
@@ -130,8 +150,11 @@ class Guard:
         before = checked.decision
         if not isinstance(before, Allow) or before.session is None:
             return None
-        (evidence,) = await self.store.load((before.session.id,))
-        decision = decide.decide(self.site, request, checked.requirement, evidence, int(self.clock()))
+        plan, now = decide.plan(self.site, request), int(self.clock())
+        if not isinstance(plan, decide.Plan):
+            return None
+        evidence = await self._found(request, plan, now)
+        decision, _ = decide.strictest(self.site, request, plan, evidence, now)
         if isinstance(decision, Refuse):
             return None if decision.reason is Reason.STEP_UP_REQUIRED else decision.reason
         # Where nobody is refused, somebody was all the same taken for who they no longer are.
@@ -144,7 +167,7 @@ class Guard:
 
     async def identify(self, request: Request) -> Evidence:
         """Whoever a request comes from, whatever it asks for. Raises StoreUnavailable."""
-        found = decide.credentials(self.site, request, self.keys.ring)
+        found = credentials.read(self.site, request, self.keys.ring)
         return await self.find(found) if isinstance(found, Lookup) else found
 
     def note(
@@ -212,7 +235,8 @@ class Guard:
             await self._flush(seen)
 
 
-def _without_store(requirement: Requirement, down: StoreUnavailable) -> Allow | Refuse:
-    if requirement.access is not Access.REQUIRED:
-        return Allow()
-    return Refuse(Reason.UNAVAILABLE, Details(retry_after=down.retry_after))
+def _without_store(plan: decide.Plan, down: StoreUnavailable) -> tuple[Allow | Refuse, Requirement]:
+    needed = next((each for each in plan.asked if each.access is Access.REQUIRED), None)
+    if needed is None:
+        return Allow(), plan.requirement
+    return Refuse(Reason.UNAVAILABLE, Details(retry_after=down.retry_after)), needed

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import NoReturn
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.core.support import NOW, RING, SITE, TOKEN, make_live, make_request, make_site
+from tests.core.support import NOW, SITE, TOKEN, make_live, make_request, make_site
 
 from demur.core import decide, sessions
 from demur.core.model import (
@@ -19,9 +18,7 @@ from demur.core.model import (
     Ended,
     Ending,
     Evidence,
-    KeyRing,
     Live,
-    Lookup,
     Malformed,
     Preflight,
     Refuse,
@@ -194,58 +191,31 @@ def test_activity(target: str, fields: dict[str, str], quiet: int, touched: bool
     assert decision.ends.idle == (NOW if touched else live.session.last_seen) + 3600
 
 
-def _no_keys() -> NoReturn:
-    raise AssertionError("keys were asked for")
-
-
 @pytest.mark.parametrize("fields", [{}, COOKIE, {"cookie": "__Host-demur=junk"}])
 def test_a_public_path_looks_nothing_up(fields: dict[str, str]) -> None:
     """An open path asks neither for keys nor for a session."""
-    plan = decide.plan(SITE, make_request(target="/public/x", **fields), _no_keys)
+    plan = decide.plan(SITE, make_request(target="/public/x", **fields))
     assert isinstance(plan, decide.Plan)
-    assert (plan.requirement.access, plan.lookup) == (Access.OPEN, None)
-
-
-@pytest.mark.parametrize(
-    ("fields", "found"),
-    [
-        ({}, Absent()),
-        ({"cookie": "other=1"}, Absent()),
-        (COOKIE, Lookup("cookie", sessions.identify(TOKEN))),
-        ({"cookie": f"a=b; __Host-demur={TOKEN}; c=d"}, Lookup("cookie", sessions.identify(TOKEN))),
-        ({"cookie": f"__Host-demur={TOKEN}; __Host-demur={TOKEN}"}, Malformed()),
-        ({"cookie": "__Host-demur="}, Malformed()),
-        ({"cookie": f"__Host-demur={TOKEN[:-1]}"}, Malformed()),
-        # another spelling is another cookie, and somebody else's credentials are not ours
-        ({"cookie": f"__host-demur={TOKEN}"}, Absent()),
-        ({"authorization": "Bearer abc"}, Absent()),
-        ({"authorization": "Bearer abc", **COOKIE}, Lookup("cookie", sessions.identify(TOKEN))),
-    ],
-)
-def test_credentials(fields: dict[str, str], found: object) -> None:
-    """At most one look-up comes out of a request, and none where there is nothing to choose between."""
-    plan = decide.plan(SITE, make_request(target="/members/", **fields), lambda: RING)
-    assert isinstance(plan, decide.Plan)
-    assert (plan.lookup or plan.evidence) == found
+    assert (plan.requirement.access, plan.looks) == (Access.OPEN, False)
 
 
 def test_preflight() -> None:
     """A preflight to a restricted path is nobody's request; anything less is an ordinary OPTIONS."""
     asked = {"origin": "https://x.example", "access_control_request_method": "PUT"}
-    assert decide.plan(SITE, make_request("OPTIONS", "/members/", **asked), _no_keys) == Preflight(forward=False)
+    assert decide.plan(SITE, make_request("OPTIONS", "/members/", **asked)) == Preflight(forward=False)
     forwarding = make_site(cors=Cors(upstream=True))
-    assert decide.plan(forwarding, make_request("OPTIONS", "/members/", **asked), _no_keys) == Preflight(forward=True)
+    assert decide.plan(forwarding, make_request("OPTIONS", "/members/", **asked)) == Preflight(forward=True)
     for fields in ({}, {"origin": "https://x.example"}, {"access_control_request_method": "PUT"}):
-        ordinary = decide.plan(SITE, make_request("OPTIONS", "/members/", **fields), lambda: KeyRing(()))
+        ordinary = decide.plan(SITE, make_request("OPTIONS", "/members/", **fields))
         assert isinstance(ordinary, decide.Plan)
     # an open path is the site's own, preflights too
-    assert isinstance(decide.plan(SITE, make_request("OPTIONS", "/public/x", **asked), _no_keys), decide.Plan)
+    assert isinstance(decide.plan(SITE, make_request("OPTIONS", "/public/x", **asked)), decide.Plan)
 
 
 @pytest.mark.parametrize("target", ["/public/../admin/", "/public//x", "/public/%2e%2e/admin", "/public\\x", "x", "*"])
 def test_a_target_with_two_readings_is_refused(target: str) -> None:
     """Until every reading is judged, a target that has more than one is no request."""
-    decision = decide.plan(SITE, make_request(target=target), _no_keys)
+    decision = decide.plan(SITE, make_request(target=target))
     assert isinstance(decision, Refuse)
     assert decision.reason is Reason.REQUEST_MALFORMED
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from demur.core import rules
 from demur.core.model import Access, ConfigError, Form, Terms
+from demur.core.rules import tree
 
 SIGNED_IN = {"allow": "signed-in"}
 
@@ -185,7 +186,14 @@ def test_equally_specific_rules_are_an_error(first: dict[str, object], second: d
         ({"path": "/a", "keeps_alive": "no", **SIGNED_IN}, "true or false"),
         ({"path": "/a", "name": 7, **SIGNED_IN}, "is a text"),
         ({"path": "/a", "requestable": True, **SIGNED_IN}, "cannot be used in this version"),
-        ({"path": "/a", "allow": {"strength": "phr"}}, "cannot be used in this version"),
+        ({"path": "/a", "allow": {"strength": "mfs"}}, "Did you mean 'mfa'"),
+        ({"path": "/a", "allow": {"strength": "gold"}}, 'strength = ["…"]'),
+        ({"path": "/a", "allow": {"strength": ["a b"]}}, "cannot stand in acr_values"),
+        ({"path": "/a", "allow": "signed-in", "accepts": ["digest"]}, "'accepts' is a list"),
+        ({"path": "/a", "allow": "signed-in", "accepts": "basic"}, "'accepts' is a list"),
+        ({"path": "/a", "allow": "signed-in", "challenge": "basic"}, "would ask for Basic and not accept it"),
+        ({"path": "/a", "allow": "signed-in", "challenge": "digest"}, "cannot be asked for"),
+        ({"path": "/a", "allow": "signed-in", "origins": ["https://a.example/"]}, "is not an origin"),
     ],
 )
 def test_a_rule_that_cannot_be_used_is_refused(table: dict[str, object], said: str) -> None:
@@ -313,14 +321,14 @@ def test_the_cost_follows_the_path(rows: int) -> None:
     """A look-up visits as many nodes as the path has segments, however many rules there are."""
     table = rules.load([{"path": f"/area{n}/{{id}}/x/**", **SIGNED_IN} for n in range(rows)])
     visited = 0
-    original = rules._Node.branches
+    original = tree._Node.branches
 
-    def counting(self: rules._Node, segment: str):
+    def counting(self: tree._Node, segment: str):
         nonlocal visited
         visited += 1
         return original(self, segment)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(rules._Node, "branches", counting)
+        patch.setattr(tree._Node, "branches", counting)
         assert table.match("GET", f"/area{rows - 1}/7/x/y".encode()).rule is not None
     assert visited <= 4

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from demur.core import sessions
-from demur.core.model import Ended, Ending, Key, KeyRing, Lookup, Malformed, Session
+from demur.core.model import Ended, Ending, Key, KeyRing, Lookup, Malformed, Scheme, Session
 from demur.core.reasons import Reason
 from demur.core.sessions import Event, State
 
@@ -103,7 +103,7 @@ def test_each_ending_has_its_reason(how: Ending, age: int, reason: Reason) -> No
 def test_a_token_leads_to_its_session() -> None:
     """A token reads as the look-up of its own hash; the hash does not show the token."""
     token = sessions.mint(bytes(range(32)), KEY)
-    assert sessions.read(token.encode(), RING) == Lookup("cookie", sessions.identify(token))
+    assert sessions.read(token.encode(), RING) == Lookup(Scheme.COOKIE, sessions.identify(token))
     assert len(token) == 56
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).parents[2]
+MORE = ("haproxy", "apache2", "node", "npm")
 FOUND = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
@@ -167,7 +168,7 @@ def test_without_root_what_tests_need_is_said(readable: Path) -> None:
 
 def test_with_everything_there_nothing_is_said(readable: Path) -> None:
     """Nothing is missing: nothing is said and nothing asked, root or not."""
-    for name in ("id", "ls", "grep", "ldconfig", "curl", "nginx", "openssl", "php", "chromium", "htpasswd"):
+    for name in ("id", "ls", "grep", "ldconfig", "curl", "nginx", "openssl", "php", "chromium", "htpasswd", *MORE):
         program(readable / name, "exit 0")
     done = apt_needs(readable)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

@@ -11,68 +11,76 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from demur.core import fields, sessions
+from demur.core import credentials, fields, sessions
 from demur.core.model import (
     Absent,
     Access,
     Allow,
     Details,
     Ended,
+    Ending,
     Live,
-    Lookup,
-    Malformed,
     Preflight,
+    Presented,
     Refuse,
+    Scheme,
+    Throttled,
     Touch,
+    Unreadable,
 )
 from demur.core.reasons import Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from demur.core.model import Evidence, KeyRing, Request, Requirement, Session, Subject, Terms
+    from demur.core.model import Evidence, Request, Requirement, Session, Subject, Terms
     from demur.core.site import Site
 
 SAFE = frozenset(("GET", "HEAD", "OPTIONS", "TRACE"))
 """Methods that ask for no change (RFC 9110, 9.2.1)."""
 
 
+_HARDNESS = {Reason.STEP_UP_REQUIRED: 1, Reason.SCOPE_INSUFFICIENT: 2, Reason.NOT_PERMITTED: 3}
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What has to be known to decide: ask a source for `lookup`, or, without one, `evidence` is already here."""
+    """What has to be known to decide. `others` is what further readings of the path ask for: all of it has to be met.
+    `presented` says how the request identifies itself."""
 
     requirement: Requirement
-    lookup: Lookup | None = None
-    evidence: Evidence = Absent()  # noqa: RUF009 - frozen
+    others: tuple[Requirement, ...] = ()
+    presented: Presented = Presented()  # noqa: RUF009 - frozen
+
+    @property
+    def asked(self) -> tuple[Requirement, ...]:
+        """The requirement of every reading."""
+        return (self.requirement, *self.others)
+
+    @property
+    def looks(self) -> bool:
+        """Whether it matters who it is. A public path looks nothing up."""
+        return any(each.access is not Access.OPEN for each in self.asked)
+
+    @property
+    def accepts(self) -> frozenset[Scheme]:
+        """The schemes of `Authorization` that every reading accepts."""
+        return frozenset.intersection(*(each.accepts for each in self.asked))
 
 
-def plan(site: Site, request: Request, ring: Callable[[], KeyRing]) -> Plan | Refuse | Preflight:
-    """The requirement that a request falls under and the one look-up, if any, that the decision takes.
+def plan(site: Site, request: Request) -> Plan | Refuse | Preflight:
+    """The requirement that a request falls under, and how it identifies itself.
 
-    A public path looks nothing up, and asks for no keys. Until every reading of a path is judged, a target that has
-    more than one is refused.
+    Until every reading of a path is judged, a target that has more than one is refused.
     """
     if not fields.plain_target(request.target):
         return Refuse(
             Reason.REQUEST_MALFORMED, Details(detail="The address has characters that could be read in two ways.")
         )
-    requirement = site.rules.match(request.method, request.path, request.host).requirement
-    if requirement.access is Access.OPEN:
-        return Plan(requirement)
+    planned = Plan(site.rules.match(request.method, request.path, request.host).requirement)
+    if not planned.looks:
+        return planned
     if is_preflight(request):
         return Preflight(forward=site.cors.upstream)
-    found = credentials(site, request, ring)
-    if isinstance(found, Lookup):
-        return Plan(requirement, found)
-    return Plan(requirement, evidence=found)
-
-
-def credentials(site: Site, request: Request, ring: Callable[[], KeyRing]) -> Lookup | Absent | Malformed:
-    """What the request carries for us. Two cookies of our name are none that we could choose between."""
-    sent = fields.cookie_values(request.values(b"cookie"), site.cookie.name.encode("ascii"))
-    if not sent:
-        return Absent()
-    return sessions.read(sent[0], ring()) if len(sent) == 1 else Malformed()
+    return replace(planned, presented=credentials.presented(site, request, planned.requirement))
 
 
 def is_preflight(request: Request) -> bool:
@@ -84,41 +92,74 @@ def is_preflight(request: Request) -> bool:
     )
 
 
-def decide(site: Site, request: Request, requirement: Requirement, evidence: Evidence, now: int) -> Allow | Refuse:
-    """The decision. `now` is in seconds."""
+def decide(
+    site: Site,
+    request: Request,
+    requirement: Requirement,
+    evidence: Evidence,
+    now: int,
+    scheme: Scheme | None = Scheme.COOKIE,
+) -> Allow | Refuse:
+    """The decision. `scheme` is how the evidence was presented, `now` is in seconds."""
     if requirement.access is Access.OPEN:
         return Allow()
-    decision = _decide(site, request, requirement, evidence, now)
+    decision = _decide(site, request, requirement, evidence, now, scheme)
     if isinstance(decision, Allow):
         return decision
     if requirement.access is Access.OPTIONAL:
         return Allow()
-    return _concealed(requirement, decision)
+    return _concealed(requirement, evidence, decision)
 
 
-def _decide(site: Site, request: Request, requirement: Requirement, evidence: Evidence, now: int) -> Allow | Refuse:
-    if isinstance(evidence, Absent):
-        return Refuse(Reason.SIGN_IN_REQUIRED)
-    if isinstance(evidence, Ended):
-        return _dead(evidence, now)
+def _decide(
+    site: Site, request: Request, requirement: Requirement, evidence: Evidence, now: int, scheme: Scheme | None
+) -> Allow | Refuse:
     if not isinstance(evidence, Live):
-        return Refuse(Reason.CREDENTIALS_INVALID)
+        return _without_session(evidence, now, scheme)
     session, subject = evidence.session, evidence.subject
+    if (session.kind == "token") is not (scheme is Scheme.BEARER):
+        return Refuse(Reason.CREDENTIALS_INVALID)
     if over := sessions.ended(session, now):
-        return _dead(over, now)
+        return _dead(over, now, scheme)
     if subject.suspended:
-        return Refuse(Reason.SESSION_REVOKED)
-    if changes_something(request) and fields.cross_site(request, site.origin):
+        return _dead(Ended(Ending.REVOKED, now), now, scheme, known=False)
+    if scheme is not Scheme.BEARER and is_cross_site(site, request, requirement):
         return Refuse(Reason.CROSS_SITE_REFUSED, Details(subject=subject))
     if not holds(subject, requirement.terms, now):
         return Refuse(Reason.NOT_PERMITTED, Details(subject=subject, missing=missing(subject, requirement.terms, now)))
+    if session.scopes is not None and requirement.terms.permission not in session.scopes:
+        # A token with scopes is good for what its scopes name and for nothing else.
+        scope = requirement.terms.permission or ""
+        return Refuse(Reason.SCOPE_INSUFFICIENT, Details(subject=subject, scope=scope))
     if step := _step_up(requirement, session, now):
         return Refuse(Reason.STEP_UP_REQUIRED, replace(step, subject=subject))
     return allow(request, requirement, evidence, now)
 
 
-def _dead(tombstone: Ended, now: int) -> Refuse:
-    return Refuse(sessions.reason(tombstone, now), Details(ended_at=tombstone.when))
+def _without_session(evidence: Evidence, now: int, scheme: Scheme | None) -> Refuse:
+    if isinstance(evidence, Absent):
+        return Refuse(Reason.SIGN_IN_REQUIRED)
+    if isinstance(evidence, Ended):
+        return _dead(evidence, now, scheme)
+    if isinstance(evidence, Unreadable):
+        return Refuse(Reason.CREDENTIALS_MALFORMED)
+    if isinstance(evidence, Throttled):
+        return Refuse(Reason.TOO_MANY_ATTEMPTS, Details(retry_after=evidence.retry_after))
+    return Refuse(Reason.CREDENTIALS_INVALID)
+
+
+def _dead(tombstone: Ended, now: int, scheme: Scheme | None, *, known: bool = True) -> Refuse:
+    return Refuse(sessions.reason(tombstone, now, scheme), Details(ended_at=tombstone.when if known else None))
+
+
+def is_cross_site(site: Site, request: Request, requirement: Requirement) -> bool:
+    """Whether another site could have made a browser send this to some effect. The origins that may read the site's
+    answers with credentials, and those that the rule lists, may."""
+    if not changes_something(request) or not fields.cross_site(request, site.origin_of(request)):
+        return False
+    friends = requirement.origins | (site.cors.origins if site.cors.credentials else frozenset())
+    sent = request.values(b"origin")
+    return len(sent) != 1 or sent[0].decode("latin-1") not in friends
 
 
 def allow(request: Request, requirement: Requirement, live: Live, now: int) -> Allow:
@@ -169,15 +210,17 @@ def _permitted(subject: Subject, terms: Terms, now: int) -> bool:
 
 
 def _step_up(requirement: Requirement, session: Session, now: int) -> Details | None:
-    """What a fresher or stronger sign-in has to be, if this one is not enough (RFC 9470, 3)."""
-    stale = requirement.max_age is not None and now - session.authenticated_at > requirement.max_age
+    """What a fresher or stronger sign-in has to be, if this one is not enough (RFC 9470, 3). Who holds a token need
+    not be who made it, so it is never fresh."""
+    aged = session.kind == "token" or now - session.authenticated_at > (requirement.max_age or 0)
+    stale = requirement.max_age is not None and aged
     weak = bool(requirement.acr) and session.acr not in requirement.acr
     if not stale and not weak:
         return None
     return Details(max_age=requirement.max_age if stale else None, acr_values=requirement.acr if weak else ())
 
 
-def _concealed(requirement: Requirement, refuse: Refuse) -> Refuse:
+def _concealed(requirement: Requirement, evidence: Evidence, refuse: Refuse) -> Refuse:
     """The same refusal, or "not found" where the rule conceals: then nothing differs from an unused page beside it.
 
     Where that page asks for a sign-in, so does this one, and only the lack of permission is concealed. Where it is
@@ -187,6 +230,22 @@ def _concealed(requirement: Requirement, refuse: Refuse) -> Refuse:
         return refuse
     if requirement.conceal.sibling is Access.OPEN:
         return Refuse(Reason.NOT_FOUND)
-    if refuse.reason is Reason.NOT_PERMITTED:
-        return Refuse(Reason.NOT_FOUND)
-    return refuse
+    if refuse.reason not in {Reason.NOT_PERMITTED, Reason.SCOPE_INSUFFICIENT}:
+        return refuse
+    if isinstance(evidence, Live) and evidence.session.scopes is not None:
+        # The page beside it names no permission, so no scope would be enough for it either.
+        return Refuse(Reason.SCOPE_INSUFFICIENT, Details(subject=evidence.subject))
+    return Refuse(Reason.NOT_FOUND)
+
+
+def strictest(
+    site: Site, request: Request, plan: Plan, evidence: Evidence, now: int
+) -> tuple[Allow | Refuse, Requirement]:
+    """The decision about a request whose path may be read in several ways, and the requirement that it came from. All
+    that any reading asks for has to be met; of several refusals the one that is hardest to mend is said."""
+    scheme = plan.presented.scheme
+    decided = [(decide(site, request, each, evidence, now, scheme), each) for each in plan.asked]
+    refused = [(said, each) for said, each in decided if isinstance(said, Refuse)]
+    if refused:
+        return max(refused, key=lambda pair: _HARDNESS.get(pair[0].reason, 0))
+    return max(decided, key=lambda pair: pair[1].access is Access.REQUIRED)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from demur.core import decide, fields, respond
-from demur.core.model import Absent, Access, Allow, KeyRing, Live, Preflight, Refuse, Session
+from demur.core.model import Absent, Access, Allow, Live, Preflight, Refuse, Session
 from demur.core.reasons import REASONS
 from demur.core.rules import Rules
 
@@ -100,10 +100,10 @@ def _signed_in(subject: Subject | None, now: int) -> Evidence:
 
 
 def _decision(site: Site, request: Request, evidence: Evidence, now: int) -> Decision:
-    plan = decide.plan(site, request, lambda: KeyRing(()))
+    plan = decide.plan(site, request)
     if not isinstance(plan, decide.Plan):
         return plan
-    return decide.decide(site, request, plan.requirement, evidence, now)
+    return decide.strictest(site, request, plan, evidence, now)[0]
 
 
 def _considered(rules: Sequence[Rule], winner: Rule | None, request: Request) -> tuple[Considered, ...]:

@@ -65,6 +65,14 @@ class Access(StrEnum):
     REQUIRED = "required"
 
 
+class Scheme(StrEnum):
+    """By which way credentials come: our cookie, or a scheme of `Authorization` (RFC 6750, RFC 7617)."""
+
+    COOKIE = "cookie"
+    BEARER = "bearer"
+    BASIC = "basic"
+
+
 class Form(StrEnum):
     """Whom a refusal is written for."""
 
@@ -102,7 +110,12 @@ class Conceal:
 
 @dataclass(frozen=True, slots=True)
 class Requirement:
-    """What the rule that matched asks for. `rule` names it for logs and explanations, never for the refused."""
+    """What the rule that matched asks for. `rule` names it for logs and explanations, never for the refused.
+
+    `accepts` are the schemes of `Authorization` that are judged here, beside our cookie. `challenge_basic` lets
+    the challenge for Basic be sent to somebody who sent no credentials and is no browser. `origins` are other origins
+    whose pages may send what changes something.
+    """
 
     access: Access
     rule: str
@@ -113,6 +126,9 @@ class Requirement:
     requestable: bool = False
     form: Form | None = None
     keeps_alive: bool = True
+    accepts: frozenset[Scheme] = frozenset()
+    challenge_basic: bool = False
+    origins: frozenset[str] = frozenset()
 
 
 # --- credentials and what they turn out to be -----------------------------------------------------
@@ -120,10 +136,10 @@ class Requirement:
 
 @dataclass(frozen=True, slots=True)
 class Lookup:
-    """What to ask a source for: for a cookie, the SHA-256 of the token."""
+    """What to ask a source for: for a cookie and a token its SHA-256, for Basic the decoded `name:password`."""
 
-    kind: Literal["cookie"]
-    key: bytes
+    kind: Scheme
+    key: bytes = field(repr=False)
 
 
 class Actor(StrEnum):
@@ -168,6 +184,9 @@ class Session:
 
     `idle` is the inactivity limit in seconds (0: none), `expires_at` the absolute one. `last_seen` lags behind
     the truth by at most a tenth of `idle`. `device` and `network` are for the person's own list of sessions.
+
+    An API token is a session of kind `token`: without `idle`, with a `label` for its list, and with `scopes`, the
+    permissions that it is good for (None: whatever its person may).
     """
 
     id: bytes
@@ -181,6 +200,9 @@ class Session:
     persistent: bool = False
     device: str = ""
     network: str = ""
+    kind: Literal["session", "token"] = "session"
+    scopes: tuple[str, ...] | None = None
+    label: str = ""
 
     @property
     def handle(self) -> str:
@@ -196,6 +218,18 @@ class Absent:
 @dataclass(frozen=True, slots=True)
 class Malformed:
     """Something was sent under our name that we never made."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """An `Authorization` field that is meant for us and not well-formed, or more than one of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Throttled:
+    """A password that was not looked at, because too many were wrong. `retry_after` is in seconds."""
+
+    retry_after: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +255,17 @@ class Ended:
     subject: str = ""
 
 
-Evidence: TypeAlias = Absent | Malformed | Unknown | Live | Ended
+Evidence: TypeAlias = Absent | Malformed | Unreadable | Throttled | Unknown | Live | Ended
+
+
+@dataclass(frozen=True, slots=True)
+class Presented:
+    """By which scheme a request brought its credentials (None: it brought none), and with which schemes an answer
+    challenges. `vary` are the fields beyond the usual ones on which the challenges depend."""
+
+    scheme: Scheme | None = Scheme.COOKIE
+    challenges: tuple[Scheme, ...] = (Scheme.COOKIE,)
+    vary: tuple[bytes, ...] = ()
 
 
 # --- the decision ---------------------------------------------------------------------------------
@@ -276,6 +320,7 @@ class Details:
     acr_values: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
     retry_after: int | None = None
+    scope: str = ""
 
 
 @dataclass(frozen=True, slots=True)

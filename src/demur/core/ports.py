@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         Change,
         Ended,
         Ending,
+        Evidence,
         KeyRing,
         Live,
         Request,
@@ -104,6 +105,14 @@ class Store(Protocol):
 
     async def aclose(self) -> None:
         """Let go of everything that this process and loop have opened. The store can be used again."""
+
+
+class PasswordSource(Protocol):
+    """Who a name and a password belong to, for requests that carry both (RFC 7617)."""
+
+    async def load(self, credentials: bytes, peer: str, now: int) -> Evidence:
+        """What `name:password` (UTF-8) turns out to be: `Live` with a session made up for this request, `Unknown`, or
+        `Throttled`. `peer` is the client's address. Raises StoreUnavailable."""
 
 
 class Keys(Protocol):

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from demur.core import fields, rules, sessions
-from demur.core.model import Access, Allow, AskSite, Form, Live, Response
+from demur.core.model import Access, Allow, AskSite, Form, Live, Presented, Response, Scheme
 from demur.core.ports import View
 from demur.core.reasons import BASE, REASONS, Reason, Remedy
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 _SIGNED_IN_AGAIN = frozenset((Remedy.SIGN_IN, Remedy.CONFIRM, Remedy.REPEAT))
 _ASK_THE_PERSON = {Remedy.SIGN_IN: "sign-in", Remedy.CONFIRM: "confirm"}
+_ABOUT_THE_TOKEN = frozenset((Reason.SCOPE_INSUFFICIENT, Reason.CREDENTIALS_MALFORMED))
 _NOT_ABOUT_US = frozenset((Reason.HOST_UNKNOWN, Reason.REQUEST_MALFORMED))
 _EXPOSED = b"WWW-Authenticate, Retry-After, Link, Demur-Processed"
 _LOOPBACK = re.compile(r"http://(localhost|[^/:]+\.localhost|127\.[0-9.]+|\[::1\])(:[0-9]+)?\Z")
@@ -44,7 +45,8 @@ class Refusal:
     `reference` is the UUID that names it in the log. `before` says that nothing had been passed on when it was
     decided. `form` is what the rule fixes. `username`, `message` and `next` belong to a sign-in that failed: what was
     typed, what was wrong, and where it would have led. `origins` are the addresses to offer to somebody at a host that
-    we do not serve. `idle` is the inactivity limit in seconds, for the page to state.
+    we do not serve. `idle` is the inactivity limit in seconds, for the page to state. `presented` says how the request
+    identified itself, and which challenges it is to be answered with.
     """
 
     site: Site
@@ -58,6 +60,7 @@ class Refusal:
     next: str | None = None
     origins: tuple[str, ...] = ()
     idle: int = 0
+    presented: Presented = Presented()  # noqa: RUF009 - frozen
 
 
 def refuse(refusal: Refusal, renderer: Renderer) -> Response:
@@ -79,8 +82,7 @@ def refuse(refusal: Refusal, renderer: Renderer) -> Response:
         (b"cache-control", b"no-store"),
         (b"vary", _vary(refusal)),
     ]
-    if row.status == 401:
-        lines.append((b"www-authenticate", _challenge(refusal)))
+    lines += [(b"www-authenticate", challenge) for challenge in _challenges(refusal)]
     if said.details.retry_after is not None:
         lines.append((b"retry-after", fields.retry_after(said.details.retry_after)))
     if said.reason is not Reason.HOST_UNKNOWN:
@@ -110,29 +112,71 @@ def _help(site: Site, reason: Reason) -> str:
 def _vary(refusal: Refusal) -> bytes:
     """What the answer depends on (RFC 9110, 12.5.5)."""
     names = [] if refusal.refuse.reason in _NOT_ABOUT_US else [b"Cookie"]
+    names += refusal.presented.vary
     if refusal.form is None:
         names += [b"Accept", b"Sec-Fetch-Mode"]
     if refusal.form is not Form.API:
         names.append(b"Sec-Fetch-Dest")
-    if refusal.site.cors.origins:
+    if refusal.site.cors.origins and b"Origin" not in names:
         names.append(b"Origin")
     return b", ".join(names)
 
 
-def _challenge(refusal: Refusal) -> bytes:
+def _challenges(refusal: Refusal) -> list[bytes]:
+    """Each challenge, for a field line of its own: some readers see only the first of a line (RFC 9110, 11.6.1).
+
+    With a 401 all that would be accepted. "If the protected resource request does not include authentication
+    credentials or does not contain an access token that enables access to the protected resource, the resource server
+    MUST include the HTTP WWW-Authenticate response header field" (RFC 6750, 3): so with a token's 400 and 403 too.
+    """
+    reason, presented = refusal.refuse.reason, refusal.presented
+    if REASONS[reason].status == 401:
+        return [_CHALLENGES[scheme](refusal) for scheme in presented.challenges]
+    if presented.scheme is Scheme.BEARER and reason in _ABOUT_THE_TOKEN:
+        return [_bearer(refusal)]
+    return []
+
+
+def _cookie(refusal: Refusal) -> bytes:
     """The challenge of cookie sessions: an unregistered scheme, at which no browser puts up a prompt."""
-    site, said = refusal.site, refusal.refuse
-    params = [("realm", site.name), ("form-action", f"{site.prefix}/sign-in"), ("cookie-name", site.cookie.name)]
-    row = REASONS[said.reason]
-    if said.reason is Reason.STEP_UP_REQUIRED and row.error:
-        params.append(("error", row.error))  # the registered word (RFC 9470, 3)
-    elif said.reason is not Reason.SIGN_IN_REQUIRED:
-        params.append(("error", said.reason.value))
-    if said.details.acr_values:
-        params.append(("acr_values", " ".join(said.details.acr_values)))
-    if said.details.max_age is not None:
-        params.append(("max_age", str(said.details.max_age)))
+    site, reason = refusal.site, refusal.refuse.reason
+    params = [("realm", site.name), ("form-action", site.sign_in_url()), ("cookie-name", site.cookie.name)]
+    if refusal.presented.scheme is Scheme.COOKIE and reason is not Reason.SIGN_IN_REQUIRED:
+        # the registered word where there is one (RFC 9470, 3)
+        error = REASONS[reason].error if reason is Reason.STEP_UP_REQUIRED else reason.value
+        params += [("error", error or reason.value), *_step(refusal)]
     return fields.Challenge("Cookie", tuple(params)).encode()
+
+
+def _bearer(refusal: Refusal) -> bytes:
+    """The challenge of API tokens. "If the request lacks any authentication information [...], the resource server
+    SHOULD NOT include an error code or other error information" (RFC 6750, 3.1), and only what was used has failed."""
+    site, row, details = refusal.site, REASONS[refusal.refuse.reason], refusal.refuse.details
+    params = [("realm", site.name)]
+    if site.authorization_servers:
+        where = f"{site.origin_of(refusal.request)}/.well-known/oauth-protected-resource"
+        params.append(("resource_metadata", where))  # RFC 9728, 5.1
+    if refusal.presented.scheme is Scheme.BEARER and row.error:
+        params += [("error", row.error), ("error_description", row.title)]
+        if details.scope:
+            params.append(("scope", details.scope))
+        params += _step(refusal)
+    return fields.Challenge("Bearer", tuple(params)).encode()
+
+
+def _basic(refusal: Refusal) -> bytes:
+    """The challenge of RFC 7617; the only charset that there is (2.1)."""
+    return fields.Challenge("Basic", (("realm", refusal.site.name), ("charset", "UTF-8"))).encode()
+
+
+def _step(refusal: Refusal) -> list[tuple[str, str]]:
+    """What a stronger or fresher sign-in would have to be (RFC 9470, 3)."""
+    details = refusal.refuse.details
+    strong = [("acr_values", " ".join(details.acr_values))] if details.acr_values else []
+    return strong + ([("max_age", str(details.max_age))] if details.max_age is not None else [])
+
+
+_CHALLENGES = {Scheme.COOKIE: _cookie, Scheme.BEARER: _bearer, Scheme.BASIC: _basic}
 
 
 def _problem(refusal: Refusal) -> dict[str, object]:
@@ -149,11 +193,13 @@ def _problem(refusal: Refusal) -> dict[str, object]:
     if refusal.before:
         problem["processed"] = False
     if row.remedy in _SIGNED_IN_AGAIN:
-        problem["sign_in"] = f"{refusal.site.prefix}/sign-in"
+        problem["sign_in"] = refusal.site.sign_in_url()
     if details.acr_values:
         problem["acr_values"] = list(details.acr_values)
     if details.max_age is not None:
         problem["max_age"] = details.max_age
+    if details.scope:
+        problem["scope"] = details.scope
     if details.ended_at is not None:
         problem["ended_at"] = moment(details.ended_at)
     if details.missing:
@@ -195,7 +241,7 @@ def _view(refusal: Refusal, problem: str) -> View:
         detail=_detail(refusal),
         reference=refusal.reference,
         form=form,
-        action=f"{site.prefix}/sign-in",
+        action=site.sign_in_url(),
         next=goes_on_to(refusal),
         username=person.name if person and form == "confirm" else refusal.username,
         message=refusal.message,
@@ -274,6 +320,14 @@ def preflight(site: Site, request: Request) -> Response:
             lines.append((b"access-control-allow-headers", ", ".join(cors.headers).encode("ascii")))
         lines.append((b"access-control-max-age", str(cors.max_age).encode("ascii")))
     return Response(204, tuple(lines))
+
+
+def cross_origin(answer: Fields, cors: Cors, request: Request) -> Fields:
+    """The site's own fields, with leave to read the answer for an origin that the site lists, unless the site has
+    something to say about that itself."""
+    if not cors.origins or any(name == b"access-control-allow-origin" for name, _ in answer):
+        return answer
+    return (*answer, (b"vary", b"Origin"), *readable(cors, request))
 
 
 # --- a yes ----------------------------------------------------------------------------------------

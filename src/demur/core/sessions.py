@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from demur.core.model import Actor, Ended, Ending, Ends, Key, KeyRing, Lookup, Malformed, Session
+from demur.core.model import Actor, Ended, Ending, Ends, Key, KeyRing, Lookup, Malformed, Scheme, Session
 from demur.core.reasons import Reason
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 DAY = 24 * 60 * 60
 TOMBSTONES_LAST = 30 * DAY
 REPLACED_IS_RECENT = 30
+_LAST_USE = 600
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,9 +120,11 @@ def ended(session: Session, now: int) -> Ended | None:
     return None
 
 
-def reason(tombstone: Ended, now: int) -> Reason:
+def reason(tombstone: Ended, now: int, scheme: Scheme | None = Scheme.COOKIE) -> Reason:
     """What the holder of an ended session's id is told. That it was replaced is news only for a moment: a page
-    that was under way may repeat, but later nobody has a use for the old id."""
+    that was under way may repeat, but later nobody has a use for the old id. A token expires or is revoked."""
+    if scheme is Scheme.BEARER:
+        return Reason.TOKEN_EXPIRED if tombstone.how is Ending.EXPIRED else Reason.TOKEN_REVOKED
     if tombstone.how is Ending.REPLACED and now - tombstone.when > REPLACED_IS_RECENT:
         return Reason.SESSION_ENDED
     return REASON_OF[tombstone.how]
@@ -129,26 +132,43 @@ def reason(tombstone: Ended, now: int) -> Reason:
 
 def touch_due(session: Session, now: int) -> bool:
     """Whether `last_seen` is worth writing: once per tenth of the idle limit, so that a refusal comes between
-    0.9 and 1.0 of it and never later."""
+    0.9 and 1.0 of it and never later. A token has no such limit; when it was last used is known to ten minutes."""
+    if session.kind == "token":
+        return now - session.last_seen >= _LAST_USE
     return session.idle > 0 and (now - session.last_seen) * 10 >= session.idle
 
 
 # --- the token ------------------------------------------------------------------------------------
+
+TOKEN_PREFIX = "demur_"  # noqa: S105 - what secret scanners look for
+"""How every API token begins: `demur_` and 56 characters of base64url."""
 
 _VERSION = 1
 _RANDOM = 32
 _TAG = 8
 _RAW = 2 + _RANDOM + _TAG  # 42 bytes: 56 characters of base64, without padding or spare bits
 _TEXT = _RAW * 8 // 6
+# What a tag is for, so that neither kind passes for the other.
+_SESSION = b"demur.session"
+_API_TOKEN = b"demur.token"
 
 
 def mint(random: bytes, key: Key) -> str:
     """The token of a new session out of 32 random bytes, tagged with a key of the ring."""
+    return _mint(random, key, _SESSION)
+
+
+def mint_api_token(random: bytes, key: Key) -> str:
+    """The text of a new API token out of 32 random bytes: the prefix, and what a session's token is made of."""
+    return TOKEN_PREFIX + _mint(random, key, _API_TOKEN)
+
+
+def _mint(random: bytes, key: Key, purpose: bytes) -> str:
     if len(random) != _RANDOM:
         message = f"a token takes {_RANDOM} random bytes, not {len(random)}"
         raise ValueError(message)
     head = bytes((_VERSION, key.id)) + random
-    return base64.urlsafe_b64encode(head + _tag(head, key)).decode("ascii")
+    return base64.urlsafe_b64encode(head + _tag(head, key, purpose)).decode("ascii")
 
 
 def identify(token: str | bytes) -> bytes:
@@ -159,19 +179,28 @@ def identify(token: str | bytes) -> bytes:
 def read(token: bytes, ring: KeyRing) -> Lookup | Malformed:
     """What to ask the store for, or `Malformed` for what we never made: no token at all, or one whose tag fails
     under a key that we hold. With a key that we do not hold (another node's newest), the store is asked."""
+    return Lookup(Scheme.COOKIE, identify(token)) if _made_by_us(token, ring, _SESSION) else Malformed()
+
+
+def read_api_token(token: bytes, ring: KeyRing) -> Lookup | Malformed:
+    """The same for an API token."""
+    bare = token.removeprefix(TOKEN_PREFIX.encode("ascii"))
+    made = bare != token and _made_by_us(bare, ring, _API_TOKEN)
+    return Lookup(Scheme.BEARER, identify(token)) if made else Malformed()
+
+
+def _made_by_us(token: bytes, ring: KeyRing, purpose: bytes) -> bool:
     if len(token) != _TEXT:
-        return Malformed()
+        return False
     try:
         raw = base64.b64decode(token, altchars=b"-_", validate=True)
     except binascii.Error:
-        return Malformed()
+        return False
     if len(raw) != _RAW or raw[0] != _VERSION:
-        return Malformed()
+        return False
     key = ring.find(raw[1])
-    if key is not None and not hmac.compare_digest(_tag(raw[:-_TAG], key), raw[-_TAG:]):
-        return Malformed()
-    return Lookup("cookie", identify(token))
+    return key is None or hmac.compare_digest(_tag(raw[:-_TAG], key, purpose), raw[-_TAG:])
 
 
-def _tag(head: bytes, key: Key) -> bytes:
-    return hashlib.blake2b(head, key=key.secret, digest_size=_TAG, person=b"demur.session").digest()
+def _tag(head: bytes, key: Key, purpose: bytes) -> bytes:
+    return hashlib.blake2b(head, key=key.secret, digest_size=_TAG, person=purpose).digest()

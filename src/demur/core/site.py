@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from demur.core.model import Request
     from demur.core.rules import Rules
 
 
@@ -26,17 +27,24 @@ class Cors:
 
 @dataclass(frozen=True, slots=True)
 class Cookie:
-    """The session cookie of a site. `__Host-` needs `secure`, the path `/` and no domain (rfc6265bis, 4.1.3.2)."""
+    """The session cookie of a site. `__Host-` needs `secure`, the path `/` and no domain (rfc6265bis, 4.1.3.2).
+
+    With a `domain`, every host below it gets the cookie; the name then begins with `__Secure-`.
+    """
 
     name: str = "__Host-demur"
     secure: bool = True
+    domain: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Site:
     """One protection space (RFC 9110, 11.5): an origin, its rules, and how it speaks.
 
-    `origin` is serialized as browsers do it: scheme, host, and the port unless it is the scheme's own.
+    `origin` is serialized as browsers do it: scheme, host, and the port unless it is the scheme's own. Its host may
+    begin with `*.`, for any one label in that place; `origin_of` tells which one a request is for.
+    `sign_in_origin` is where people sign in, if that is not the site itself; `relatives` are the origins that share
+    this sign-in, themselves perhaps with `*.`. `authorization_servers` are issuers of tokens, for RFC 9728's metadata.
     `prefix` is where demur's own pages live. `clear_site_data` is what signing out, and signing in as another
     person, takes away beside our own cookie. `keep_me_signed_in` lets people choose a cookie that outlives the
     browser's own session.
@@ -51,3 +59,25 @@ class Site:
     clear_site_data: tuple[str, ...] = ("cookies", "storage")
     keep_me_signed_in: bool = True
     help_url: str | None = None
+    sign_in_origin: str = ""
+    relatives: tuple[str, ...] = ()
+    authorization_servers: tuple[str, ...] = ()
+
+    def origin_of(self, request: Request) -> str:
+        """The origin that a request of this site is for, serialized."""
+        return f"{request.scheme}://{request.host}" if "://*." in self.origin else self.origin
+
+    def sign_in_url(self) -> str:
+        """Where the sign-in form goes: a path where people sign in on this site, else an absolute URL."""
+        return f"{self.sign_in_origin}{self.prefix}/sign-in"
+
+
+def covers(pattern: str, origin: str) -> bool:
+    """Whether an origin is the one of a pattern, in which `*.` stands for exactly one label."""
+    if "://*." not in pattern:
+        return origin == pattern
+    scheme, _, rest = pattern.partition("://*")
+    if not origin.startswith(f"{scheme}://") or not origin.endswith(rest):
+        return False
+    label = origin[len(scheme) + 3 : len(origin) - len(rest)]
+    return label != "" and "." not in label and ":" not in label

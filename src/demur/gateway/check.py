@@ -4,9 +4,11 @@ It has a listener of its own, because here the fields of the proxy are believed:
 
 - `/check` decides. 200, without a body, is a yes, with the fields that the app is to get instead of the client's own:
   the person's, and `Cookie` and `Authorization` without what was meant for us. Everything else is a no. By default a
-  no is the whole refusal, for proxies that hand it on (Caddy, Traefik, Envoy). With `?answer=fields` it is 401 or 403
-  without a body, which is all that nginx understands of it, and the decision goes along on a slip.
-- `/refusal` puts such a slip into words, for the same request, and decides nothing again.
+  no is the whole refusal, for proxies that hand it on; `?for=envoy` and `?for=traefik` are such proxies with ways of
+  their own. With `?answer=fields` it is 401 or 403 without a body, which is all that nginx understands of it, and the
+  decision goes along on a slip.
+- `/refusal` puts such a slip into words, for the same request, and decides nothing again. It takes in the content that
+  comes along before it answers: some proxies would else break off a client that is still sending.
 - `/health` says that this process runs, `/ready` that requests can be served.
 """
 
@@ -18,6 +20,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from demur.adapters import asgi
+from demur.adapters.asgi import wire
 from demur.core import fields, identity, respond
 from demur.core.model import (
     Absent,
@@ -39,7 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from demur.adapters.asgi import Receive, Scope, Send
-    from demur.core.model import Fields, Subject
+    from demur.core.model import Fields
     from demur.core.ports import Keys, Renderer, Store
     from demur.guard import Guard
 
@@ -50,8 +53,34 @@ _FORWARDED = (b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host")
 _ONCE = (b"x-forwarded-method", b"x-forwarded-proto", b"x-forwarded-host", b"x-forwarded-uri")
 _METHOD = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _NO_STORE = (b"cache-control", b"no-store")
-_NOTHING_LEFT = ((b"cookie", b""), (b"authorization", b""))
+_GIVEN = (*identity.NAMES, b"cookie", b"authorization")
 _UNDECIDED = Requirement(Access.REQUIRED, "(no site)")
+# All names that a session cookie of ours may have: none of them is for a site, whichever it is served as.
+_COOKIES = (b"__Host-demur", b"__Secure-demur", b"demur-dev")
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """What a proxy makes of our answer.
+
+    `whole`: it hands a refusal on; otherwise it gets a slip. `any_2xx`: it takes any 2xx for a yes, and not only 200.
+    `empty`: a field without a value overwrites what the client sent. Where one does not, the proxy has taken the
+    client's away before, or takes away what the field `removes` names.
+    """
+
+    whole: bool = True
+    any_2xx: bool = True
+    empty: bool = True
+    removes: bytes = b""
+
+
+_WAYS = {
+    b"": _Way(),
+    b"answer=fields": _Way(whole=False),
+    b"for=envoy": _Way(any_2xx=False, empty=False, removes=b"x-envoy-auth-headers-to-remove"),
+    b"for=traefik": _Way(empty=False),
+}
+"""How `/check` may be asked, by its query."""
 
 # Only a proxy that lets our answer be the answer can leave a preflight to us; a proxy that takes any 2xx for a yes
 # would pass it on.
@@ -107,19 +136,24 @@ class Check:
             return
         # What is sent here is the proxy's own request; what it asks about stands in its fields.
         sent = asgi.read(scope)
-        await asgi.answer(await self._answer(sent), sent, scope, receive, send)
+        response = await self._answer(sent)
+        # With `Expect` nothing was sent yet, and nothing should be.
+        read = sent.target == b"/refusal" and scope["type"] == "http" and sent.value(b"expect") is None
+        if read:
+            await wire.drop(receive)
+        await asgi.answer(response, sent, scope, receive, send, drain=not read)
 
     async def _answer(self, sent: Request) -> Response:
         path, _, query = sent.target.partition(b"?")
-        if path == b"/check" and query in (b"", b"answer=fields"):
-            return await self._check(sent, whole=not query)
+        if path == b"/check" and query in _WAYS:
+            return await self._check(sent, _WAYS[query])
         if path == b"/refusal":
             return self._refusal(sent)
         if path == b"/health":
             return _text(200, "This process runs.")
         if path == b"/ready":
             return await self._ready()
-        return _text(404, "Here are /check, /check?answer=fields, /refusal, /health and /ready.")
+        return _text(404, "Here are /check (?answer=fields, ?for=envoy, ?for=traefik), /refusal, /health and /ready.")
 
     async def _ready(self) -> Response:
         if self._draining:
@@ -134,7 +168,7 @@ class Check:
 
     # --- the question ---------------------------------------------------------------------------------
 
-    async def _check(self, sent: Request, *, whole: bool) -> Response:
+    async def _check(self, sent: Request, way: _Way) -> Response:
         try:
             asked = self._asked(sent)
         except ValueError as wrong:
@@ -144,13 +178,13 @@ class Check:
             checked = Checked(Refuse(Reason.HOST_UNKNOWN), _UNDECIDED, Absent(), new_reference(), now)
             request = _request(sent, self._trusted)
             self._some_guard.note(checked, request)
-            return self._no(_Asked(request, self._some_guard), checked, whole=whole)
+            return self._no(_Asked(request, self._some_guard), checked, way)
         checked = await asked.guard.acheck(asked.request)
         if isinstance(checked.decision, Allow):
-            return _yes(checked.decision, checked.now, _left(asked))
+            return _yes(checked.decision, checked.now, _left(asked), way)
         if isinstance(checked.decision, Preflight) and checked.decision.forward:
-            return _yes(Allow(), checked.now, _NOTHING_LEFT)
-        return self._no(asked, checked, whole=whole)
+            return _yes(Allow(), checked.now, (), way)
+        return self._no(asked, checked, way)
 
     def _asked(self, sent: Request) -> _Asked | None:
         """What is asked about, or None if no site of ours is meant. Raises ValueError with what the proxy has to do."""
@@ -160,13 +194,13 @@ class Check:
 
     # --- the answers ----------------------------------------------------------------------------------
 
-    def _no(self, asked: _Asked, checked: Checked, *, whole: bool) -> Response:
+    def _no(self, asked: _Asked, checked: Checked, way: _Way) -> Response:
         decision = checked.decision
         assert not isinstance(decision, Allow)  # noqa: S101 - for the type checker
-        said = slip.Slip(decision, checked.reference, checked.requirement.form)
-        if not whole:
+        said = slip.Slip(decision, checked.reference, checked.requirement.form, checked.presented)
+        if not way.whole:
             return self._in_fields(asked, said, checked.now)
-        if isinstance(decision, Preflight):
+        if isinstance(decision, Preflight) and way.any_2xx:
             said = slip.Slip(_NO_PREFLIGHT, checked.reference)
         return self._in_words(asked, said)
 
@@ -195,6 +229,7 @@ class Check:
             form=said.form,
             origins=tuple(self._guards) if said.decision.reason is Reason.HOST_UNKNOWN else (),
             idle=self._idle,
+            presented=said.presented,
         )
         return respond.refuse(refusal, self._renderer)
 
@@ -218,10 +253,13 @@ class Check:
         return slip.read(slips[0], asked.request, self._keys.ring(), int(asked.guard.clock()))
 
 
-def _yes(allow: Allow, now: int, left: Fields) -> Response:
-    """200, and who it is. Every field is there, empty or not, so that the proxy overwrites whatever the client sent."""
-    known = _all_identity_fields(allow.subject)
-    lines: list[tuple[bytes, bytes]] = [*known, *left, _NO_STORE, (b"content-length", b"0")]
+def _yes(allow: Allow, now: int, left: Fields, way: _Way) -> Response:
+    """200, who it is, and what is `left` of the client's credentials."""
+    given = dict((*identity.identity_fields(allow.subject), *left))
+    lines = [(name, given.get(name, b"")) for name in _GIVEN if way.empty or name in given]
+    if way.removes:
+        lines.append((way.removes, b",".join(name for name in _GIVEN if name not in given)))
+    lines += [_NO_STORE, (b"content-length", b"0")]
     if allow.ends is not None:
         lines.append((b"server-timing", fields.session_timing(allow.ends, now)))
     return Response(200, tuple(lines))
@@ -230,18 +268,13 @@ def _yes(allow: Allow, now: int, left: Fields) -> Response:
 def _left(asked: _Asked) -> Fields:
     """What the site may see of the client's credentials: all but ours. No proxy can take one cookie out of many as we
     can, so each takes the whole field from here."""
-    ours = (asked.guard.site.cookie.name.encode("ascii"),)
-    cookies = (fields.without_cookies(value, ours) for value in asked.request.values(b"cookie"))
+    cookies = (fields.without_cookies(value, _COOKIES) for value in asked.request.values(b"cookie"))
+    cookie = b"; ".join(cookie for cookie in cookies if cookie)
     said = asked.request.values(b"authorization")
-    return (
-        (b"cookie", b"; ".join(cookie for cookie in cookies if cookie)),
-        (b"authorization", said[0] if len(said) == 1 else b""),
-    )
-
-
-def _all_identity_fields(subject: Subject | None) -> Fields:
-    there = dict(identity.identity_fields(subject))
-    return tuple((name, there.get(name, b"")) for name in identity.NAMES)
+    left = [(b"cookie", cookie)] if cookie else []
+    if len(said) == 1:
+        left.append((b"authorization", said[0]))
+    return tuple(left)
 
 
 def _request(sent: Request, trusted: Sequence[fields.Network]) -> Request:

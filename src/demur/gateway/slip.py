@@ -18,7 +18,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from demur.core.model import Details, Form, KeyRing, Preflight, Refuse, Request, Subject
+from demur.core.model import Details, Form, KeyRing, Preflight, Presented, Refuse, Request, Scheme, Subject
 from demur.core.reasons import Reason
 
 if TYPE_CHECKING:
@@ -35,11 +35,13 @@ _FORM = re.compile(rb"(?P<key>[0-9]{1,3})\.(?P<payload>[A-Za-z0-9_\-]+)\.(?P<tag
 
 @dataclass(frozen=True, slots=True)
 class Slip:
-    """A decision that is not a yes, its reference, and the form that the rule fixes."""
+    """A decision that is not a yes, its reference, the form that the rule fixes, and how the request identified
+    itself."""
 
     decision: Refuse | Preflight
     reference: str
     form: Form | None = None
+    presented: Presented = Presented()  # noqa: RUF009 - frozen
 
 
 def write(slip: Slip, request: Request, key: Key, now: int) -> bytes:
@@ -48,6 +50,9 @@ def write(slip: Slip, request: Request, key: Key, now: int) -> bytes:
         "until": now + LASTS,
         "for": _digest(request),
         "reference": slip.reference,
+        "scheme": slip.presented.scheme,
+        "challenges": slip.presented.challenges,
+        "vary": [name.decode("ascii") for name in slip.presented.vary],
     }
     if slip.form is not None:
         said["form"] = slip.form.value
@@ -73,13 +78,15 @@ def read(value: bytes, request: Request, ring: KeyRing, now: int) -> Slip:
     form = Form(said["form"]) if "form" in said else None
     if "reason" not in said:
         return Slip(Preflight(forward=False), said["reference"], form)
-    return Slip(Refuse(Reason(said["reason"]), _details(said["details"])), said["reference"], form)
+    refuse = Refuse(Reason(said["reason"]), _details(said["details"]))
+    return Slip(refuse, said["reference"], form, _presented(said))
 
 
 def _digest(request: Request) -> str:
-    """The request in a few characters. The host decides the site, and the cookie who is refused."""
-    cookies = b";".join(request.values(b"cookie"))
-    parts = (request.method.encode(), request.scheme.encode(), request.host.encode(), request.target, cookies)
+    """The request in a few characters. The host decides the site, and the credentials who is refused."""
+    cookies, authorization = (b";".join(request.values(name)) for name in (b"cookie", b"authorization"))
+    where = (request.method.encode(), request.scheme.encode(), request.host.encode(), request.target)
+    parts = (*where, cookies, authorization)
     # Each part with its length, so that nothing can move from one to the next.
     whole = b"".join(b"%d:%b" % (len(part), part) for part in parts)
     return _encode(hashlib.sha256(whole).digest()[:16]).decode("ascii")
@@ -102,11 +109,18 @@ def _plain(details: Details) -> dict[str, Any]:
         "acr_values": details.acr_values,
         "missing": details.missing,
         "retry_after": details.retry_after,
+        "scope": details.scope,
     }
     person = details.subject
     if person is not None:
         said["subject"] = (person.id, person.name, person.display_name)
-    return {name: value for name, value in said.items() if value not in (None, ())}
+    return {name: value for name, value in said.items() if value not in (None, (), "")}
+
+
+def _presented(said: dict[str, Any]) -> Presented:
+    scheme = None if said["scheme"] is None else Scheme(said["scheme"])
+    challenges = tuple(Scheme(each) for each in said["challenges"])
+    return Presented(scheme, challenges, tuple(name.encode("ascii") for name in said["vary"]))
 
 
 def _details(said: dict[str, Any]) -> Details:

@@ -70,7 +70,7 @@ class Exit:
             return
         self.started = True
         status = message.get("status", 101)
-        lines = self._demur.leaving(answered, status, self.allow, self._checked.now)
+        lines = self._demur.leaving(answered, status, self.allow, self._checked.now, self._request)
         await self._send({**message, "headers": lines})
         last = streams.last(message["type"], answered)
         if last is not None and self.allow.session is not None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from demur.adapters.asgi import wire
 from demur.adapters.asgi.leaving import Exit
-from demur.core import fields, identity, respond
+from demur.core import credentials, fields, identity, respond
 from demur.core.model import (
     Absent,
     Access,
@@ -121,9 +121,15 @@ class Demur:
         """The refusal in words. Only what the guard itself decided came before the app."""
         said = refuse or checked.decision
         assert isinstance(said, Refuse)  # noqa: S101 - for the type checker
-        form = checked.requirement.form
         refusal = respond.Refusal(
-            self.site, request, said, checked.reference, before=refuse is None, form=form, idle=self._idle
+            self.site,
+            request,
+            said,
+            checked.reference,
+            before=refuse is None,
+            form=checked.requirement.form,
+            idle=self._idle,
+            presented=checked.presented,
         )
         return respond.refuse(refusal, self._renderer)
 
@@ -158,10 +164,14 @@ class Demur:
             for name, value in scope["headers"]
             if not identity.is_identity_field(name)
         ]
+        if credentials.consumed(request, checked.requirement.accepts):
+            kept = [(name, value) for name, value in kept if name != b"authorization"]
         headers = [(name, value) for name, value in kept if value or name != b"cookie"]
         return {**scope, "headers": headers, "demur": Passed(allow, request, checked.reference, self.site)}
 
-    def leaving(self, answer_: Fields, status: int, allow: Allow, now: int) -> list[tuple[bytes, bytes]]:
+    def leaving(
+        self, answer_: Fields, status: int, allow: Allow, now: int, request: Request
+    ) -> list[tuple[bytes, bytes]]:
         """The fields of the app's answer as they leave: none of them sets our cookie, and a page that is not there
         looks like one that is concealed, caches included."""
         kept = tuple(
@@ -171,7 +181,7 @@ class Demur:
         )
         if status == 101:
             return list(kept)
-        lines = list(respond.dress(kept, allow, now))
+        lines = list(respond.cross_origin(respond.dress(kept, allow, now), self.site.cors, request))
         if status == 404 and self.site.rules.conceals:
             # "404 is heuristically cacheable" (RFC 9110, 15.1), and what is concealed from one is there for another.
             lines = [(name, value) for name, value in lines if name != b"cache-control"]
