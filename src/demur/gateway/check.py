@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from demur.adapters import asgi
 from demur.adapters.asgi import wire
-from demur.core import fields, identity, respond
+from demur.core import credentials, fields, identity, respond
 from demur.core.model import (
     Absent,
     Access,
@@ -181,7 +181,7 @@ class Check:
             return self._no(_Asked(request, self._some_guard), checked, way)
         checked = await asked.guard.acheck(asked.request)
         if isinstance(checked.decision, Allow):
-            return _yes(checked.decision, checked.now, _left(asked), way)
+            return _yes(checked.decision, checked.now, _left(asked, checked), way)
         if isinstance(checked.decision, Preflight) and checked.decision.forward:
             return _yes(Allow(), checked.now, (), way)
         return self._no(asked, checked, way)
@@ -257,22 +257,22 @@ def _yes(allow: Allow, now: int, left: Fields, way: _Way) -> Response:
     """200, who it is, and what is `left` of the client's credentials."""
     given = dict((*identity.identity_fields(allow.subject), *left))
     lines = [(name, given.get(name, b"")) for name in _GIVEN if way.empty or name in given]
-    if way.removes:
-        lines.append((way.removes, b",".join(name for name in _GIVEN if name not in given)))
+    if way.removes and (gone := [name for name in _GIVEN if name not in given]):
+        lines.append((way.removes, b",".join(gone)))
     lines += [_NO_STORE, (b"content-length", b"0")]
     if allow.ends is not None:
         lines.append((b"server-timing", fields.session_timing(allow.ends, now)))
     return Response(200, tuple(lines))
 
 
-def _left(asked: _Asked) -> Fields:
+def _left(asked: _Asked, checked: Checked) -> Fields:
     """What the site may see of the client's credentials: all but ours. No proxy can take one cookie out of many as we
     can, so each takes the whole field from here."""
     cookies = (fields.without_cookies(value, _COOKIES) for value in asked.request.values(b"cookie"))
     cookie = b"; ".join(cookie for cookie in cookies if cookie)
     said = asked.request.values(b"authorization")
     left = [(b"cookie", cookie)] if cookie else []
-    if len(said) == 1:
+    if len(said) == 1 and not credentials.consumed(asked.request, checked.requirement.accepts):
         left.append((b"authorization", said[0]))
     return tuple(left)
 
