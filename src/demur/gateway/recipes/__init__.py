@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from demur.gateway.recipes import nginx
+from demur.gateway.recipes import caddy, haproxy, nginx
 from demur.gateway.recipes.plan import Needs, Options, Plan, plan
 
 if TYPE_CHECKING:
@@ -30,6 +30,8 @@ class Recipe:
 
 RECIPES: Mapping[str, Recipe] = {
     "nginx": Recipe(nginx.NEEDS, nginx.render),
+    "caddy": Recipe(caddy.NEEDS, caddy.render),
+    "haproxy": Recipe(haproxy.NEEDS, haproxy.render),
 }
 """By the name that the command knows."""
 

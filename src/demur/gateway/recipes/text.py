@@ -57,6 +57,9 @@ DOWN = json.dumps(
 """What a proxy says while demur does not answer: the problem (RFC 9457) that demur would say while its store does not.
 ASCII on one line, without an apostrophe, so that it can stand in quotes."""
 
+LOST = DOWN.replace(', "processed": false', "")
+"""The same about one of demur's own pages: nobody knows how far demur came with it."""
+
 RETRY_AFTER = "5"
 """Seconds after which to try again then."""
 
