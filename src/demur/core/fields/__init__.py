@@ -17,9 +17,10 @@ from demur.core.fields.cookies import (
 from demur.core.fields.credentials import Challenge, Credentials, credentials, parse_challenges
 from demur.core.fields.forwarded import Facts, Hop, Network, Node, client, forwarded
 from demur.core.fields.plain import Item, imf_fixdate, item, list_add, retry_after, session_timing
-from demur.core.fields.target import host, origin, plain_target
+from demur.core.fields.target import LONGEST_TARGET, host, origin, plain_target, without_plain_escapes
 
 __all__ = [
+    "LONGEST_TARGET",
     "Challenge",
     "Credentials",
     "Facts",
@@ -50,4 +51,5 @@ __all__ = [
     "set_cookie_name",
     "sets_cookie",
     "without_cookies",
+    "without_plain_escapes",
 ]

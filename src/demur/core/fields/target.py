@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 from ipaddress import IPv6Address
+from urllib.parse import unquote_to_bytes
 
 LONGEST_TARGET = 8192
 """Bytes. RFC 9110, 4.1, asks for at least 8000."""
@@ -29,6 +30,7 @@ _PLAIN = re.compile(
     # A `#` would end it for some readers.
     rb"(?:\?[\x21\x22\x24-\x7e]*+)?\Z"
 )
+_PLAIN_ESCAPES = re.compile(rb"(?:%20|" + _UTF8 + rb")+")
 
 _AUTHORITY = re.compile(
     rb"(?P<host>\[(?P<v6>[0-9A-Fa-f:.]{2,45})\]|(?:[A-Za-z0-9\-._~!$&'()*+,;=]|%[0-9A-Fa-f]{2}){1,255})"
@@ -45,6 +47,11 @@ def plain_target(target: bytes) -> bool:
     beyond ASCII, without dot segments and without empty segments but the last; any query.
     """
     return len(target) <= LONGEST_TARGET and _PLAIN.match(target) is not None
+
+
+def without_plain_escapes(path: bytes) -> bytes:
+    """A path with those escapes decoded that a plain path may have. They leave nothing to be read in two ways."""
+    return _PLAIN_ESCAPES.sub(lambda escapes: unquote_to_bytes(escapes[0]), path)
 
 
 @lru_cache(maxsize=1024)

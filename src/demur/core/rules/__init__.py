@@ -2,6 +2,6 @@
 
 from demur.core.rules.conceal import UNUSED, sibling
 from demur.core.rules.table import STRENGTHS, duration, load
-from demur.core.rules.tree import CLOSED, Match, Rule, Rules
+from demur.core.rules.tree import CLOSED, Match, Rule, Rules, bind, fold
 
-__all__ = ["CLOSED", "STRENGTHS", "UNUSED", "Match", "Rule", "Rules", "duration", "load", "sibling"]
+__all__ = ["CLOSED", "STRENGTHS", "UNUSED", "Match", "Rule", "Rules", "bind", "duration", "fold", "load", "sibling"]

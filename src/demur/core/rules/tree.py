@@ -13,12 +13,13 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
+from unicodedata import category, normalize
 from urllib.parse import unquote
 
 from demur.core.model import Access, ConfigError, Requirement, Terms
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from demur.core.model import Scheme
 
@@ -26,6 +27,8 @@ CLOSED = Requirement(Access.REQUIRED, "what no rule opens is closed", Terms(nobo
 """What is asked where no rule matches: nobody can meet it."""
 
 _PORT = re.compile(r":[0-9]*\Z")
+_MARGIN = 3
+"""Segments beyond those of a rule that tell that a path is longer, even without a script and a slash at its end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,16 +83,13 @@ class _Node:
             yield self.star
 
 
-class Rules:
-    """A site's compiled table. Made by `load`, never changed."""
+class Tree:
+    """Rules by host, then segment by segment. With `twins`, rules may be equally specific; then the first is found."""
 
-    __slots__ = ("_any", "_exact", "_nowhere", "_wild", "accepts", "all", "conceals")
+    __slots__ = ("_any", "_exact", "_twins", "_wild")
 
-    def __init__(self, rules: Sequence[Rule], accepts: frozenset[Scheme] = frozenset()) -> None:
-        self.all = tuple(rules)
-        self.accepts = accepts.union(*(rule.requirement.accepts for rule in rules))
-        self._nowhere = Match(replace(CLOSED, accepts=accepts))
-        self.conceals = any(rule.requirement.conceal for rule in rules)
+    def __init__(self, rules: Iterable[Rule], *, twins: bool = False) -> None:
+        self._twins = twins
         self._exact: dict[str, _Node] = {}
         self._wild: dict[str, _Node] = {}
         self._any = _Node()
@@ -98,14 +98,12 @@ class Rules:
         # the longest wildcard is the most specific one
         self._wild = dict(sorted(self._wild.items(), key=lambda item: -len(item[0])))
 
-    def match(self, method: str, path: bytes, host: str = "") -> Match:
-        """The rule for a plain path, still percent-encoded (without query), and what it asks for. The port of a host
-        does not count."""
-        segments = unquote(path.decode("ascii"), errors="strict").split("/")[1:]
-        for tree in self._trees(_PORT.sub("", host)):
+    def find(self, method: str, segments: Sequence[str], host: str) -> Rule | None:
+        """The most specific rule for a path in decoded segments. The port of a host does not count."""
+        for tree in self._trees(_PORT.sub("", host) if host else ""):
             if rule := _find(tree, segments, 0, method):
-                return Match(rule.requirement, rule, _bind(rule, segments))
-        return self._nowhere
+                return rule
+        return None
 
     def _trees(self, host: str) -> Iterator[_Node]:
         if self._exact and (tree := self._exact.get(host)):
@@ -126,10 +124,143 @@ class Rules:
         node = self._tree(rule.host)
         for segment in rule.segments:
             if segment == "**":
-                _insert(node.below, rule)
+                _insert(node.below, rule, twins=self._twins)
                 return
             node = _step(node, segment)
-        _insert(node.here, rule)
+        _insert(node.here, rule, twins=self._twins)
+
+
+class Rules:
+    """A site's compiled table. Made by `load`, never changed."""
+
+    __slots__ = ("_longest", "_nowhere", "_tree", "accepts", "all", "conceals", "kin")
+
+    def __init__(self, rules: Sequence[Rule], accepts: frozenset[Scheme] = frozenset()) -> None:
+        self.all = tuple(rules)
+        self.accepts = accepts.union(*(rule.requirement.accepts for rule in rules))
+        self.conceals = any(rule.requirement.conceal for rule in rules)
+        self.kin = Kin(rules)
+        self._longest = max((len(rule.segments) for rule in rules), default=0) + _MARGIN
+        self._nowhere = Match(replace(CLOSED, accepts=accepts))
+        self._tree = Tree(rules)
+
+    def match(self, method: str, path: bytes, host: str = "") -> Match:
+        """The rule for a plain path, still percent-encoded (without query), and what it asks for. The port of a host
+        does not count."""
+        text = path.decode("ascii")
+        decoded = unquote(text, errors="strict") if "%" in text else text
+        return self.match_segments(method, decoded.split("/")[1:], host)
+
+    def beginning(self, text: str) -> list[str]:
+        """As many segments of a path as can matter to any rule."""
+        segments = text.split("/", self._longest + 1)[1:]
+        return segments[: self._longest]
+
+    def match_segments(self, method: str, segments: Sequence[str], host: str = "") -> Match:
+        """The same for one reading of a path: what stands behind each of its slashes, decoded."""
+        if rule := self._tree.find(method, segments, host):
+            return Match(rule.requirement, rule, bind(rule, segments))
+        return self._nowhere
+
+
+# --- what programs take for the same name ---------------------------------------------------------
+
+_SCRIPT = ".php"
+
+
+def fold(segment: str) -> str:
+    """A segment as those compare it who tell fewer names apart than we do.
+
+    Letters of either case: file systems of Windows and macOS, Express, Java's `equalsIgnoreCase` (so that a dotless i
+    is an i, too). Forms of one letter, and characters that nobody sees: file systems of macOS, Windows' code pages.
+    Dots and spaces at the end, and streams as in `admin::$DATA`: Windows.
+    """
+    folded = segment.lower() if segment.isascii() else _fold_wide(segment)
+    if ":$" in folded:
+        folded = folded.partition(":")[0] or folded
+    return folded.rstrip(". ") or folded
+
+
+def _fold_wide(segment: str) -> str:
+    seen = "".join(char for char in normalize("NFKC", segment) if category(char) != "Cf")
+    return normalize("NFKC", seen.upper().casefold()).replace("i\u0307", "i")
+
+
+class Kin:
+    """The rules that a path may fall under for programs that take another name for a rule's own.
+
+    Only rules with a literal count: what other names stand for is guessed, and a guess must not close what is open
+    beside it, or close everything because nothing is open under the other name.
+    """
+
+    __slots__ = ("_ends", "_names", "_spelt", "_tree", "_twins")
+
+    def __init__(self, rules: Sequence[Rule]) -> None:
+        literals = {segment for rule in rules for segment in rule.segments if _is_literal(segment)}
+        self._names = {fold(literal) for literal in literals}
+        self._spelt = not literals <= self._names
+        self._ends = {len(rule.segments) for rule in rules if rule.segments[-1] not in {"", "**"}}
+        self._ends |= {-len(rule.segments) for rule in rules if not rule.segments[-1]}
+        self._twins: dict[tuple[str, tuple[str, ...], bool], list[Rule]] = {}
+        folded = []
+        for rule in rules:
+            segments = tuple(fold(segment) if _is_literal(segment) else segment for segment in rule.segments)
+            self._twins.setdefault((rule.host, segments, rule.methods is None), []).append(rule)
+            folded.append(replace(rule, segments=segments))
+        self._tree = Tree(folded, twins=True)
+
+    def may_differ(self, text: str, segments: Sequence[str]) -> bool:
+        """Whether it is worth to ask `find` about a path at all: almost never, and to know this is cheap."""
+        name, end = (segments[-1], -len(segments) - 1) if segments[-1] else (segments[-2:][0], len(segments) - 1)
+        if end in self._ends or ("." in name and fold(name.rpartition(".")[0]) in self._names):
+            return True
+        folded = text.lower()
+        if "./" in text or " /" in text or ":$" in text or text[-1] in ". " or _SCRIPT + "/" in folded:
+            return True
+        if folded == text and not self._spelt and text.isascii():
+            return False
+        return any((key := fold(segment)) in self._names and (self._spelt or key != segment) for segment in segments)
+
+    def find(self, method: str, segments: Sequence[str], host: str) -> Iterator[tuple[Rule, Sequence[str]]]:
+        """Every rule that holds for another name of the path, and the segments under that name."""
+        for other in self._others(segments):
+            found = self._tree.find(method, [fold(segment) for segment in other], host)
+            if found is None or not any(map(_is_literal, found.segments)):
+                continue
+            for rule in self._twins[found.host, found.segments, found.methods is None]:
+                if rule.covers(method):
+                    yield rule, other
+
+    def _others(self, segments: Sequence[str]) -> Iterator[Sequence[str]]:
+        """The path as it stands, without the script that serves it, without its suffix, with and without a slash at
+        its end, and all of these together."""
+        for path in _scriptless(segments):
+            for each in self._suffixless(path):
+                yield each
+                yield each[:-1] if len(each) > 1 and not each[-1] else [*each, ""]
+
+    def _suffixless(self, segments: Sequence[str]) -> Iterator[Sequence[str]]:
+        """Rails' routes end in `(.:format)`, and Spring's did in `.*`: `/admin.json` is `/admin`. What a rule calls by
+        its name is nothing else."""
+        yield segments
+        at = len(segments) - (2 if len(segments) > 1 and not segments[-1] else 1)
+        stem, _, suffix = segments[at].rpartition(".")
+        if stem and suffix and fold(segments[at]) not in self._names:
+            yield [*segments[:at], stem, *segments[at + 1 :]]
+
+
+def _scriptless(segments: Sequence[str]) -> Iterator[Sequence[str]]:
+    """What follows a script is the path for it: PHP's `PATH_INFO`, with which front controllers route
+    (`/index.php/admin`)."""
+    yield segments
+    for at, segment in enumerate(segments[:-1]):
+        if fold(segment).endswith(_SCRIPT):
+            yield [*segments[:at], *segments[at + 1 :]]
+            return
+
+
+def _is_literal(segment: str) -> bool:
+    return bool(segment) and segment[0] not in "*{"
 
 
 def _step(node: _Node, segment: str) -> _Node:
@@ -142,9 +273,9 @@ def _step(node: _Node, segment: str) -> _Node:
     return node.literals.setdefault(segment, _Node())
 
 
-def _insert(place: list[Rule], rule: Rule) -> None:
+def _insert(place: list[Rule], rule: Rule, *, twins: bool) -> None:
     for other in place:
-        if _same_methods(rule, other):
+        if not twins and _same_methods(rule, other):
             raise ConfigError(
                 f"{rule.name} and {other.name} are equally specific, so it is open which of them holds.",
                 place=f"rule {rule.number}",
@@ -160,7 +291,7 @@ def _same_methods(one: Rule, other: Rule) -> bool:
     return any(other.covers(method) for method in one.methods) or any(one.covers(method) for method in other.methods)
 
 
-def _find(node: _Node, segments: list[str], at: int, method: str) -> Rule | None:
+def _find(node: _Node, segments: Sequence[str], at: int, method: str) -> Rule | None:
     if at == len(segments):
         found = _first(node.here, method)
     else:
@@ -178,7 +309,8 @@ def _first(rules: list[Rule], method: str) -> Rule | None:
     return None
 
 
-def _bind(rule: Rule, segments: list[str]) -> tuple[tuple[str, str], ...]:
+def bind(rule: Rule, segments: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    """What the captures of a rule that matches these segments are bound to."""
     return tuple(
         (pattern[1:-1], segment)
         for pattern, segment in zip(rule.segments, segments, strict=False)
