@@ -150,7 +150,8 @@ async def test_what_is_open_may_go_on_or_not(
         await bench.store.publish(replace(person, version=person.version + 1, **more))
     elif change is not None:
         bench.clock.now = NOW + {"wait": 3600, "wait a little": 1000}[change]
-    assert await bench.guard.still(checked, request) is reason
+    ((refuse, _),) = await bench.guard.still([(checked, request)])
+    assert (refuse.reason if refuse else None) is reason
 
 
 async def test_our_failure_is_our_own(bench: Bench) -> None:

@@ -10,10 +10,10 @@ import logging
 import random
 import time
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from demur.core import credentials, decide
+from demur.core import credentials, decide, sessions
 from demur.core.model import (
     Absent,
     Access,
@@ -34,7 +34,7 @@ from demur.core.ports import Decided
 from demur.core.reasons import REASONS, Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
     from demur.core.model import Evidence, Request
     from demur.core.ports import Keys, Observer, PasswordSource, Store
@@ -44,6 +44,9 @@ FLUSH_AFTER = 1.0
 """Seconds for which what was seen is gathered before it is written."""
 _MOST_UNWRITTEN = 10_000
 _RETRY_AFTER = 5
+# Neither says that somebody may not: how fresh a sign-in was counts at the beginning, and a password that was not
+# looked at is not wrong.
+_GOES_ON = frozenset((Reason.STEP_UP_REQUIRED, Reason.TOO_MANY_ATTEMPTS))
 _UNPLANNED = Requirement(Access.REQUIRED, "(none)")
 
 
@@ -144,21 +147,30 @@ class Guard:
             return await self._passwords.load(found.key, request.peer, now)
         return await self.find(found)
 
-    async def still(self, checked: Checked, request: Request) -> Reason | None:
-        """Why what was allowed may not go on, None if it may: for what stays open longer than its person may stay
-        signed in. How fresh the sign-in was counts when something is begun only. Raises StoreUnavailable."""
-        before = checked.decision
-        if not isinstance(before, Allow) or before.session is None:
-            return None
-        plan, now = decide.plan(self.site, request), int(self.clock())
+    async def still(self, open_: Sequence[tuple[Checked, Request]]) -> list[tuple[Refuse | None, int]]:
+        """What was allowed to somebody and lasts longer than a request, judged again: for each, why it may not go on
+        (None: it may), and the second until which only a change can end it. One read for all that came with a session
+        or a token. Raises StoreUnavailable."""
+        now = int(self.clock())
+        ids = list({key for checked, _ in open_ if (key := _session_of(checked)) is not None})
+        known = dict(zip(ids, await self.store.load(ids), strict=True)) if ids else {}
+        return [await self._still(checked, request, known, now) for checked, request in open_]
+
+    async def _still(
+        self, checked: Checked, request: Request, known: Mapping[bytes, Evidence], now: int
+    ) -> tuple[Refuse | None, int]:
+        plan = decide.plan(self.site, request)
         if not isinstance(plan, decide.Plan):
-            return None
-        evidence = await self._found(request, plan, now)
+            return (plan if isinstance(plan, Refuse) else None), now + sessions.DAY
+        key = _session_of(checked)
+        evidence = known[key] if key is not None else await self._found(request, plan, now)
+        # Who had it open knows that it is there, and who was known is told why not any more.
+        required = [replace(each, access=_needed(each.access), conceal=None) for each in plan.asked]
+        plan = replace(plan, requirement=required[0], others=tuple(required[1:]))
         decision, _ = decide.strictest(self.site, request, plan, evidence, now)
-        if isinstance(decision, Refuse):
-            return None if decision.reason is Reason.STEP_UP_REQUIRED else decision.reason
-        # Where nobody is refused, somebody was all the same taken for who they no longer are.
-        return None if decision.subject is not None else Reason.SESSION_ENDED
+        if isinstance(decision, Refuse) and decision.reason not in _GOES_ON:
+            return decision, now
+        return None, sessions.certain_until(evidence, now) if isinstance(evidence, Live) else now + sessions.DAY
 
     async def find(self, lookup: Lookup) -> Evidence:
         """The one read. Raises StoreUnavailable."""
@@ -233,6 +245,18 @@ class Guard:
             seen.flush.cancel()
         if seen.at:
             await self._flush(seen)
+
+
+def _session_of(checked: Checked) -> bytes | None:
+    """The session or token that something was allowed to; None for a password, whose session is made up each time."""
+    allowed = checked.decision
+    if not isinstance(allowed, Allow) or allowed.session is None or checked.presented.scheme is Scheme.BASIC:
+        return None
+    return allowed.session.id
+
+
+def _needed(access: Access) -> Access:
+    return access if access is Access.OPEN else Access.REQUIRED
 
 
 def _without_store(plan: decide.Plan, down: StoreUnavailable) -> tuple[Allow | Refuse, Requirement]:

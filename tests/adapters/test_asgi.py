@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests.core.support import NOW, make_site
 
-from demur.adapters.asgi import Demur, streams
+from demur.adapters.asgi import Demur
 from demur.adapters.asgi import wire as wire_module
 from demur.core import page
-from demur.core.model import Actor, End, Ending, Refused, Response, Session, Subject, UpstreamFailure
+from demur.core.model import Refused, Response, Session, Subject, UpstreamFailure
 from demur.core.reasons import Reason
 from demur.core.sessions import identify, mint
 from demur.guard import Guard
@@ -380,43 +380,3 @@ async def test_the_raw_target_of_the_server_counts(wire: Wire) -> None:
     """Where the server gives the bytes of the wire, these are judged, and not what was made of them."""
     await wire.ask("/public/x", extensions={"demur.target": {"raw": b"/public/..%2fmembers/"}})
     assert wire.status == 400
-
-
-@pytest.mark.parametrize(
-    ("starts", "goes_on", "last"),
-    [
-        (
-            {"type": "websocket.accept", "headers": []},
-            {"type": "websocket.send", "text": "x"},
-            {"type": "websocket.close", "code": 3000, "reason": "session-ended"},
-        ),
-        (
-            {"type": "http.response.start", "status": 200, "headers": [(b"Content-Type", b"text/event-stream")]},
-            {"type": "http.response.body", "body": b"x", "more_body": True},
-            {"type": "http.response.body", "body": b"", "more_body": False},
-        ),
-    ],
-)
-async def test_what_stays_open_ends_with_the_session(
-    wire: Wire, monkeypatch: pytest.MonkeyPatch, starts: Any, goes_on: Any, last: Any
-) -> None:
-    """Whoever has signed out gets nothing more through a WebSocket or a stream of events that is still open."""
-    monkeypatch.setattr(streams, "LOOK_AGAIN", 0.0)
-    cookie = await wire.cookie()
-
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        await send(starts)
-        await send(goes_on)
-        (session,) = await wire.store.sessions(BO.id)
-        await wire.store.apply([End(session.id, Ending.ENDED, Actor.SELF, NOW)])
-        while wire.sent[-1] != last:
-            await asyncio.sleep(0)
-        await send(goes_on)
-
-    wire.demur = Demur(app, wire.guard, Pages(wire.guard, page.DEFAULT, {}), page.DEFAULT)
-    kind = starts["type"].partition(".")[0]
-    own = ((b"origin", b"https://app.example.com"), (b"upgrade", b"websocket")) if kind == "websocket" else ()
-    async with asyncio.timeout(5):
-        await wire.ask("/members/", cookie, *own, type=kind, scheme="wss" if kind == "websocket" else "https")
-    assert [message["type"] for message in wire.sent] == [starts["type"], goes_on["type"], last["type"]]
-    assert wire.sent[-1] == last

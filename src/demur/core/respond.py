@@ -67,7 +67,7 @@ def refuse(refusal: Refusal, renderer: Renderer) -> Response:
     """The whole answer to a refused request, the body included (a surface leaves it out for HEAD)."""
     site, request, said = refusal.site, refusal.request, refusal.refuse
     row = REASONS[said.reason]
-    problem = json.dumps(_problem(refusal), ensure_ascii=False, separators=(",", ":"))
+    problem = problem_text(refusal)
     navigation, _ = fields.is_navigation(request)
     form = refusal.form or (Form.PAGE if navigation else Form.API)
     if form is Form.PAGE:
@@ -177,6 +177,11 @@ def _step(refusal: Refusal) -> list[tuple[str, str]]:
 
 
 _CHALLENGES = {Scheme.COOKIE: _cookie, Scheme.BEARER: _bearer, Scheme.BASIC: _basic}
+
+
+def problem_text(refusal: Refusal) -> str:
+    """The problem document (RFC 9457) in one line."""
+    return json.dumps(_problem(refusal), ensure_ascii=False, separators=(",", ":"))
 
 
 def _problem(refusal: Refusal) -> dict[str, object]:

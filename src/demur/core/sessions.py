@@ -22,6 +22,8 @@ from demur.core.reasons import Reason
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from demur.core.model import Live
+
 DAY = 24 * 60 * 60
 TOMBSTONES_LAST = 30 * DAY
 REPLACED_IS_RECENT = 30
@@ -108,6 +110,13 @@ def after(state: State, event: Event) -> State:
 def ends(session: Session) -> Ends:
     """The seconds at which a live session will end: through inactivity (0: never), and in any case."""
     return Ends(idle=session.last_seen + session.idle if session.idle else 0, absolute=session.expires_at)
+
+
+def certain_until(live: Live, now: int) -> int:
+    """The second until which a session and what its person holds end by a change only, and not by time."""
+    when = ends(live.session)
+    grants = [until for _, until in live.subject.grants if until > now]
+    return min([when.absolute, *grants, *([when.idle] if when.idle else [])])
 
 
 def ended(session: Session, now: int) -> Ended | None:

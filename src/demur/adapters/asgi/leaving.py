@@ -6,7 +6,6 @@ Such a refusal is the same as any other, without the promise that nothing was pr
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -17,6 +16,7 @@ from demur.core.reasons import Reason
 
 if TYPE_CHECKING:
     from demur.adapters.asgi.middleware import Demur
+    from demur.adapters.asgi.watch import Watched
     from demur.adapters.asgi.wire import Message, Receive, Scope, Send
     from demur.core.model import Allow, Fields, Request
     from demur.guard import Checked
@@ -37,20 +37,39 @@ class Exit:
         self._send = send
         self.started = False
         self._swallow = False
-        self._watch: asyncio.Task[None] | None = None
+        self._open: streams.Open | None = None
+        self._watched: Watched | None = None
+        self._ending: asyncio.Task[None] | None = None
 
-    def leave(self) -> None:
-        """The app is done."""
-        if self._watch is not None:
-            self._watch.cancel()
+    async def leave(self) -> None:
+        """The app is done. What we have to say last is said before the server hears of it."""
+        if self._watched is not None:
+            self._watched.remove()
+        if self._ending is not None:
+            await self._ending
 
-    async def _end_in_time(self, last: Message) -> None:
-        """End what stays open once its person is signed out, suspended, or may not have it any more."""
-        reason = await streams.over(self._demur.guard, self._checked, self._request)
-        self._swallow = True
-        self._demur.note(self._checked, self._request, Refuse(reason), "")
-        with contextlib.suppress(OSError):  # the client has gone by itself
-            await self._send({**last, "reason": reason.value} if last["type"] == "websocket.close" else last)
+    def _over(self, refuse: Refuse) -> None:
+        """What stays open ends: its person is signed out, suspended, or may not have it any more."""
+        if self._open is None:
+            return
+        self._demur.note(self._checked, self._request, refuse, "")
+        problem = self._demur.problem(self._checked, self._request, refuse)
+        self._ending = asyncio.create_task(self._open.end(refuse.reason, problem))
+
+    def receiving(self, receive: Receive) -> Receive:
+        """How the app receives: once a WebSocket is over, what the client still sends is not for it."""
+        if self._scope["type"] != "websocket":
+            return receive
+
+        async def until_over() -> Message:
+            if self._open is not None and self._open.goodbye is not None:
+                return self._open.goodbye
+            message = await receive()
+            if self._open is None or self._open.goodbye is None:
+                return message
+            return self._open.goodbye
+
+        return until_over
 
     async def send(self, message: Message) -> None:
         """Pass on a message of the app."""
@@ -58,8 +77,10 @@ class Exit:
             return
         if message["type"] in {"http.response.start", "websocket.http.response.start", "websocket.accept"}:
             await self._start(message)
-            return
-        await self._send(message)
+        elif self._open is not None:
+            await self._open.send(message)
+        else:
+            await self._send(message)
 
     async def _start(self, message: Message) -> None:
         answered: Fields = tuple((bytes(name).lower(), bytes(value)) for name, value in message.get("headers", ()))
@@ -72,9 +93,10 @@ class Exit:
         status = message.get("status", 101)
         lines = self._demur.leaving(answered, status, self.allow, self._checked.now, self._request)
         await self._send({**message, "headers": lines})
-        last = streams.last(message["type"], answered)
-        if last is not None and self.allow.session is not None:
-            self._watch = asyncio.create_task(self._end_in_time(last))
+        if streams.stays_open(message["type"], answered, self._request):
+            abort = self._scope.get("extensions", {}).get("demur.abort", {}).get("call")
+            self._open = streams.Open(message["type"], answered, self._send, abort)
+            self._watched = self._demur.watch.add(self._checked, self._request, self._over)
 
     async def _refused_by_app(self, asked: list[bytes]) -> None:
         try:

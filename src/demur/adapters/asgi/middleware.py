@@ -9,8 +9,9 @@ import secrets
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from demur.adapters.asgi import wire
+from demur.adapters.asgi import streams, wire
 from demur.adapters.asgi.leaving import Exit
+from demur.adapters.asgi.watch import Watch
 from demur.core import credentials, fields, identity, respond
 from demur.core.model import (
     Absent,
@@ -63,6 +64,7 @@ class Demur:
         self._renderer = renderer
         self._idle = idle
         self.site = guard.site
+        self.watch = Watch(guard)
         self._names = (guard.site.cookie.name.encode("ascii"),)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -118,10 +120,14 @@ class Demur:
         await wire.answer(response, request, scope, receive, send, drain=not ended)
 
     def _refusal(self, checked: Checked, request: Request, refuse: Refuse | None = None) -> Response:
-        """The refusal in words. Only what the guard itself decided came before the app."""
+        """The refusal in words."""
+        return respond.refuse(self._said(checked, request, refuse), self._renderer)
+
+    def _said(self, checked: Checked, request: Request, refuse: Refuse | None) -> respond.Refusal:
+        """The refusal with all that its words depend on. Only what the guard itself decided came before the app."""
         said = refuse or checked.decision
         assert isinstance(said, Refuse)  # noqa: S101 - for the type checker
-        refusal = respond.Refusal(
+        return respond.Refusal(
             self.site,
             request,
             said,
@@ -131,7 +137,6 @@ class Demur:
             idle=self._idle,
             presented=checked.presented,
         )
-        return respond.refuse(refusal, self._renderer)
 
     # --- a yes ----------------------------------------------------------------------------------------
 
@@ -144,7 +149,7 @@ class Demur:
     async def _through(self, inner: Scope, receive: Receive, exit_: Exit) -> None:
         """Let the app answer; what it raises before it has begun is answered in its place."""
         try:
-            await self._app(inner, receive, exit_.send)
+            await self._app(inner, exit_.receiving(receive), exit_.send)
         except UpstreamFailure as failure:
             if exit_.started:
                 raise
@@ -154,8 +159,11 @@ class Demur:
                 raise
             details = Details(subject=exit_.allow.subject, detail=refused.detail)
             await exit_.refuse(Refuse(refused.reason, details), "")
+        except Exception as fault:
+            if not streams.is_over(fault):
+                raise
         finally:
-            exit_.leave()
+            await exit_.leave()
 
     def _inner(self, scope: Scope, allow: Allow, request: Request, checked: Checked) -> Scope:
         """The scope that the app sees."""
@@ -221,3 +229,7 @@ class Demur:
     def refusal(self, checked: Checked, request: Request, refuse: Refuse) -> Response:
         """A refusal that came after the request was passed on."""
         return self._refusal(checked, request, refuse)
+
+    def problem(self, checked: Checked, request: Request, refuse: Refuse) -> str:
+        """The problem document of a refusal that came after the request was passed on."""
+        return respond.problem_text(self._said(checked, request, refuse))
