@@ -4,7 +4,7 @@
     scripts/docs.py --check   say what differs, and write nothing
 
 The reasons come from core/reasons.py, the diagram from core/sessions.py, the command line from the commands
-themselves. tests/docs notices when they drift.
+themselves, the API from the OpenAPI document that each site has. tests/docs notices when they drift.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import sys
 import tomllib
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from demur.core.reasons import BASE, REASONS, WHAT_TO_DO, Reason
@@ -140,6 +140,90 @@ def command_line_page() -> str:
     return "\n".join(parts)
 
 
+# --- the API --------------------------------------------------------------------------------------
+
+
+def api_page() -> str:
+    """demur's own addresses, out of the document that every site has about them."""
+    from demur.gateway.app import build  # noqa: PLC0415 - the other pages need no extras
+    from demur.gateway.config.findings import load  # noqa: PLC0415
+    from demur.pages.openapi import document  # noqa: PLC0415
+
+    gateway = build(load(ROOT / "examples/sample/demur.toml"))
+    said: Any = document(gateway.routes, gateway.config.sites()[0])
+    (prefix,) = [server["url"] for server in said["servers"]]
+    operations = "\n".join(
+        _operation(f"{method.upper()} {prefix}{path}", operation)
+        for path, methods in said["paths"].items()
+        for method, operation in methods.items()
+    )
+    schemas = "\n".join(_members(name, schema) for name, schema in said["components"]["schemas"].items())
+    return f"""{DO_NOT_EDIT}
+# demur's own addresses
+
+{said["info"]["description"]}
+Every site has this page as an OpenAPI document, at `{prefix}/openapi.json`.
+Below, the prefix is `{prefix}`; a site may have another.
+
+{operations}
+## What is answered
+
+{schemas}"""
+
+
+def _operation(title: str, operation: dict[str, Any]) -> str:
+    lines = [f"## {title}\n", f"{operation['summary']}."]
+    lines += [operation["description"]] if "description" in operation else []
+    lines += ["Needs a session."] if operation["security"] else []
+    lines += ["", *_sent(operation), "| status | when | content | fields |", "| --- | --- | --- | --- |"]
+    for status, response in operation["responses"].items():
+        content = ", ".join(_kind(kind, said.get("schema", {})) for kind, said in response.get("content", {}).items())
+        headers = ", ".join(f"`{name}`" for name in response.get("headers", {}))
+        lines.append(f"| {status} | {response['description']} | {content} | {headers} |")
+    return "\n".join([*lines, ""])
+
+
+def _sent(operation: dict[str, Any]) -> Iterator[str]:
+    """What may be sent along, in the query or in the body."""
+    rows = [
+        (each["name"], each["in"], each["schema"].get("description", each.get("description", "")))
+        for each in operation.get("parameters", [])
+    ]
+    body = operation.get("requestBody", {}).get("content", {})
+    kinds = " or ".join("JSON" if "json" in kind else "form" for kind in body)
+    for said in list(body.values())[:1]:
+        needed = said["schema"].get("required", [])
+        for name, schema in said["schema"]["properties"].items():
+            rows.append((name, f"{kinds}{', required' if name in needed else ''}", schema["description"]))
+    if rows:
+        yield from ("| sent | in | what |", "| --- | --- | --- |")
+        yield from (f"| `{name}` | {where} | {what} |" for name, where, what in rows)
+        yield ""
+
+
+def _kind(kind: str, schema: dict[str, Any]) -> str:
+    names = list(dict.fromkeys(re.findall(r"schemas/(\w+)", str(schema))))
+    reasons = [reason for found in re.findall(r"'enum': \[([^]]*)\]", str(schema)) for reason in found.split(", ")]
+    if not names:
+        return f"`{kind.partition(';')[0]}`"
+    links = " or ".join(f"[{name}](#{name.lower()})" for name in names)
+    slugs = ", ".join(f"[{slug}](../reasons/{slug}.md)" for slug in (each.strip("'") for each in reasons))
+    return f"{links}: {slugs}" if slugs else links
+
+
+def _members(name: str, schema: dict[str, Any]) -> str:
+    lines = [f"### {name}\n", schema["description"], ""]
+    rows = list(schema.get("properties", {}).items())
+    if rows:
+        lines += ["| member | what |", "| --- | --- |"]
+    for member, said in rows:
+        maybe = "" if member in schema["required"] else " May be missing."
+        lines.append(f"| `{member}` | {said['description']}{maybe} |")
+        inner = said.get("items", {}).get("properties", {})
+        lines += [f"| `{member}[].{each}` | {about['description']} |" for each, about in inner.items()]
+    return "\n".join([*lines, ""])
+
+
 # --- all of it ------------------------------------------------------------------------------------
 
 
@@ -150,6 +234,7 @@ def pages() -> dict[Path, Callable[[], str]]:
         DOCS / "reference" / "reasons.md": reasons_page,
         DOCS / "reference" / "sessions.md": sessions_page,
         DOCS / "reference" / "command-line.md": command_line_page,
+        DOCS / "reference" / "api.md": api_page,
     }
     for reason in Reason:
         made[DOCS / "reasons" / f"{reason.value}.md"] = partial(reason_page, reason, notes[reason.value])

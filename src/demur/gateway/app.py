@@ -27,6 +27,7 @@ from demur.observe import Both
 from demur.observe.log import Log
 from demur.observe.metrics import Metrics
 from demur.pages.account import AccountPage
+from demur.pages.openapi import described
 from demur.pages.router import Pages, Route
 from demur.pages.sessions import SessionsPage
 from demur.pages.signin import SignInPages
@@ -66,13 +67,15 @@ class _Parts:
 
 
 class Gateway:
-    """The ASGI apps of one worker: `public` for the sites, `check` for other proxies, `admin` for the numbers."""
+    """The ASGI apps of one worker: `public` for the sites, `check` for other proxies, `admin` for the numbers. `routes`
+    are demur's own addresses on each site."""
 
     def __init__(self, config: Config) -> None:
         self.config = config
         self.metrics = Metrics()
         self._log = Log(sys.stderr, human={"text": True, "json": False}.get(config.gateway.log))
         self._parts = _parts(config, Both(self._log, self.metrics))
+        self.routes = _routes(self._parts)
         self._guards: list[Guard] = []
         self._proxies: list[Proxy] = []
         served = {
@@ -95,7 +98,7 @@ class Gateway:
         parts = self._parts
         guard = Guard(site, parts.store, parts.keys, observer=parts.observer)
         self._guards.append(guard)
-        pages = Pages(guard, _RENDERER, _routes(parts), idle=parts.idle)
+        pages = Pages(guard, _RENDERER, self.routes, idle=parts.idle)
         return asgi.Demur(self._behind(upstream, timeouts), guard, pages, _RENDERER, idle=parts.idle)
 
     def _behind(self, upstream: str | None, timeouts: Timeouts) -> App:
@@ -177,11 +180,12 @@ class _Informed:
 def _routes(parts: _Parts) -> Mapping[str, Route]:
     mine = SessionsPage(parts.store)
     account = AccountPage(parts.people, parts.hasher, parts.sign_in)
-    return {
+    routes = {
         **SignInPages(parts.sign_in, parts.sessions, _RENDERER, idle=parts.idle).routes(),
         "sessions": Route(mine.get, mine.post, Access.REQUIRED),
         "account": Route(account.get, account.post, Access.REQUIRED),
     }
+    return described(routes)
 
 
 class Trusted:
