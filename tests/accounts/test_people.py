@@ -196,6 +196,40 @@ async def test_a_deleted_persons_id_is_not_used_again(accounts: Accounts, store:
     assert evidence.subject.suspended
 
 
+@pytest.mark.parametrize(
+    ("change", "session_lives", "token_lives"),
+    [
+        ("groups", True, True),
+        ("password", False, True),
+        ("own password", False, True),
+        ("disable", False, True),  # refused all the same, by the snapshot, until somebody enables them again
+        ("delete", False, False),
+    ],
+)
+async def test_what_ends_with_a_change(
+    accounts: Accounts, store: Store, change: str, session_lives: bool, token_lives: bool
+) -> None:
+    """Sessions end whenever somebody else may be in them; API tokens only with their person."""
+    person = await accounts.add(ALICE, by="test")
+    kept = session(person.subject, 2)
+    token = replace(kept, kind="token", idle=0)
+    await store.issue(session(person.subject, 1), person.subject)
+    await store.issue(token, person.subject)
+    if change == "groups":
+        await accounts.set_groups("alice", add=["new"], by="test")
+    elif change == "password":
+        await accounts.reset_password("alice", "new", by="test")
+    elif change == "own password":
+        await accounts.change_own_password(person.subject.id, "new", b"")
+    else:
+        await getattr(accounts, change)("alice", by="test")
+    one, other = await store.load([bytes([1]) * 32, token.id])
+    assert (isinstance(one, Live), isinstance(other, Live)) == (session_lives, token_lives)
+    if change == "disable":
+        assert isinstance(other, Live)
+        assert other.subject.suspended
+
+
 async def test_an_upgrade_does_not_undo_a_change(accounts: Accounts) -> None:
     """A better hash is stored only in place of the one that was checked; the person stays as they are."""
     person = await accounts.add(ALICE, by="test")

@@ -50,6 +50,11 @@ class Make:
         )
         return replace(plain, **other)  # type: ignore[arg-type]
 
+    def token(self, number: int = 1, subject: str = "alice", **other: object) -> Session:
+        """An API token that was never used."""
+        plain = self.session(number, subject, idle=0, last_seen=0, device="", network="")
+        return replace(plain, **{"kind": "token", "label": "nightly", "scopes": ("report:read",), **other})  # type: ignore[arg-type]
+
     def subject(self, subject: str = "alice", **other: object) -> Subject:
         plain = Subject(
             id=subject,

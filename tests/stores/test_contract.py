@@ -51,6 +51,14 @@ async def test_an_issued_session_is_loaded_with_its_person(store: Store, make: M
     assert await one(store, session.id) == Live(session, person)
 
 
+@pytest.mark.parametrize("scopes", [None, (), ("report:read",), ("report:read", "a b", 'é"\\')])
+async def test_a_token_is_loaded_as_it_was_made(store: Store, make: Make, scopes: tuple[str, ...] | None) -> None:
+    """No scopes are not all of them, and a label is any text."""
+    token = make.token(scopes=scopes, label="nightly ✓")
+    await store.issue(token, make.subject())
+    assert await one(store, token.id) == Live(token, make.subject())
+
+
 async def test_an_id_nobody_issued_is_unknown(store: Store, make: Make) -> None:
     """Neither a session nor a tombstone."""
     await keep(store, make, make.session(1))
@@ -156,6 +164,29 @@ async def test_a_touch_moves_last_seen_on_or_has_no_effect(
     assert await store.apply([Touch(session.id, NOW + after)]) == [effect]
     seen = NOW + after if effect else NOW
     assert await one(store, session.id) == Live(replace(session, last_seen=seen), make.subject())
+
+
+@pytest.mark.parametrize(
+    ("seen", "at", "effect"),
+    [
+        (0, 0, True),  # the first use, at once
+        (0, 300, True),
+        (NOW, 599, False),  # afterwards it is known to ten minutes
+        (NOW, 600, True),
+        (NOW, -600, False),
+        (NOW, DAY - 1, True),
+        (NOW, DAY, False),
+    ],
+)
+async def test_a_touch_says_when_a_token_was_last_used(
+    store: Store, make: Make, seen: int, at: int, effect: bool
+) -> None:
+    """At most every ten minutes, however many ask for it; and there is no limit that it would move."""
+    token = make.token(last_seen=seen)
+    await keep(store, make, token)
+    assert await store.apply([Touch(token.id, NOW + at)]) == [effect]
+    assert await one(store, token.id) == Live(replace(token, last_seen=NOW + at if effect else seen), make.subject())
+    assert await store.sweep(NOW + DAY - 1) == 0
 
 
 @pytest.mark.parametrize("how", list(Ending))
@@ -275,6 +306,34 @@ async def test_sessions_are_listed_newest_first(store: Store, make: Make) -> Non
     assert await store.sessions("alice") == [third, second, first]
     assert await store.sessions() == [third, second, bobs, first]
     assert await store.sessions("carol") == []
+
+
+async def test_tokens_and_sessions_are_told_apart(store: Store, make: Make) -> None:
+    """Each kind has its list, and the end of all of one kind leaves the other."""
+    session, first, second, bobs = make.session(1), make.token(2), make.token(3), make.token(4, "bob")
+    await keep(store, make, session, first, second, bobs)
+    assert await store.sessions("alice") == [session]
+    assert await store.sessions("alice", kind="token") == [second, first]
+    assert await store.sessions(kind="token") == [bobs, second, first]
+    assert await store.end_all("alice", Ending.REVOKED, Actor.SELF, NOW + 1) == 1
+    assert await one(store, first.id) == Live(first, make.subject())
+    count = await store.end_all("alice", Ending.REVOKED, Actor.ADMINISTRATOR, NOW + 2, keep=second.id, kind="token")
+    assert count == 1
+    assert await store.load([session.id, first.id, second.id]) == [
+        Ended(Ending.REVOKED, NOW + 1, Actor.SELF, "alice"),
+        Ended(Ending.REVOKED, NOW + 2, Actor.ADMINISTRATOR, "alice"),
+        Live(second, make.subject()),
+    ]
+    assert await store.end_all(None, Ending.ENDED, Actor.SELF, NOW + 3) == 0
+    assert await store.end_all(None, Ending.ENDED, Actor.SELF, NOW + 3, kind="token") == 2
+
+
+async def test_a_token_past_its_time_is_swept(store: Store, make: Make) -> None:
+    """Its tombstone is an expiry, dated at its end, used or not."""
+    used = make.token(2, last_seen=NOW + 5)
+    await keep(store, make, make.token(1), used)
+    assert await store.sweep(NOW + DAY) == 2
+    assert set(await store.load([make.id(1), used.id])) == {Ended(Ending.EXPIRED, NOW + DAY, Actor.SYSTEM, "alice")}
 
 
 @pytest.mark.parametrize(

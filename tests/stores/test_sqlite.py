@@ -12,6 +12,7 @@ import sqlite3
 import subprocess
 import time
 from functools import partial
+from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +25,6 @@ from demur.stores import rows
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
-    from pathlib import Path
 
     from tests.stores.conftest import Make
 
@@ -79,8 +79,8 @@ async def test_no_statement_reads_the_whole_table(sqlite: Store, path: Path) -> 
         connection.set_trace_callback(asked.append)
         key = b"k" * 32
         rows.load(connection, key)
-        rows.live(connection, "alice")
-        rows.end_all(connection, "alice", Ending.ENDED, Actor.SELF, NOW, None)
+        rows.live(connection, "alice", "session")
+        rows.end_all(connection, "alice", Ending.ENDED, Actor.SELF, NOW, None, "token")
         rows.make(connection, Touch(key, NOW))
         rows.make(connection, End(key, Ending.ENDED, Actor.SELF, NOW))
         rows.forget(connection, NOW)
@@ -101,7 +101,9 @@ async def test_a_tombstone_keeps_no_device_and_no_network(path: Path, make: Make
     await store.aclose()
     with contextlib.closing(sqlite3.connect(path)) as connection:
         found = connection.execute("SELECT * FROM session WHERE how IS NOT NULL").fetchall()
-    assert found == [(number + 1, make.id(number), 1, *[None] * 9, 3, NOW, 1) for number in range(1, 40, 2)]
+    assert found == [
+        (number + 1, make.id(number), 1, *[None] * 9, 3, NOW, 1, 0, None, None) for number in range(1, 40, 2)
+    ]
     content = path.read_bytes()
     assert b"Firefox on Linux" in content
     assert b"Netscape" not in content
@@ -113,6 +115,85 @@ async def test_a_session_takes_less_than_200_bytes(path: Path, make: Make) -> No
     await asyncio.gather(*(store.issue(make.session(n), make.subject()) for n in range(2000)))
     await store.aclose()
     assert path.stat().st_size / 2000 < 200
+
+
+# --- a file of an earlier version ------------------------------------------------------------------
+
+BEFORE = Path(__file__).parent / "schema-1.sql"
+"""A session of alice, a revoked one of bob's, a value and a hit, as the version before API tokens kept them."""
+
+
+def made_before(path: Path) -> None:
+    """The file as that version left it."""
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.executescript(BEFORE.read_text())
+
+
+async def test_a_file_of_the_last_version_is_moved_on(path: Path, make: Make) -> None:
+    """Nobody is signed out by an upgrade, what was ended stays as it ended, and tokens can be kept there."""
+    made_before(path)
+    store = stores.open(f"sqlite:{path}")
+    ended = Ended(Ending.REVOKED, NOW + 7, Actor.ADMINISTRATOR, "bob")
+    assert await store.load([make.id(1), make.id(2)]) == [make.live(1), ended]
+    assert await store.sessions() == [make.session(1)]
+    assert (await store.peek(b"key", NOW), (await store.hits(b"key", NOW)).count) == (b"value", 1)
+    token = make.token(3)
+    await store.issue(token, make.subject())
+    assert await store.sessions(kind="token") == [token]
+    await store.aclose()
+    again = stores.open(f"sqlite:{path}")
+    assert await again.load([make.id(1), make.id(3)]) == [make.live(1), Live(token, make.subject())]
+    await again.aclose()
+
+
+async def test_a_moved_file_is_as_a_new_one(path: Path, tmp_path: Path) -> None:
+    """Table by table and index by index, whichever way it came to be."""
+
+    def described(file: Path) -> list[tuple[Any, ...]]:
+        with contextlib.closing(sqlite3.connect(file)) as connection:
+            tables = connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'").fetchall()
+            columns = [connection.execute(f"PRAGMA table_info({name})").fetchall() for (name,) in sorted(tables)]
+            indexes = connection.execute("SELECT name, sql FROM sqlite_schema WHERE type = 'index' ORDER BY name")
+            version = connection.execute("PRAGMA user_version").fetchone()
+            return [*columns, indexes.fetchall(), version]
+
+    made_before(path)
+    for file in (path, tmp_path / "new.db"):
+        store = stores.open(f"sqlite:{file}")
+        await store.check()
+        await store.aclose()
+    assert described(path) == described(tmp_path / "new.db")
+
+
+def test_several_processes_move_a_file_on_together(
+    path: Path, make: Make, in_children: Callable[[int, Callable[[int], Any]], list[Any]]
+) -> None:
+    """One of them does it, the others wait for it, and all go on with what was there."""
+    made_before(path)
+
+    async def work(number: int) -> bool:
+        store = stores.open(f"sqlite:{path}")
+        await store.issue(make.token(10 + number), make.subject())
+        found = await one(store, make.id(1))
+        await store.aclose()
+        return found == make.live(1)
+
+    assert in_children(6, lambda number: asyncio.run(work(number))) == [True] * 6
+    assert len(asyncio.run(stores.open(f"sqlite:{path}").sessions("alice", kind="token"))) == 6
+
+
+async def test_a_move_that_fails_changes_nothing(path: Path, make: Make) -> None:
+    """A file that cannot be written is served by nobody, and can be moved on afterwards."""
+    made_before(path)
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("PRAGMA journal_mode = WAL").fetchall()
+        other.execute("BEGIN IMMEDIATE")
+        assert "locked by another process" in await unavailable(stores.open(f"sqlite:{path}").load([make.id(1)]))
+        other.execute("ROLLBACK")
+        assert other.execute("PRAGMA user_version").fetchone() == (1,)
+    store = stores.open(f"sqlite:{path}")
+    assert await one(store, make.id(1)) == make.live(1)
+    await store.aclose()
 
 
 # --- several processes ----------------------------------------------------------------------------
@@ -377,7 +458,7 @@ def dangling(path: Path) -> None:
 FAULTS = [
     (garbage, "is not an SQLite database"),
     (directory, "is a directory, not a file"),
-    (newer, "has schema 99, made by a newer demur; this one knows 1"),
+    (newer, "has schema 99, made by a newer demur; this one knows 2"),
     (foreign, "is a database of something else"),
     (no_directory, "does not exist"),
     (dangling, "has been removed"),

@@ -28,6 +28,7 @@ from demur.core.model import Actor, Change, End, Ending, Rotate, Session, Subjec
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
+    from demur.core.model import Kind
     from demur.core.ports import Store
 
 NOW = 1_800_000_000
@@ -55,8 +56,12 @@ lives = st.fixed_dictionaries(
         "persistent": st.booleans(),
         "device": texts,
         "network": texts,
+        "kind": st.sampled_from(["session", "token"]),
+        "scopes": st.none() | st.lists(texts, max_size=2).map(tuple),
+        "label": texts,
     }
 )
+kinds = st.sampled_from(["session", "token"])
 keys = st.sampled_from([b"", b"a", b"\x00\xff", b"k" * 100])
 
 
@@ -133,9 +138,10 @@ class Stores(RuleBasedStateMachine):
         how=st.sampled_from(Ending),
         at=moments,
         keep=st.none() | ids,
+        kind=kinds,
     )
-    def end_all(self, subject: str | None, how: Ending, at: int, keep: bytes | None) -> None:
-        self.both(lambda store: store.end_all(subject, how, Actor.ADMINISTRATOR, at, keep=keep))
+    def end_all(self, subject: str | None, how: Ending, at: int, keep: bytes | None, kind: Kind) -> None:
+        self.both(lambda store: store.end_all(subject, how, Actor.ADMINISTRATOR, at, keep=keep, kind=kind))
 
     @rule(subject=subjects)
     def publish(self, subject: Subject) -> None:
@@ -176,6 +182,7 @@ class Stores(RuleBasedStateMachine):
         self.both(lambda store: store.load(everything[:1]))
         self.both(lambda store: store.sessions())
         self.both(lambda store: store.sessions("alice"))
+        self.both(lambda store: store.sessions(kind="token"))
 
 
 async def _answer(asked: Coroutine[Any, Any, object]) -> object:

@@ -279,6 +279,9 @@ class Accounts:
         await store.publish(row.subject)
         if row.ending is not None and row.actor is not None:
             await store.end_all(row.subject.id, row.ending, row.actor, row.at, keep=row.keep)
+            if await self.by_id(row.subject.id) is None:
+                # API tokens outlive a changed password, and rest while somebody is disabled; not so a person's end.
+                await store.end_all(row.subject.id, row.ending, row.actor, row.at, kind="token")
         await self._database.write(lambda connection: records.delivered(connection, row.seq))
 
     async def check(self) -> None:

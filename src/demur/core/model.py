@@ -178,6 +178,10 @@ class Subject:
     email: str = ""
 
 
+Kind: TypeAlias = Literal["session", "token"]
+"""What a session is: a sign-in, or an API token."""
+
+
 @dataclass(frozen=True, slots=True)
 class Session:
     """A sign-in and what has become of it. `id` is the SHA-256 of the token, never the token.
@@ -200,7 +204,7 @@ class Session:
     persistent: bool = False
     device: str = ""
     network: str = ""
-    kind: Literal["session", "token"] = "session"
+    kind: Kind = "session"
     scopes: tuple[str, ...] | None = None
     label: str = ""
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         Ending,
         Evidence,
         KeyRing,
+        Kind,
         Live,
         Request,
         Session,
@@ -66,13 +67,21 @@ class Store(Protocol):
         one wins. An end has effect once.
         """
 
-    async def sessions(self, subject: str | None = None) -> list[Session]:
-        """The sessions that nobody has ended, of one subject or of all, newest first."""
+    async def sessions(self, subject: str | None = None, *, kind: Kind = "session") -> list[Session]:
+        """The sessions of that kind that nobody has ended, of one subject or of all, newest first."""
 
     async def end_all(
-        self, subject: str | None, how: Ending, actor: Actor, now: int, *, keep: bytes | None = None
+        self,
+        subject: str | None,
+        how: Ending,
+        actor: Actor,
+        now: int,
+        *,
+        keep: bytes | None = None,
+        kind: Kind = "session",
     ) -> int:
-        """End all sessions of a subject (None: of everybody) but `keep`; how many."""
+        """End all sessions of that kind of a subject (None: of everybody) but `keep`; how many. Who signs out
+        everywhere, or changes a password, keeps their API tokens."""
 
     async def publish(self, subject: Subject) -> None:
         """Replace the snapshot of a person, unless a newer version is there. Unknown persons are kept too."""
@@ -176,7 +185,9 @@ class View:
     before, or is known. `message` is what went wrong with the last try. `problem` is the problem document as
     JSON text. `framed` asks for the short text with a link on top in place of a form. `switch` is where another
     account can be chosen; `home` a page to go back to. `origins` are the addresses at which sites are served
-    (host-unknown only), safe to link to. `keep` offers to stay signed in when the browser is closed.
+    (host-unknown only), safe to link to. `acr_values` are the kinds of sign-in that would be strong enough, the weakest
+    first, and `max_age` is how old one may be in seconds (step-up-required only). `keep` offers to stay
+    signed in when the browser is closed.
     """
 
     reason: Reason | None

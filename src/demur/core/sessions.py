@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 DAY = 24 * 60 * 60
 TOMBSTONES_LAST = 30 * DAY
 REPLACED_IS_RECENT = 30
-_LAST_USE = 600
+LAST_USE = 600
+"""Seconds for which the last use of a token that is kept may lag behind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +144,7 @@ def touch_due(session: Session, now: int) -> bool:
     """Whether `last_seen` is worth writing: once per tenth of the idle limit, so that a refusal comes between
     0.9 and 1.0 of it and never later. A token has no such limit; when it was last used is known to ten minutes."""
     if session.kind == "token":
-        return now - session.last_seen >= _LAST_USE
+        return now - session.last_seen >= LAST_USE
     return session.idle > 0 and (now - session.last_seen) * 10 >= session.idle
 
 

@@ -3,7 +3,8 @@
 - The file is made at first use, with mode 0600, and its schema in one transaction.
 - Once it has been seen it is never made anew: a file that has vanished, or in whose place another database lies, is
   `StoreUnavailable`. An empty one in its place would tell everybody that their credentials are not valid.
-- One number, `PRAGMA user_version`, says which schema it has. A schema that we do not know is refused.
+- One number, `PRAGMA user_version`, says which schema it has. An older one is moved on, in one transaction, when the
+  file is opened; one that we do not know is refused.
 - This process opens the file through SQLite only: closing any other descriptor of it would drop SQLite's locks
   (POSIX, `fcntl`: all locks of a process on a file go when it closes any descriptor of that file).
 """
@@ -21,7 +22,6 @@ from demur.core.model import StoreUnavailable
 Identity: TypeAlias = tuple[int, int]
 """Device and inode: which file lies under the path."""
 
-VERSION = 1
 _APPLICATION = 0x646D7572  # "dmur"
 
 SLICE = 0.05
@@ -50,6 +50,18 @@ CREATE TABLE hit (key BLOB PRIMARY KEY, count INTEGER NOT NULL, until INTEGER NO
 CREATE INDEX hit_until ON hit (until);
 CREATE TABLE change (number INTEGER PRIMARY KEY, session BLOB, subject TEXT);
 """
+
+# A schema only ever grows: what is there keeps its place and its meaning.
+# 2: API tokens. `kind` 0 is a sign-in, 1 a token; `scopes` is a JSON list, NULL for all that its person may.
+_TOKENS = """
+ALTER TABLE session ADD COLUMN kind INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE session ADD COLUMN scopes TEXT;
+ALTER TABLE session ADD COLUMN label TEXT;
+"""
+
+_STEPS = (_SCHEMA, _TOKENS)
+VERSION = len(_STEPS)
+"""The schema that this version of demur knows; each step leads from one to the next."""
 
 _BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL}
 
@@ -160,18 +172,21 @@ class File:
         return connection
 
     def _establish(self, connection: sqlite3.Connection) -> None:
-        """See that the database is ours, and make the schema where there is nothing at all."""
+        """See that the database is ours, make the schema where there is nothing at all, and move an older one on."""
         version = self._version(connection)
         fresh = version == 0 and self._epoch is None
-        if version != VERSION and not fresh:
+        if not 0 < version <= VERSION and not fresh:
             raise StoreUnavailable(self._says(_version_cause(version)))
+        if not fresh:
+            self._recognise(connection)
         # Readers never wait for the writer, nor the writer for them. Kept in the file; a copy may have lost it.
         if connection.execute("PRAGMA journal_mode = WAL").fetchone()[0] != "wal":
             raise StoreUnavailable(self._says("cannot use a write-ahead log on this file system"))
-        if fresh:
-            self._lay(connection)
+        if version < VERSION:
+            self._move_on(connection)
         connection.execute("PRAGMA journal_size_limit = 16777216").fetchall()
-        self._recognise(connection)
+        if fresh:
+            self._recognise(connection)
 
     def _see_that_it_is_still(self, identity: Identity) -> None:
         if self.look() != identity:
@@ -200,15 +215,17 @@ class File:
         tables = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
         return -1 if tables or version or application else 0
 
-    def _lay(self, connection: sqlite3.Connection) -> None:
+    def _move_on(self, connection: sqlite3.Connection) -> None:
         connection.execute("BEGIN IMMEDIATE")
         try:
-            if self._version(connection) == 0:  # another process may have been first
-                for statement in _SCHEMA.split(";\n"):
+            version = self._version(connection)  # another process may have been first
+            for step in _STEPS[version:]:
+                for statement in step.split(";\n"):
                     connection.execute(statement)
+            if version == 0:
                 connection.execute("INSERT INTO meta VALUES (?, 0)", (os.urandom(16),))
                 connection.execute(f"PRAGMA application_id = {_APPLICATION}")
-                connection.execute(f"PRAGMA user_version = {VERSION}")
+            connection.execute(f"PRAGMA user_version = {VERSION}")
             connection.execute("COMMIT")
         except BaseException:
             _roll_back(connection)

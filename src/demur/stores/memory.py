@@ -22,6 +22,8 @@ from demur.stores import forks
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from demur.core.model import Kind
+
 _BACKLOG = 1000
 """How many changes wait for one reader before they become a single "everything"."""
 
@@ -69,19 +71,27 @@ class MemoryStore:
                 self._tell(changed)
         return done
 
-    async def sessions(self, subject: str | None = None) -> list[Session]:
+    async def sessions(self, subject: str | None = None, *, kind: Kind = "session") -> list[Session]:
         """See `Store.sessions`."""
         with self._lock:
-            found = [row for row in self._live() if subject in (None, row.subject)]
+            found = [row for row in self._live() if row.kind == kind and subject in (None, row.subject)]
         found.reverse()  # of one second, the later first
         return sorted(found, key=lambda session: -session.issued_at)
 
     async def end_all(
-        self, subject: str | None, how: Ending, actor: Actor, now: int, *, keep: bytes | None = None
+        self,
+        subject: str | None,
+        how: Ending,
+        actor: Actor,
+        now: int,
+        *,
+        keep: bytes | None = None,
+        kind: Kind = "session",
     ) -> int:
         """See `Store.end_all`."""
         with self._lock:
-            ends = [row for row in self._live() if subject in (None, row.subject) and row.id != keep]
+            of_them = [row for row in self._live() if row.kind == kind and subject in (None, row.subject)]
+            ends = [row for row in of_them if row.id != keep]
             for row in ends:
                 self._rows[row.id] = Ended(how, now, actor, row.subject)
             if ends:
@@ -220,7 +230,8 @@ def _keys(change: Change) -> tuple[bytes, ...]:
 
 def _touches(session: Session, at: int) -> bool:
     """Whether a touch has effect. Once per tenth of the idle limit is enough, however many processes ask for it."""
-    later = at > session.last_seen and (at - session.last_seen) * 10 >= session.idle
+    enough = sessions.LAST_USE * 10 if session.kind == "token" else session.idle
+    later = at > session.last_seen and (at - session.last_seen) * 10 >= enough
     return later and sessions.ended(session, at) is None
 
 

@@ -1,6 +1,6 @@
 """What the SQLite store says to its database: each function is one step of a transaction that its caller holds.
 
-How an ending and an actor are written is part of the schema: numbers are added here, never changed.
+How an ending, an actor and a kind are written is part of the schema: numbers are added here, never changed.
 """
 
 from __future__ import annotations
@@ -11,16 +11,20 @@ from typing import TYPE_CHECKING, Any
 
 from demur.core.model import Actor, Change, End, Ended, Ending, Live, Rotate, Session, Subject, Touch, Unknown
 from demur.core.ports import Changed, Hits
-from demur.core.sessions import TOMBSTONES_LAST
+from demur.core.sessions import LAST_USE, TOMBSTONES_LAST
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Sequence
 
+    from demur.core.model import Kind
+
 _ENDINGS = {Ending.IDLE: 1, Ending.EXPIRED: 2, Ending.ENDED: 3, Ending.REVOKED: 4, Ending.REPLACED: 5}
 _ENDING_OF = {number: ending for ending, number in _ENDINGS.items()}
 _ACTORS = {Actor.SELF: 1, Actor.ADMINISTRATOR: 2, Actor.SYSTEM: 3}
 _ACTOR_OF = {number: actor for actor, number in _ACTORS.items()}
+_KIND_OF: dict[int, Kind] = {0: "session", 1: "token"}
+_KINDS = {kind: number for number, kind in _KIND_OF.items()}
 
 BATCH = 500
 """How many rows a sweep turns or forgets in one transaction, so that nobody waits for it."""
@@ -28,7 +32,9 @@ BATCH = 500
 CHANGES_KEPT = 2000
 """How many changes a reader may be behind before it is told "everything"."""
 
-_COLUMNS = "issued_at, authenticated_at, last_seen, expires_at, idle, acr, persistent, device, network"
+_COLUMNS = (
+    "issued_at, authenticated_at, last_seen, expires_at, idle, acr, persistent, device, network, kind, scopes, label"
+)
 _WHICH = "substr(id, 1, 8) = substr(:id, 1, 8) AND id = :id"
 _LIMIT = "min(expires_at, iif(idle = 0, expires_at, last_seen + idle))"
 
@@ -39,22 +45,22 @@ WHERE substr(session.id, 1, 8) = ? AND session.id = ?
 """  # noqa: S608 - constants
 
 _FORGET = (
-    "how = :how, ended_at = :at, actor = :actor, issued_at = NULL, authenticated_at = NULL, last_seen = NULL, "
-    "expires_at = NULL, idle = NULL, acr = NULL, persistent = NULL, device = NULL, network = NULL"
+    "issued_at = NULL, authenticated_at = NULL, last_seen = NULL, expires_at = NULL, idle = NULL, acr = NULL, "
+    "persistent = NULL, device = NULL, network = NULL, kind = 0, scopes = NULL, label = NULL"
 )
-_ENTOMB = f"UPDATE session SET {_FORGET} WHERE {_WHICH} AND how IS NULL"  # noqa: S608 - constants
+_ENDS = f"how = :how, ended_at = :at, actor = :actor, {_FORGET}"
+_ENTOMB = f"UPDATE session SET {_ENDS} WHERE {_WHICH} AND how IS NULL"  # noqa: S608 - constants
 
 _TOUCH = f"""
 UPDATE session SET last_seen = :at WHERE {_WHICH} AND how IS NULL
-AND :at > last_seen AND (:at - last_seen) * 10 >= idle
+AND :at > last_seen AND (:at - last_seen) * 10 >= iif(kind = 1, {LAST_USE * 10}, idle)
 AND :at < expires_at AND (idle = 0 OR :at < last_seen + idle)
 """  # noqa: S608 - constants
 
 # Where both limits fall on one second it was the idle one, as in core.sessions.
 _TURN = f"""
 UPDATE session SET how = iif(idle > 0 AND last_seen + idle <= expires_at, :idle, :expired), ended_at = {_LIMIT},
-actor = :actor, issued_at = NULL, authenticated_at = NULL, last_seen = NULL, expires_at = NULL, idle = NULL, acr = NULL,
-persistent = NULL, device = NULL, network = NULL
+actor = :actor, {_FORGET}
 WHERE number IN (SELECT number FROM session WHERE how IS NULL AND {_LIMIT} <= :now LIMIT {BATCH}) RETURNING id
 """  # noqa: S608 - constants
 
@@ -90,9 +96,23 @@ def _snapshot(subject: Subject) -> str:
 
 
 def _session(key: bytes, subject: str, columns: Sequence[Any]) -> Session:
-    issued_at, authenticated_at, last_seen, expires_at, idle, acr, persistent, device, network = columns
+    issued_at, authenticated_at, last_seen, expires_at, idle, acr, persistent, device, network, *token = columns
+    kind, scopes, label = token
     return Session(
-        key, subject, issued_at, authenticated_at, last_seen, expires_at, idle, acr, persistent == 1, device, network
+        key,
+        subject,
+        issued_at,
+        authenticated_at,
+        last_seen,
+        expires_at,
+        idle,
+        acr,
+        persistent == 1,
+        device,
+        network,
+        _KIND_OF[kind],
+        None if scopes is None else tuple(json.loads(scopes)),
+        label or "",
     )
 
 
@@ -115,12 +135,12 @@ def load(connection: sqlite3.Connection, key: bytes) -> Live | Ended | Unknown:
     return Ended(_ENDING_OF[how], ended_at, _ACTOR_OF[actor], subject.id)
 
 
-def live(connection: sqlite3.Connection, subject: str | None) -> list[Session]:
-    """The sessions that nobody has ended, newest first."""
+def live(connection: sqlite3.Connection, subject: str | None, kind: Kind) -> list[Session]:
+    """The sessions of a kind that nobody has ended, newest first."""
     found = connection.execute(
         f"SELECT session.id, person.id, {_COLUMNS} FROM session JOIN person ON person.number = session.person "  # noqa: S608 - constants
-        f"WHERE how IS NULL {_whose(subject)} ORDER BY issued_at DESC, session.number DESC",
-        {"subject": subject},
+        f"WHERE how IS NULL AND kind = :kind {_whose(subject)} ORDER BY issued_at DESC, session.number DESC",
+        {"subject": subject, "kind": _KINDS[kind]},
     ).fetchall()
     return [_session(key, whose, columns) for key, whose, *columns in found]
 
@@ -181,7 +201,7 @@ def _insert(connection: sqlite3.Connection, session: Session, person: int) -> No
     if used:
         raise ValueError("a session id is used once")
     connection.execute(
-        f"INSERT INTO session (id, person, {_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 - constants
+        f"INSERT INTO session (id, person, {_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 - constants
         (
             session.id,
             person,
@@ -194,6 +214,9 @@ def _insert(connection: sqlite3.Connection, session: Session, person: int) -> No
             session.persistent,
             session.device,
             session.network,
+            _KINDS[session.kind],
+            None if session.scopes is None else json.dumps(session.scopes),
+            session.label or None,
         ),
     )
 
@@ -248,12 +271,19 @@ def _rotate(connection: sqlite3.Connection, key: bytes, new: Session, at: int) -
 
 
 def end_all(
-    connection: sqlite3.Connection, subject: str | None, how: Ending, actor: Actor, now: int, keep: bytes | None
+    connection: sqlite3.Connection,
+    subject: str | None,
+    how: Ending,
+    actor: Actor,
+    now: int,
+    keep: bytes | None,
+    kind: Kind,
 ) -> int:
-    """All sessions of a person, or of everybody, but one."""
+    """All sessions of a kind of a person, or of everybody, but one."""
+    values = {"how": _ENDINGS[how], "actor": _ACTORS[actor], "at": now, "keep": keep, "subject": subject}
     count = connection.execute(
-        f"UPDATE session SET {_FORGET} WHERE how IS NULL AND id IS NOT :keep {_whose(subject)}",  # noqa: S608 - constants
-        {"how": _ENDINGS[how], "actor": _ACTORS[actor], "at": now, "keep": keep, "subject": subject},
+        f"UPDATE session SET {_ENDS} WHERE how IS NULL AND kind = :kind AND id IS NOT :keep {_whose(subject)}",  # noqa: S608 - constants
+        {**values, "kind": _KINDS[kind]},
     ).rowcount
     if count:
         _log(connection, subject=subject)

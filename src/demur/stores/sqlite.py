@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Sequence
 
-    from demur.core.model import Actor, Change, Ended, Ending, Live, Session, Subject
+    from demur.core.model import Actor, Change, Ended, Ending, Kind, Live, Session, Subject
     from demur.core.ports import Changed, Hits
 
 _INLINE = 100
@@ -80,15 +80,22 @@ class SQLiteStore:
         durable = not all(type(change) is Touch for change in changes)
         return await self._write(partial(_make_all, changes=tuple(changes)), durable=durable)
 
-    async def sessions(self, subject: str | None = None) -> list[Session]:
+    async def sessions(self, subject: str | None = None, *, kind: Kind = "session") -> list[Session]:
         """See `Store.sessions`."""
-        return await self._opened().patiently(partial(rows.live, subject=subject))
+        return await self._opened().patiently(partial(rows.live, subject=subject, kind=kind))
 
     async def end_all(
-        self, subject: str | None, how: Ending, actor: Actor, now: int, *, keep: bytes | None = None
+        self,
+        subject: str | None,
+        how: Ending,
+        actor: Actor,
+        now: int,
+        *,
+        keep: bytes | None = None,
+        kind: Kind = "session",
     ) -> int:
         """See `Store.end_all`."""
-        work = partial(rows.end_all, subject=subject, how=how, actor=actor, now=now, keep=keep)
+        work = partial(rows.end_all, subject=subject, how=how, actor=actor, now=now, keep=keep, kind=kind)
         return await self._write(work, durable=True)
 
     async def publish(self, subject: Subject) -> None:
