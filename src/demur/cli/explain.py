@@ -13,7 +13,7 @@ import typer
 
 from demur.cli.terminal import DEFAULT, AsJson, ConfigFile, as_json, fail, paint
 from demur.core.model import Request, Subject
-from demur.core.site import Site
+from demur.core.site import Site, find
 
 if TYPE_CHECKING:
     from demur.core.explain import Explanation
@@ -51,8 +51,9 @@ def explain(
         other = "--group" if group else "--rule-file"
         fail(f"--as looks a person up, and {other} does without.", "Use one of them; --group G tries a group out.")
     found = _in_rules(rule_file, url) if rule_file is not None else _in_config(config, url, as_)
+    request = _request(method, found.target, found.origin)
     subject = _somebody(group) if group else found.subject
-    explanation = why(found.site, _request(method, found.target, found.site), subject, int(time.time()))
+    explanation = why(found.site, request, subject, int(time.time()))
     where = found.where(explanation)
     if json:
         as_json({**asdict(explanation), "site": found.site.origin, "where": where, "own_page": found.own_page})
@@ -62,9 +63,10 @@ def explain(
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """What is asked about: the site, the target, by whom, and where the site's rules stand."""
+    """What is asked about: the site, at which of its origins, the target, by whom, and where the site's rules stand."""
 
     site: Site
+    origin: str
     target: str
     subject: Subject | None
     document: Document
@@ -89,7 +91,7 @@ def _in_rules(path: Path, url: str) -> _Found:
     read = rule_file.read(path)
     origin, target = _split(url)
     origin = origin or "https://localhost"
-    return _Found(Site(origin, urlsplit(origin).netloc, read.rules), target, None, read.document)
+    return _Found(Site(origin, urlsplit(origin).netloc, read.rules), origin, target, None, read.document)
 
 
 def _in_config(path: Path, url: str, name: str | None) -> _Found:
@@ -102,14 +104,16 @@ def _in_config(path: Path, url: str, name: str | None) -> _Found:
     known = [site.origin for site in sites]
     if origin is None and len(sites) > 1:
         fail(f'"{url}" may be on any of {len(sites)} sites.', f"Write the whole URL; there are {', '.join(known)}.")
-    if origin is not None and origin not in known:
+    if origin is None and "://*." in known[0]:
+        fail(f'"{url}" may be on any host of {known[0]}.', "Write the whole URL.")
+    index = 0 if origin is None else find({each: at for at, each in enumerate(known)}, origin)
+    if index is None:
         fail(
             f"No site here has the origin {origin}: whoever asks for it gets 421 host-unknown.",
             f"There {'is' if len(known) == 1 else 'are'} {', '.join(known)}.",
         )
-    index = 0 if origin is None else known.index(origin)
     subject = asyncio.run(_person(config, name)) if name is not None else None
-    return _Found(sites[index], target, subject, document, ("site", index))
+    return _Found(sites[index], origin or known[index], target, subject, document, ("site", index))
 
 
 def _split(url: str) -> tuple[str | None, str]:
@@ -147,8 +151,8 @@ def _somebody(groups: list[str]) -> Subject:
     return Subject(id="", name="somebody", groups=frozenset(groups))
 
 
-def _request(method: str, target: str, site: Site) -> Request:
-    scheme, _, host = site.origin.partition("://")
+def _request(method: str, target: str, origin: str) -> Request:
+    scheme, _, host = origin.partition("://")
     return Request(method.upper(), target.encode("ascii"), scheme, host, "", ((b"host", host.encode("ascii")),))
 
 
@@ -156,7 +160,7 @@ def _request(method: str, target: str, site: Site) -> Request:
 
 
 def _tell(found: _Found, explanation: Explanation, where: str | None) -> None:
-    typer.echo(f"{explanation.method} {found.site.origin}{explanation.target}")
+    typer.echo(f"{explanation.method} {found.origin}{explanation.target}")
     for name, texts in _parts(found, explanation, where):
         for index, text in enumerate(texts):
             label = f"{name}:" if index == 0 else ""

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from demur.core.model import Request
     from demur.core.rules import Rules
+
+T = TypeVar("T")
+
+COOKIES = ("__Host-demur", "__Secure-demur", "demur-dev")
+"""All names that a session cookie of ours has by itself: none of them is an app's, whichever its site has now."""
+
+_LABEL = r"[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?"
+_BELOW = re.compile(rf"(https?://){_LABEL}(\.[a-z0-9_.:-]+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,19 +76,33 @@ class Site:
 
     def origin_of(self, request: Request) -> str:
         """The origin that a request of this site is for, serialized."""
-        return f"{request.scheme}://{request.host}" if "://*." in self.origin else self.origin
+        scheme, wildcard, _ = self.origin.partition("://*.")
+        return f"{scheme}://{request.host}" if wildcard else self.origin
 
     def sign_in_url(self) -> str:
         """Where the sign-in form goes: a path where people sign in on this site, else an absolute URL."""
         return f"{self.sign_in_origin}{self.prefix}/sign-in"
+
+    def is_related(self, origin: str) -> bool:
+        """Whether an origin shares this site's sign-in."""
+        return any(covers(relative, origin) for relative in self.relatives)
 
 
 def covers(pattern: str, origin: str) -> bool:
     """Whether an origin is the one of a pattern, in which `*.` stands for exactly one label."""
     if "://*." not in pattern:
         return origin == pattern
-    scheme, _, rest = pattern.partition("://*")
-    if not origin.startswith(f"{scheme}://") or not origin.endswith(rest):
-        return False
-    label = origin[len(scheme) + 3 : len(origin) - len(rest)]
-    return label != "" and "." not in label and ":" not in label
+    return _pattern(origin) == pattern
+
+
+def find(served: Mapping[str, T], origin: str) -> T | None:
+    """What is served at an origin, of all that is by origin or pattern: the exact one, else that of any one label.
+    Costs the same for however many hosts somebody makes up."""
+    exact = served.get(origin)
+    return exact if exact is not None else served.get(_pattern(origin))
+
+
+def _pattern(origin: str) -> str:
+    """The pattern that covers an origin, "" if none could."""
+    match = _BELOW.fullmatch(origin)
+    return f"{match[1]}*{match[2]}" if match else ""

@@ -20,6 +20,7 @@ from demur.authenticators.throttle import Throttle
 from demur.core import fields, page, respond
 from demur.core.model import Access, Details, Refuse, StoreUnavailable
 from demur.core.reasons import Reason
+from demur.core.site import find
 from demur.gateway.check import Check
 from demur.gateway.proxy.forward import Proxy
 from demur.guard import Guard
@@ -226,7 +227,7 @@ class Sites:
             refuse = Refuse(Reason.REQUEST_MALFORMED, Details(detail=str(wrong)))
             demur = None
         else:
-            demur = self._served.get(f"{request.scheme}://{request.host}")
+            demur = find(self._served, f"{request.scheme}://{request.host}")
         if demur is not None:
             await demur.handle(request, scope, receive, send)
             return

@@ -35,6 +35,7 @@ from demur.core.model import (
     StoreUnavailable,
 )
 from demur.core.reasons import REASONS, Reason
+from demur.core.site import COOKIES, find
 from demur.gateway import slip
 from demur.guard import Checked, new_reference
 
@@ -55,8 +56,7 @@ _METHOD = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _NO_STORE = (b"cache-control", b"no-store")
 _GIVEN = (*identity.NAMES, b"cookie", b"authorization")
 _UNDECIDED = Requirement(Access.REQUIRED, "(no site)")
-# All names that a session cookie of ours may have: none of them is for a site, whichever it is served as.
-_COOKIES = (b"__Host-demur", b"__Secure-demur", b"demur-dev")
+_COOKIES = tuple(name.encode("ascii") for name in COOKIES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +189,7 @@ class Check:
     def _asked(self, sent: Request) -> _Asked | None:
         """What is asked about, or None if no site of ours is meant. Raises ValueError with what the proxy has to do."""
         request = _request(sent, self._trusted)
-        guard = self._guards.get(f"{request.scheme}://{request.host}")
+        guard = find(self._guards, f"{request.scheme}://{request.host}")
         return None if guard is None else _Asked(request, guard)
 
     # --- the answers ----------------------------------------------------------------------------------

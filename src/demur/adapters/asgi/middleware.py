@@ -26,6 +26,7 @@ from demur.core.model import (
     UpstreamFailure,
 )
 from demur.core.reasons import Reason
+from demur.core.site import COOKIES, covers
 from demur.guard import Checked, new_reference
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ class Demur:
         self._idle = idle
         self.site = guard.site
         self.watch = Watch(guard)
-        self._names = (guard.site.cookie.name.encode("ascii"),)
+        self._names = tuple(name.encode("ascii") for name in {*COOKIES, guard.site.cookie.name})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle a connection of type http or websocket; anything else is the app's own."""
@@ -73,7 +74,8 @@ class Demur:
             await self._app(scope, receive, send)
             return
         request = wire.read(scope)
-        if request.host == self.site.origin.partition("://")[2]:
+        # The scheme is that of the connection, which may end at a proxy before us.
+        if covers(self.site.origin, f"{self.site.origin.partition('://')[0]}://{request.host}"):
             await self.handle(request, scope, receive, send)
             return
         await self.turn_away(wire.unplaced(request), request, scope, receive, send, origins=(self.site.origin,))

@@ -80,6 +80,22 @@ class Origin:
             )
         return cls(scheme.lower(), *_authority(text, scheme.lower(), authority))
 
+    @classmethod
+    def parse_pattern(cls, text: str) -> Origin:
+        """Read an origin whose host may begin with `*.`, for any one label."""
+        scheme, wildcard, rest = text.partition("://*.")
+        if not wildcard:
+            return cls.parse(text)
+        origin = cls.parse(f"{scheme}://{rest}")
+        if origin.host.startswith("[") or _is_ip(origin.host) or ("." not in origin.host and not origin.is_loopback):
+            raise wrong(f'"{text}" is too wide.', 'Write a domain behind the star: "https://*.example.com".')
+        return cls(origin.scheme, f"*.{origin.host}", origin.port)
+
+    @property
+    def is_wildcard(self) -> bool:
+        """Whether it stands for any one label in the place of a star."""
+        return self.host.startswith("*.")
+
     @property
     def is_loopback(self) -> bool:
         """Whether browsers treat it as trustworthy without TLS, because it never leaves the machine."""
