@@ -190,7 +190,12 @@ def _invalid(view: View) -> str:
     return "Check both, and try again." if view.message else "What your browser sent to identify you is not valid here."
 
 
+def _stronger(view: View) -> str:
+    return "This part of the site asks for a stronger sign-in than yours." if view.acr_values else ""
+
+
 _TOLD: Mapping[Reason, Callable[[View], str]] = {
+    Reason.STEP_UP_REQUIRED: _stronger,
     Reason.CREDENTIALS_INVALID: _invalid,
     Reason.TOO_MANY_ATTEMPTS: _attempts,
     Reason.HOST_UNKNOWN: _elsewhere,
@@ -217,7 +222,15 @@ _REASSURE: Mapping[Reason, str] = {
 }
 
 
+_NO_SUCH = (
+    "The sign-in page here takes a name and a password, which is not enough for it. Nothing that you could type would "
+    "open it: ask whoever runs the site how to sign in with more."
+)
+
+
 def _more(view: View) -> Html:
+    if view.acr_values:
+        return _MORE.fill(text=_NO_SUCH)
     if view.reason is Reason.SESSION_IDLE and view.idle:
         when = _NOTHING if view.ended_at is None else _LATER.fill(time=time(view.ended_at))
         return _MORE.fill(text=_IDLE.fill(idle=duration(view.idle), when=when))
@@ -240,6 +253,8 @@ def _title(view: View) -> str:
     # A wrong password and a cookie that nobody made have one reason; the person who typed needs other words.
     if view.reason is Reason.CREDENTIALS_INVALID and view.form and view.title == REASONS[view.reason].title:
         return "Sign in to continue" if view.message else "Please sign in again"
+    if view.acr_values and view.reason is Reason.STEP_UP_REQUIRED:
+        return "A stronger sign-in is needed"
     return view.title
 
 
@@ -298,6 +313,20 @@ def _switch(view: View, *, look: str, button: str, before: str = "") -> Html:
     return _SWITCH.fill(look=look, to=view.switch, next=view.next, button=button, before=before)
 
 
+_STRENGTHS: Mapping[str, str] = {
+    "pwd": "A sign-in with a password",
+    "mfa": "A sign-in with two factors",
+    "phr": "A sign-in that nobody can phish, such as one with a passkey",
+    "phrh": "A sign-in that nobody can phish, with a key on a device of its own",
+}
+
+
+def _strength(view: View) -> str:
+    """The weakest sign-in that would do, and how recent it has to be."""
+    words = _STRENGTHS.get(view.acr_values[0], f"A sign-in of the kind {view.acr_values[0]}")
+    return words if view.max_age is None else f"{words}, not longer ago than {duration(view.max_age)}"
+
+
 _LACKING: Mapping[str, str] = {
     "group": "Membership of a group that this account is not in",
     "permission": "A permission that this account does not have",
@@ -316,6 +345,8 @@ def _facts(view: View) -> Html:
         rows.append(("Signed in as", Html(f"<strong>{escape(view.person)}</strong>")))
     if view.missing:
         rows.append(("What is needed", _missing(view.missing)))
+    if view.acr_values:
+        rows.append(("What is needed", _strength(view)))
     if view.retry_after and view.status != 429:
         rows.append(("Try again in", duration(view.retry_after)))
     if view.reference:

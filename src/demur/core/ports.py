@@ -203,6 +203,8 @@ class View:
     message: str = ""
     person: str = ""
     missing: tuple[str, ...] = ()
+    acr_values: tuple[str, ...] = ()
+    max_age: int | None = None
     retry_after: int | None = None
     ended_at: int | None = None
     problem: str = ""

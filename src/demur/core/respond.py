@@ -32,6 +32,7 @@ _ABOUT_THE_TOKEN = frozenset((Reason.SCOPE_INSUFFICIENT, Reason.CREDENTIALS_MALF
 _NOT_ABOUT_US = frozenset((Reason.HOST_UNKNOWN, Reason.REQUEST_MALFORMED))
 _EXPOSED = b"WWW-Authenticate, Retry-After, Link, Demur-Processed"
 _LOOPBACK = re.compile(r"http://(localhost|[^/:]+\.localhost|127\.[0-9.]+|\[::1\])(:[0-9]+)?\Z")
+_ORIGIN = re.compile(r"https?://[a-z0-9_.\-\[\]:]+(?=/|\Z)")
 _NOTHING_IN_IT = b"default-src 'none'; frame-ancestors 'none'"
 # What some caches obey in place of Cache-Control: "targeted" fields (RFC 9213, 2.1), Varnish's and nginx's.
 _TARGETED = b"-cache-control"
@@ -72,7 +73,7 @@ def refuse(refusal: Refusal, renderer: Renderer) -> Response:
     form = refusal.form or (Form.PAGE if navigation else Form.API)
     if form is Form.PAGE:
         view = _view(refusal, problem)
-        kind, policy = b"text/html; charset=utf-8", page_policy(renderer, framed=view.framed)
+        kind, policy = b"text/html; charset=utf-8", page_policy(renderer, framed=view.framed, site=site)
         body = renderer.render(view)
     else:
         kind, policy, body = b"application/problem+json", _NOTHING_IN_IT, f"{problem}\n".encode()
@@ -92,17 +93,27 @@ def refuse(refusal: Refusal, renderer: Renderer) -> Response:
     lines += [
         (b"content-security-policy", policy),
         (b"x-content-type-options", b"nosniff"),
-        (b"referrer-policy", b"same-origin"),
+        (b"referrer-policy", referrer_policy(site)),
         *readable(site.cors, request),
         (b"content-length", str(len(body)).encode("ascii")),
     ]
     return Response(row.status, tuple(lines), body)
 
 
-def page_policy(renderer: Renderer, *, framed: bool = False) -> bytes:
-    """The Content-Security-Policy of a page. The short text for a frame may stand in one of the site's own."""
+def page_policy(renderer: Renderer, *, framed: bool = False, site: Site | None = None) -> bytes:
+    """The Content-Security-Policy of a page. The short text for a frame may stand in one of the site's own, and a form
+    may lead to the origins that share the site's sign-in: browsers look at where its answer redirects, too (CSP3,
+    6.4.1)."""
     policy = renderer.policy.replace("frame-ancestors 'none'", "frame-ancestors 'self'") if framed else renderer.policy
+    if site is not None and site.relatives:
+        policy = policy.replace("form-action 'self'", " ".join(("form-action 'self'", *site.relatives)))
     return policy.encode("ascii")
+
+
+def referrer_policy(site: Site) -> bytes:
+    """`Referrer-Policy` of a page with a form. "same-origin" would make the `Origin` of a form that goes to another
+    origin "null" (Fetch, 3.2, append a request `Origin` header), and nobody could tell who sent it."""
+    return b"strict-origin-when-cross-origin" if site.relatives else b"same-origin"
 
 
 def _help(site: Site, reason: Reason) -> str:
@@ -238,6 +249,12 @@ def _view(refusal: Refusal, problem: str) -> View:
     form = _ASK_THE_PERSON.get(row.remedy)
     if form == "sign-in" and person is not None:
         form = "confirm"  # the password of somebody who is signed in was wrong
+    if details.acr_values:
+        form = None  # no password is as strong as that
+    framed = fields.in_frame(refusal.request)
+    next_ = goes_on_to(refusal)
+    if form and site.sign_in_origin and not framed and "://" not in next_:
+        next_ = site.origin_of(refusal.request) + next_  # the form leads to another origin, and back from there
     return View(
         reason=said.reason,
         status=row.status,
@@ -247,17 +264,20 @@ def _view(refusal: Refusal, problem: str) -> View:
         reference=refusal.reference,
         form=form,
         action=site.sign_in_url(),
-        next=goes_on_to(refusal),
+        next=next_,
         username=person.name if person and form == "confirm" else refusal.username,
         message=refusal.message,
         person=(person.display_name or person.name) if person else "",
         missing=details.missing,
+        acr_values=details.acr_values,
+        max_age=details.max_age,
         retry_after=details.retry_after,
         ended_at=details.ended_at,
         problem=problem,
-        framed=fields.in_frame(refusal.request),
+        framed=framed,
         prefix=site.prefix,
         switch=f"{site.prefix}/sign-out" if person else "",
+        home=next_ if "://" in next_ and not form else "/",
         help_url=site.help_url or "",
         idle=refusal.idle,
         keep=site.keep_me_signed_in,
@@ -273,7 +293,8 @@ def goes_on_to(refusal: Refusal) -> str:
     if refusal.request.method in {"GET", "HEAD"}:
         return refusal.request.target.decode("ascii", "replace")
     referer = (refusal.request.value(b"referer") or b"").decode("ascii", "replace")
-    parts = urlsplit(referer) if referer.startswith(refusal.site.origin + "/") else None
+    home = refusal.site.origin_of(refusal.request) + "/"
+    parts = urlsplit(referer) if referer.startswith(home) else None
     return local(f"{parts.path}?{parts.query}" if parts.query else parts.path) if parts else "/"
 
 
@@ -282,6 +303,20 @@ def local(next_: str) -> str:
     breaks (WHATWG URL, 4.4), so nothing outside the plain characters of a URL passes."""
     plain = next_.isascii() and next_.isprintable() and not any(mark in next_ for mark in ' "<>\\^`{|}')
     return next_ if plain and next_.startswith("/") and not next_.startswith("//") else "/"
+
+
+def onward(site: Site, request: Request, next_: str) -> str:
+    """Where `next` leads from one of our own pages: a path on this site, or the whole address of a page of an origin
+    that shares its sign-in; "/" if it is neither."""
+    match = _ORIGIN.match(next_)
+    if match is None:
+        return local(next_)
+    path = next_[match.end() :] or "/"
+    if local(path) != path:
+        return "/"
+    if match[0] == site.origin_of(request):
+        return path
+    return match[0] + path if site.is_related(match[0]) else "/"
 
 
 def plain(status: int, body: bytes, *more: tuple[bytes, bytes], kind: bytes = b"text/plain; charset=utf-8") -> Response:
@@ -332,7 +367,10 @@ def cross_origin(answer: Fields, cors: Cors, request: Request) -> Fields:
     something to say about that itself."""
     if not cors.origins or any(name == b"access-control-allow-origin" for name, _ in answer):
         return answer
-    return (*answer, (b"vary", b"Origin"), *readable(cors, request))
+    varies = any(
+        name == b"vary" and b"origin" in value.lower().replace(b" ", b"").split(b",") for name, value in answer
+    )
+    return (*answer, *(() if varies else ((b"vary", b"Origin"),)), *readable(cors, request))
 
 
 # --- a yes ----------------------------------------------------------------------------------------

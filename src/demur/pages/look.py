@@ -69,7 +69,7 @@ def wants_page(visit: Visit) -> bool:
 def after_own_post(visit: Visit) -> bool:
     """Whether a query that says what was done may be believed: a link from elsewhere, in a mail for example, would
     tell somebody of a new password that nobody has set."""
-    return fields.from_own_page(visit.request, visit.site.origin)
+    return fields.from_own_page(visit.request, visit.site.origin_of(visit.request))
 
 
 def show(

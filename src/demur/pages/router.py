@@ -8,12 +8,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from demur.core import decide, fields, respond, sessions
 from demur.core.model import Absent, Access, Allow, Details, Live, Refuse, Requirement, Response, StoreUnavailable
 from demur.core.reasons import Reason
+from demur.core.site import Cors
 from demur.guard import Checked, new_reference
 from demur.pages.visit import Visit
 
@@ -22,22 +23,28 @@ if TYPE_CHECKING:
 
     from demur.core.model import Evidence, Request
     from demur.core.ports import Renderer
+    from demur.core.site import Site
     from demur.guard import Guard
     from demur.pages.visit import Handler
 
 LONGEST_BODY = 64 * 1024
 """Bytes that a page reads; nobody's name and password are longer."""
+_SENT = ("content-type", "demur-background")
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
     """An address and who answers there. `access` says whether somebody has to be signed in; a `background` one is asked
-    by scripts and says nothing of the person's activity."""
+    by scripts and says nothing of the person's activity. What it answers is `readable` for origins that the site lists
+    (a refusal always is). `shared` is for the site's relatives: their forms and scripts may send here, and read.
+    """
 
     get: Handler | None = None
     post: Handler | None = None
     access: Access = Access.OPTIONAL
     background: bool = False
+    readable: bool = False
+    shared: bool = False
 
 
 class Pages:
@@ -59,35 +66,52 @@ class Pages:
         now, reference = int(self._guard.clock()), new_reference()
         route = self._routes.get(self._name(request))
         if route is None:
-            return self._note(request, Refuse(Reason.NOT_FOUND), Absent(), reference, now)
+            return self._note(self._guard.site, request, Refuse(Reason.NOT_FOUND), Absent(), reference, now)
+        site = _as_read_by(self._guard.site, route, request)
+        if decide.is_preflight(request):
+            return respond.preflight(site, request)
+        answer = await self._answer(site, route, request, read, reference, now)
+        if not route.readable and not _is_shared(site, route):
+            return answer
+        return replace(answer, fields=respond.cross_origin(answer.fields, site.cors, request))
+
+    async def _answer(
+        self,
+        site: Site,
+        route: Route,
+        request: Request,
+        read: Callable[[int], Awaitable[bytes | None]],
+        reference: str,
+        now: int,
+    ) -> Response:
         handler = route.post if request.method == "POST" else route.get if request.method in {"GET", "HEAD"} else None
         if handler is None:
             return _not_allowed(route)
-        if request.method == "POST" and fields.cross_site(request, self._guard.site.origin):
-            return self._note(request, Refuse(Reason.CROSS_SITE_REFUSED), Absent(), reference, now)
+        if request.method == "POST" and _is_foreign(site, route, request):
+            return self._note(site, request, Refuse(Reason.CROSS_SITE_REFUSED), Absent(), reference, now)
         begun = False
         try:
             evidence = await self._guard.identify(request)
             refused = self._decide(route, request, evidence, now)
             if refused is not None:
-                return self._note(request, refused, evidence, reference, now)
+                return self._note(site, request, refused, evidence, reference, now)
             body = await read(LONGEST_BODY) if request.method == "POST" else b""
             if body is None:
                 refused = Refuse(Reason.REQUEST_MALFORMED, Details(detail="This form takes at most 64 kB."))
-                return self._note(request, refused, evidence, reference, now)
+                return self._note(site, request, refused, evidence, reference, now)
 
             def refuse(said: respond.Refusal) -> Response:
                 return self._say(said, evidence, now)
 
             alive, begun = _alive(evidence, now), True
-            return await handler(Visit(request, self._guard.site, evidence, alive, body, now, reference, refuse))
+            return await handler(Visit(request, site, evidence, alive, body, now, reference, refuse))
         except StoreUnavailable as down:
-            name = self._guard.site.cookie.name.encode("ascii")
+            name = site.cookie.name.encode("ascii")
             # The usual words are for somebody with a session, which is kept.
             detail = None if fields.cookie_values(request.values(b"cookie"), name) else "We cannot do this right now."
             refused = Refuse(Reason.UNAVAILABLE, Details(retry_after=down.retry_after, detail=detail))
             # What a handler had begun may be half done, so nobody is told that nothing was processed.
-            said = respond.Refusal(self._guard.site, request, refused, reference, before=not begun, idle=self._idle)
+            said = respond.Refusal(site, request, refused, reference, before=not begun, idle=self._idle)
             return self._say(said, Absent(), now, down.cause)
 
     def _name(self, request: Request) -> str:
@@ -105,9 +129,11 @@ class Pages:
             return None
         return decision
 
-    def _note(self, request: Request, refuse: Refuse, evidence: Evidence, reference: str, now: int) -> Response:
+    def _note(
+        self, site: Site, request: Request, refuse: Refuse, evidence: Evidence, reference: str, now: int
+    ) -> Response:
         """A refusal that came before any handler."""
-        said = respond.Refusal(self._guard.site, request, refuse, reference, idle=self._idle)
+        said = respond.Refusal(site, request, refuse, reference, idle=self._idle)
         return self._say(said, evidence, now)
 
     def _say(self, said: respond.Refusal, evidence: Evidence, now: int, error: str = "") -> Response:
@@ -120,6 +146,41 @@ def _alive(evidence: Evidence, now: int) -> Live | None:
     if not isinstance(evidence, Live) or evidence.subject.suspended or sessions.ended(evidence.session, now):
         return None
     return evidence
+
+
+def _as_read_by(site: Site, route: Route, request: Request) -> Site:
+    """The site with the origins that may read an answer of this route, and with what they may send."""
+    origin = _origin(request)
+    friends = set(site.cors.origins)
+    if _is_shared(site, route):
+        friends.update(site.relatives)
+        if site.is_related(origin):
+            friends.add(origin)
+    if not friends:
+        return site
+    methods = (*(("GET", "HEAD") if route.get else ()), *(("POST",) if route.post else ()))
+    headers = tuple(dict.fromkeys((*(name.lower() for name in site.cors.headers), *_SENT)))
+    credentials = site.cors.credentials or site.is_related(origin)
+    return replace(site, cors=Cors(frozenset(friends), methods, headers, credentials, site.cors.max_age))
+
+
+def _is_foreign(site: Site, route: Route, request: Request) -> bool:
+    """Whether a request that changes something may come from elsewhere than the site itself, or, where people of many
+    sites sign in, than one of those. Who may only read the site's answers may not change anything here."""
+    if not fields.cross_site(request, site.origin_of(request)):
+        return False
+    return not (_is_shared(site, route) and site.is_related(_origin(request)))
+
+
+def _is_shared(site: Site, route: Route) -> bool:
+    """Whether this is where the pages of several sites send people."""
+    return route.shared and bool(site.relatives) and not site.sign_in_origin
+
+
+def _origin(request: Request) -> str:
+    """The one `Origin` of a request; "" if there is none or several."""
+    values = request.values(b"origin")
+    return values[0].decode("latin-1") if len(values) == 1 else ""
 
 
 def _not_allowed(route: Route) -> Response:

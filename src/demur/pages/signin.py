@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlencode
 
 from demur.core import fields, page, respond, sessions
 from demur.core.model import Access, Details, Live, Refuse, Response, Touch
@@ -40,11 +40,11 @@ class SignInPages:
         """The addresses below the prefix."""
         return {
             "": Route(self.show_account),
-            "sign-in": Route(self.show_form, self.sign_in),
+            "sign-in": Route(self.show_form, self.sign_in, shared=True),
             "sign-out": Route(self.ask_to_sign_out, self.sign_out),
             "signed-out": Route(self.show_signed_out),
             "cleared.css": Route(self.clear_caches),
-            "session": Route(self.tell, access=Access.REQUIRED, background=True),
+            "session": Route(self.tell, access=Access.REQUIRED, background=True, readable=True),
             "session/extend": Route(post=self.extend, access=Access.REQUIRED),
             "reasons/*": Route(self.explain),
         }
@@ -54,7 +54,10 @@ class SignInPages:
     async def show_form(self, visit: Visit) -> Response:
         """The form on a page of its own; `?next=` is where it leads."""
         asked = parse_qs(visit.request.target.partition(b"?")[2].decode("ascii", "replace"))
-        next_ = respond.local(asked.get("next", ["/"])[0])
+        next_ = respond.onward(visit.site, visit.request, asked.get("next", ["/"])[0])
+        if visit.site.sign_in_origin:
+            there = next_ if "://" in next_ else visit.site.origin_of(visit.request) + next_
+            return look.see_other(f"{visit.site.sign_in_url()}?{urlencode({'next': there})}")
         return self._page(
             visit, "Sign in", "Use the name and the password of your account.", form="sign-in", next_=next_
         )
@@ -66,7 +69,8 @@ class SignInPages:
         except forms.UnreadableError as wrong:
             return self._refuse(visit, Refuse(Reason.REQUEST_MALFORMED, Details(detail=str(wrong))))
         persistent = visit.site.keep_me_signed_in and bool(form.get("keep"))
-        name, password, next_ = form.get("username", ""), form.get("password", ""), respond.local(form.get("next", "/"))
+        name, password = form.get("username", ""), form.get("password", "")
+        next_ = respond.onward(visit.site, visit.request, form.get("next", "/"))
         if visit.live is not None and name in {"", visit.live.subject.name}:
             result = await self._sign_in.confirm(password, visit.live, visit.now)
         else:
@@ -113,7 +117,8 @@ class SignInPages:
             next_ = forms.read(visit.request, visit.body).get("next")
         except forms.UnreadableError:
             next_ = None
-        return look.see_other(respond.local(next_) if next_ else f"{visit.site.prefix}/signed-out", more=tuple(lines))
+        where = respond.onward(visit.site, visit.request, next_) if next_ else f"{visit.site.prefix}/signed-out"
+        return look.see_other(where, more=tuple(lines))
 
     async def show_signed_out(self, visit: Visit) -> Response:
         """The page after signing out. It loads the style sheet below, so that no page that was left open comes back."""
@@ -184,7 +189,7 @@ class SignInPages:
             prefix=site.prefix, help_url=site.help_url or "", idle=self._idle,
             keep=site.keep_me_signed_in,
         )  # fmt: skip
-        return look.html(self._renderer.render(view), respond.page_policy(self._renderer))
+        return look.html(self._renderer.render(view), respond.page_policy(self._renderer, site=site))
 
 
 def _live(visit: Visit) -> Live:

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from demur.core.site import Site
 
 
+PASSWORD = "pwd"  # noqa: S105 - the word for a sign-in with one
+"""How strong a sign-in with a name and a password is."""
+
+
 @dataclass(frozen=True, slots=True)
 class Issued:
     """A new session and the token for it, which exists here and in the browser only.
@@ -47,12 +51,14 @@ class Sessions:
         before: Evidence,
         persistent: bool,
         now: int,
+        acr: str = PASSWORD,
     ) -> Issued:
         """A session for somebody who has just shown who they are. `before` is what the browser came with: a session of
-        the same person goes on under the new id, anybody else's ends. Raises StoreUnavailable."""
+        the same person goes on under the new id, anybody else's ends. `acr` says how strongly they have shown it, in
+        the words of the rules' `strength`: an app with a sign-in of its own knows. Raises StoreUnavailable."""
         token, session = self._new(subject.id, now)
         agent = request.value(b"user-agent") or b""
-        session = replace(session, device=device(agent), network=network, persistent=persistent)
+        session = replace(session, device=device(agent), network=network, persistent=persistent, acr=acr)
         switched = not isinstance(before, Absent) and _whose(before) != subject.id
         if isinstance(before, Live):
             if switched:
@@ -63,11 +69,12 @@ class Sessions:
         return Issued(token, session, subject, switched=switched)
 
     async def confirm(self, live: Live, now: int) -> Issued | None:
-        """The same session, fresh and under a new id; "reauthentication" resets both limits (SP 800-63B-4, 5.2). None
-        if the session has ended or been replaced meanwhile. Raises StoreUnavailable."""
+        """The same session, fresh and under a new id; "reauthentication" resets both limits (SP 800-63B-4, 5.2). It
+        stays as strong as it was: the session itself stands for what was shown when it began. None if it has ended or
+        been replaced meanwhile. Raises StoreUnavailable."""
         token, fresh = self._new(live.session.subject, now)
         old = live.session
-        session = replace(fresh, device=old.device, network=old.network, persistent=old.persistent)
+        session = replace(fresh, device=old.device, network=old.network, persistent=old.persistent, acr=old.acr)
         if not await self._apply(Rotate(old.id, session, now)):
             return None
         return Issued(token, session, live.subject)
@@ -110,13 +117,15 @@ def cookie(site: Site, issued: Issued) -> bytes:
     that ended; unless the person wants to stay signed in, it ends with the browser."""
     lasts = issued.session.expires_at - issued.session.issued_at + sessions.TOMBSTONES_LAST
     max_age = lasts if issued.session.persistent else None
-    return fields.set_cookie(site.cookie.name, issued.token, secure=site.cookie.secure, max_age=max_age)
+    return fields.set_cookie(
+        site.cookie.name, issued.token, secure=site.cookie.secure, max_age=max_age, domain=site.cookie.domain
+    )
 
 
 def forget(site: Site) -> bytes:
     """The `Set-Cookie` value that takes our cookie away. Path and Secure have to be as they were, or the browser
     ignores it for a `__Host-` cookie (rfc6265bis, 5.7)."""
-    return fields.expired_cookie(site.cookie.name, secure=site.cookie.secure)
+    return fields.expired_cookie(site.cookie.name, secure=site.cookie.secure, domain=site.cookie.domain)
 
 
 def clear(site: Site, request: Request, *, keep_ours: bool) -> tuple[tuple[bytes, bytes], ...]:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 _NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _VALUE = re.compile(r"[\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]*")  # cookie-octet, RFC 6265bis, 4.1.1
 _PATH = re.compile(r"/[\x20-\x3a\x3c-\x7e]*")
+_DOMAIN = re.compile(r"[a-z0-9_.-]+")
 
 
 def cookie_values(cookie_fields: Iterable[bytes], name: bytes) -> list[bytes]:
@@ -55,22 +56,26 @@ def set_cookie(
     secure: bool,
     max_age: int | None = None,
     path: str = "/",
+    domain: str = "",
     http_only: bool = True,
     same_site: Literal["Strict", "Lax", "None"] = "Lax",
 ) -> bytes:
-    """The value of a `Set-Cookie` field. `max_age` in seconds; None: until the browser is closed."""
+    """The value of a `Set-Cookie` field. `max_age` in seconds; None: until the browser is closed. With a `domain` every
+    host below it gets the cookie."""
     if not _NAME.fullmatch(name):
         raise ValueError(f"{name!r} is not a name for a cookie")
     if not _VALUE.fullmatch(value):
         raise ValueError(f"the value of cookie {name} has characters that a cookie cannot carry")
     if not _PATH.fullmatch(path):
         raise ValueError(f"{path!r} is not a path for a cookie")
-    # A browser drops such a cookie without a word (RFC 6265bis, 5.7), so say it here.
-    if name.lower().startswith("__host-") and not (secure and path == "/"):
-        raise ValueError(f"cookie {name} needs Secure and the path /")
-    if (name.lower().startswith("__secure-") or same_site == "None") and not secure:
+    if domain and not _DOMAIN.fullmatch(domain):
+        raise ValueError(f"{domain!r} is not a domain for a cookie")
+    if same_site == "None" and not secure:
         raise ValueError(f"cookie {name} needs Secure")
+    _as_browsers_ask(name, secure=secure, bound=path == "/" and not domain)
     parts = [f"{name}={value}", f"Path={path}"]
+    if domain:
+        parts.append(f"Domain={domain}")
     if max_age is not None:
         parts.append(f"Max-Age={max_age}")
     if secure:
@@ -81,13 +86,21 @@ def set_cookie(
     return "; ".join(parts).encode("ascii")
 
 
-def expired_cookie(name: str, *, secure: bool, path: str = "/") -> bytes:
+def _as_browsers_ask(name: str, *, secure: bool, bound: bool) -> None:
+    """A browser drops a cookie that its prefix forbids without a word (RFC 6265bis, 5.7), so say it here."""
+    if name.lower().startswith("__host-") and not (secure and bound):
+        raise ValueError(f"cookie {name} needs Secure, the path / and no domain")
+    if name.lower().startswith("__secure-") and not secure:
+        raise ValueError(f"cookie {name} needs Secure")
+
+
+def expired_cookie(name: str, *, secure: bool, path: str = "/", domain: str = "") -> bytes:
     """The value of a `Set-Cookie` field that makes a browser forget the cookie.
 
-    Path and Secure have to be those that it was set with: without Secure a browser ignores even the deletion
+    Path, domain and Secure have to be those that it was set with: without Secure a browser ignores even the deletion
     of a `__Host-` cookie.
     """
-    return set_cookie(name, "", secure=secure, max_age=0, path=path)
+    return set_cookie(name, "", secure=secure, max_age=0, path=path, domain=domain)
 
 
 def set_cookie_name(value: bytes) -> bytes:
