@@ -19,8 +19,10 @@ from urllib.parse import quote, urlsplit
 
 from demur.core.model import Access
 from demur.core.sessions import DAY
+from demur.core.site import covers
 from demur.gateway.config import tables as configuration
 from demur.gateway.config.faults import BadConfig, Fault, Finding
+from demur.signin.sessions import PASSWORD
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -165,6 +167,7 @@ def _warnings(config: Config) -> Iterator[Fault]:
     for index, site in enumerate(config.site):
         yield from _transport(index, site, config.gateway)
         yield from _rules(index, site)
+        yield from _strengths(index, site)
 
 
 def _near(path: Path) -> str:
@@ -258,7 +261,7 @@ def _rules(index: int, site: Site) -> Iterator[Fault]:
             yield shadowed
         else:
             yield from _open_below(place, rule, rules, site)
-    if rules.match("GET", b"/", site.origin.authority).rule is None:
+    if rules.match("GET", b"/", _authority(site)).rule is None:
         what = "nothing matches /" if site.rule else "it has no rules"
         message = f"{site.origin}: {what}, and what no rule opens is closed to everybody."
         yield _warning(("site", index), message, 'Add a rule, such as path = "/**" with allow = "signed-in".')
@@ -271,7 +274,8 @@ def _shadowed(place: Place, rule: Rule, rules: Rules, site: Site) -> Fault | Non
         message = f"{never} below {site.prefix}/ are demur's own pages."
         return _warning(place, message, "Remove it, or set another prefix for the site.")
     methods = sorted(rule.methods or {_OTHER})
-    winners = [rules.match(method, quote(path).encode(), site.origin.authority).rule for method in methods]
+    host = _authority(site, rule)
+    winners = [rules.match(method, quote(path).encode(), host).rule for method in methods]
     if rule in winners:
         return None
     if winners[0] is None or not _covers_host(rule, site):
@@ -281,8 +285,18 @@ def _shadowed(place: Place, rule: Rule, rules: Rules, site: Site) -> Fault | Non
     return _warning(place, message, "Remove one of them.")
 
 
-def _covers_host(rule: Rule, site: Site) -> bool:
+def _authority(site: Site, rule: Rule | None = None) -> str:
+    """The host of a request that the rule is likely for: its own, where the site has many."""
     authority = site.origin.authority
+    if not site.origin.is_wildcard:
+        return authority
+    if rule is not None and covers(str(site.origin), f"{site.origin.scheme}://{rule.host}"):
+        return rule.host
+    return authority.replace("*", "some-host", 1)
+
+
+def _covers_host(rule: Rule, site: Site) -> bool:
+    authority = _authority(site, rule)
     return rule.host in {"", authority} or (rule.host.startswith("*.") and authority.endswith(rule.host[1:]))
 
 
@@ -290,10 +304,24 @@ def _open_below(place: Place, rule: Rule, rules: Rules, site: Site) -> Iterator[
     """`/admin` alone says nothing about `/admin/users`: an error only if that turns out to be open."""
     if rule.requirement.access is not Access.REQUIRED or rule.segments[-1][:1] in {"", "*", "{"}:
         return
-    below = rules.match("GET", quote(f"{_sample(rule)}/{_SOME}").encode(), site.origin.authority)
+    below = rules.match("GET", quote(f"{_sample(rule)}/{_SOME}").encode(), _authority(site, rule))
     if below.rule is not None and below.requirement.access is not Access.REQUIRED:
         message = f"what is below {rule.path} is open to anyone, by rule {below.rule.number} ({below.rule.name})."
         yield _warning((*place, "path"), message, f'If that is not meant, write path = "{rule.path}/**".')
+
+
+def _strengths(index: int, site: Site) -> Iterator[Fault]:
+    """A strength that nobody can show here: its pages are closed to everybody."""
+    for rule in site.core().rules.all:
+        asked = rule.requirement.acr
+        if asked and PASSWORD not in asked:
+            message = (
+                f"rule {rule.number} ({rule.name}) asks for a sign-in of the strength {asked[0]}, "
+                "and this version signs people in with a password only: nobody can open what it protects."
+            )
+            fix = 'Write fresh = "15m" to have the password asked for again, or leave it closed until there is more.'
+            place: Place = ("site", index, "rule", rule.number - 1, "allow", "strength")
+            yield _warning(place, message, fix)
 
 
 def _sample(rule: Rule) -> str:

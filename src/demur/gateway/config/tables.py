@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias, TypeVar
 
@@ -25,14 +25,17 @@ from demur.gateway.config.addresses import Address, is_at
 from demur.gateway.config.faults import MISSING, BadConfig, Fault, Finding, faults
 from demur.gateway.config.lines import Lines
 from demur.gateway.config.rule_faults import rule_faults
+from demur.gateway.config.sharing import sharing_faults
 from demur.gateway.config.values import (
     CorsOrigin,
     Database,
+    Domain,
     File,
     Hashing,
     Help,
     Listen,
     Many,
+    OneOrigin,
     Prefix,
     Preset,
     Seconds,
@@ -92,7 +95,8 @@ class Accounts(Table):
 class Sessions(Table):
     """`[sessions]`: where they are kept and how long they last, in seconds.
 
-    `limits` names a preset; `idle` and `absolute` each replace one half of it.
+    `limits` names a preset; `idle` and `absolute` each replace one half of it. With `shared_domain` the sites below it
+    have one sign-in, at the origin `sign_in`.
     """
 
     store: StoreUrl = "sqlite:sessions.db"
@@ -101,6 +105,8 @@ class Sessions(Table):
     idle: Seconds | None = None
     absolute: Seconds | None = None
     keep_me_signed_in: bool = True
+    shared_domain: Domain | None = None
+    sign_in: OneOrigin | None = None
 
     @property
     def lasting(self) -> sessions.Limits:
@@ -152,6 +158,7 @@ class Site(Table):
     name: SiteName | None = None
     upstream: Upstream | None = None
     prefix: Prefix = "/.demur"
+    shares_sign_in: bool = True
     help_url: Help | None = None
     clear_site_data: Many[Literal["cache", "cookies", "storage", "executionContexts", "*"]] = ("cookies", "storage")
     timeouts: Timeouts = Timeouts()
@@ -163,7 +170,7 @@ class Site(Table):
         """The protection space that the core knows. Raises `ConfigError` if the rules cannot be used."""
         return CoreSite(
             origin=str(self.origin),
-            name=self.name or self.origin.host,
+            name=self.name or self.origin.host.removeprefix("*."),
             rules=rules.load(self.rule, self.permissions, can_ask=self.upstream is not None),
             prefix=self.prefix,
             cookie=Cookie() if self.origin.scheme == "https" else Cookie("demur-dev", secure=False),
@@ -208,7 +215,15 @@ class Config(Table):
 
     def sites(self) -> tuple[CoreSite, ...]:
         """The protection spaces, in the order of the file."""
-        return tuple(site.core(keep_me_signed_in=self.sessions.keep_me_signed_in) for site in self.site)
+        kept = self.sessions
+        sites = tuple(site.core(keep_me_signed_in=kept.keep_me_signed_in) for site in self.site)
+        if kept.shared_domain is None:
+            return sites
+        together = tuple(str(table.origin) for table in self.site if table.shares_sign_in)
+        return tuple(
+            _sharing(site, kept.shared_domain, str(kept.sign_in), together) if table.shares_sign_in else site
+            for table, site in zip(self.site, sites, strict=True)
+        )
 
     def warnings(self) -> tuple[str, ...]:
         """What has to be said at every start, because the file asks for less than the safe default."""
@@ -217,6 +232,17 @@ class Config(Table):
             for site in self.site
             if site.origin.is_open_http
         )
+
+
+def _sharing(site: CoreSite, domain: str, sign_in: str, together: tuple[str, ...]) -> CoreSite:
+    """A site as one of several that share a sign-in. A cookie for a domain cannot be called `__Host-`."""
+    name = "__Secure-demur" if site.cookie.secure else site.cookie.name
+    return replace(
+        site,
+        cookie=replace(site.cookie, name=name, domain=domain),
+        sign_in_origin="" if site.origin == sign_in else sign_in,
+        relatives=tuple(origin for origin in together if origin != site.origin),
+    )
 
 
 # --- reading ----------------------------------------------------------------------------------------
@@ -314,6 +340,7 @@ def _together(data: Mapping[str, Any], context: Mapping[str, Any]) -> Iterator[F
         yield Fault(("sessions", "store"), message, 'Give each its own, such as "sqlite:sessions.db".')
     if gateway is not None:
         yield from _listening_faults(gateway)
+    yield from sharing_faults(kept, sites)
     insecure = isinstance(data["gateway"], dict) and data["gateway"].get("insecure_http") is True
     seen: dict[str, int] = {}
     for index, site in enumerate(sites):

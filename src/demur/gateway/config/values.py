@@ -96,13 +96,42 @@ def _name(value: object) -> str:
 
 
 def _origin(value: object) -> Origin:
-    return Origin.parse(_text(value))
+    return Origin.parse_pattern(_text(value))
+
+
+def _one_origin(value: object) -> Origin:
+    if "*" in (text := _text(value)):
+        raise wrong(f'"{text}" stands for many origins.', 'Name the one where people sign in: "https://login.…".')
+    return Origin.parse(text)
+
+
+def _domain(value: object) -> str:
+    text = _text(value)
+    domain = text.lower()
+    if domain.startswith(("*.", ".")):
+        raise wrong(f'"{text}" is a pattern, not a domain.', f'Write "{domain.lstrip("*.")}": all below it is meant.')
+    if not _DOMAIN.fullmatch(domain):
+        raise wrong(f'"{text}" is not a domain.', 'Write the domain that your hosts have in common: "example.com".')
+    # Of a cookie for a public suffix browsers take no notice (rfc6265bis, 5.7).
+    if "." not in domain or _REGISTRY.fullmatch(domain):
+        raise wrong(
+            f'"{text}" belongs to many people: browsers keep no cookie for all of it.',
+            f'Write a domain of your own, such as "demur.{domain}".',
+        )
+    return domain
+
+
+_DOMAIN = re.compile(r"(?:[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?\.)*(?!\d+\Z)[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?")
+# Below these a registry sells names; all of them are in the Public Suffix List, which browsers go by.
+_REGISTRY = re.compile(r"(ac|co|com|edu|gov|net|org)\.[a-z]{2}")
 
 
 def _cors_origin(value: object) -> str:
     # "If credentials mode is "include", then `Access-Control-Allow-Origin` cannot be `*`" (Fetch, 3.2.5)
     if (text := _text(value)) == "*":
         raise wrong('"*" would let every site read what is meant for one person.', 'List them: ["https://…"].')
+    if "*" in text:
+        raise wrong(f'"{text}" is a pattern.', "List the origins one by one: each may read what is meant for a person.")
     return str(Origin.parse(text))
 
 
@@ -150,6 +179,8 @@ Hashing: TypeAlias = Annotated[str, BeforeValidator(_hashing)]
 Preset: TypeAlias = Annotated[str, BeforeValidator(_limits)]
 SiteName: TypeAlias = Annotated[str, BeforeValidator(_name)]
 SiteOrigin: TypeAlias = Annotated[Origin, BeforeValidator(_origin)]
+OneOrigin: TypeAlias = Annotated[Origin, BeforeValidator(_one_origin)]
+Domain: TypeAlias = Annotated[str, BeforeValidator(_domain)]
 CorsOrigin: TypeAlias = Annotated[str, BeforeValidator(_cors_origin)]
 Upstream: TypeAlias = Annotated[str, BeforeValidator(_upstream)]
 Token: TypeAlias = Annotated[str, BeforeValidator(_token)]
