@@ -218,12 +218,13 @@ COMMANDS: Mapping[str, Callable[[Path], tuple[str, ...]]] = {
 
 
 def certificate(folder: Path) -> Path:
-    """Make `cert.pem` and `key.pem` for localhost there; the folder."""
+    """Make `cert.pem` and `key.pem` for localhost there, and `both.pem` with the two; the folder."""
     names = "subjectAltName=DNS:localhost,DNS:app.localhost,IP:127.0.0.1"
     kind = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2")
     files = ("-keyout", str(folder / "key.pem"), "-out", str(folder / "cert.pem"))
     command = ["openssl", "req", "-x509", *kind, "-subj", "/CN=localhost", "-addext", names, *files]
     subprocess.run(command, check=True, capture_output=True)
+    (folder / "both.pem").write_text((folder / "cert.pem").read_text() + (folder / "key.pem").read_text())
     return folder
 
 
@@ -301,7 +302,11 @@ def behind(
 
 
 def _write_recipe(stand: Stand, tls: Path | None, change: Callable[[Mapping[str, str]], Mapping[str, str]]) -> None:
-    files = ("--certificate", str(tls / "cert.pem"), "--key", str(tls / "key.pem")) if tls else ()
+    files: tuple[str, ...] = ()
+    if tls is not None and stand.name == "haproxy":
+        files = ("--certificate", str(tls / "both.pem"))
+    elif tls is not None:
+        files = ("--certificate", str(tls / "cert.pem"), "--key", str(tls / "key.pem"))
     before = set(stand.folder.iterdir())
     stand.demur("recipe", stand.name, "--into", str(stand.folder), *files)
     written = {path.name: path.read_text() for path in set(stand.folder.iterdir()) - before}

@@ -114,11 +114,13 @@ class Plan:
 @dataclass(frozen=True, slots=True)
 class Needs:
     """What a kind of proxy can do. `asks`: it passes requests on itself and asks demur; otherwise demur does, behind
-    it. `sockets`: it can connect to unix sockets. `title` is its name for people."""
+    it. `sockets`: it can connect to unix sockets. `bundle`: it reads certificate and key from one file. `title` is its
+    name for people."""
 
     title: str
     asks: bool = True
     sockets: bool = True
+    bundle: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +146,12 @@ def plan(document: Document, config: Config, needs: Needs, options: Options | No
                 place=option,
                 fix="Use a path of letters, digits, and . _ - / only.",
             )
+    if needs.bundle and options.key not in {KEY, options.certificate, f"{options.certificate}.key"}:
+        raise ConfigError(
+            f"{needs.title} reads a certificate and its key from one file.",
+            place="--key",
+            fix="Write both into one file, the certificate first, and name that with --certificate alone.",
+        )
     check = config.gateway.check_listen if needs.asks else None
     return Plan(
         file=document.path.name if _PLAIN.fullmatch(document.path.name) else "the configuration",
