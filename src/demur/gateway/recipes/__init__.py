@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from demur.gateway.recipes import apache, caddy, haproxy, nginx
+from demur.gateway.recipes import apache, caddy, envoy, haproxy, nginx
 from demur.gateway.recipes.plan import Needs, Options, Plan, plan
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ class Recipe:
 RECIPES: Mapping[str, Recipe] = {
     "nginx": Recipe(nginx.NEEDS, nginx.render),
     "caddy": Recipe(caddy.NEEDS, caddy.render),
+    "envoy": Recipe(envoy.NEEDS, envoy.render),
     "haproxy": Recipe(haproxy.NEEDS, haproxy.render),
     "apache": Recipe(apache.NEEDS, apache.render),
 }

@@ -1,7 +1,8 @@
 """Caddy: a first request asks, and a second one shows what was decided.
 
-`forward_auth` would do with one: it hands a refusal on. But Caddy breaks off whoever is still sending more than 256 kB
-when the answer is there. So a refusal is fetched from demur with the content of the request, which demur takes in first.
+`forward_auth` would do with one: it hands a refusal on. But Caddy breaks off whoever is still sending more than 256
+kB when the answer is there. So a refusal is fetched from demur with the content of the request, which demur takes in
+first.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ _SITE = """
 
 	handle {
 		route {
-			# Many apps read Remote_User and Remote.User as Remote-User, so such names go; and what only a proxy may say.
+			# Many apps read Remote_User and Remote.User as Remote-User, so such names go, and what only a proxy says.
 			request_header -*_*
 			request_header -*.*
 			request_header -Remote*
