@@ -190,7 +190,8 @@ class Session:
     the truth by at most a tenth of `idle`. `device` and `network` are for the person's own list of sessions.
 
     An API token is a session of kind `token`: without `idle`, with a `label` for its list, and with `scopes`, the
-    permissions that it is good for (None: whatever its person may).
+    permissions that it is good for (None: whatever its person may). Its `last_seen` is its last use, known to ten
+    minutes; 0 before the first.
     """
 
     id: bytes
