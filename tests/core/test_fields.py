@@ -376,7 +376,9 @@ def test_prefers_html(accept: list[str], html: bool) -> None:
     [
         ({"sec_fetch_mode": "navigate", "accept": "*/*"}, True, (b"Sec-Fetch-Mode",)),
         ({"sec_fetch_mode": "cors", "accept": CHROME}, False, (b"Sec-Fetch-Mode",)),
-        ({"sec_fetch_mode": "nested-navigate"}, False, (b"Sec-Fetch-Mode",)),
+        # not a mode that there is, so it is as if it were not there
+        ({"sec_fetch_mode": "nested-navigate"}, False, (b"Sec-Fetch-Mode", b"Accept")),
+        ({"sec_fetch_mode": "quantum", "accept": CHROME}, True, (b"Sec-Fetch-Mode", b"Accept")),
         ({"accept": CHROME}, True, (b"Sec-Fetch-Mode", b"Accept")),
         ({"accept": "*/*"}, False, (b"Sec-Fetch-Mode", b"Accept")),
         ({"accept": ["application/json", CHROME]}, False, (b"Sec-Fetch-Mode", b"Accept")),

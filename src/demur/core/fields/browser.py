@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from demur.core.model import Request
 
+_MODES = frozenset({b"cors", b"navigate", b"no-cors", b"same-origin", b"websocket", b"webtransport"})
 _FRAMES = frozenset({b"iframe", b"frame", b"embed", b"object", b"fencedframe"})
 
 _PARAM = OWS + rb";" + OWS + rb"(?:(" + TOKEN + rb")=(" + TOKEN + rb"|" + QUOTED + rb"))?"
@@ -25,10 +26,11 @@ _QVALUE = re.compile(rb"0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?")
 def is_navigation(request: Request) -> tuple[bool, tuple[bytes, ...]]:
     """Whether somebody looks at the answer in a window of their own, and the names of the fields that said so
     (for `Vary`)."""
-    mode = request.value(b"sec-fetch-mode")
-    if mode is not None:
-        return mode.strip(b" \t") == b"navigate", (b"Sec-Fetch-Mode",)
-    # Browsers leave Sec-Fetch-* out towards plain http (Fetch Metadata, 2).
+    mode = (request.value(b"sec-fetch-mode") or b"").strip(b" \t")
+    if mode in _MODES:
+        return mode == b"navigate", (b"Sec-Fetch-Mode",)
+    # Browsers leave Sec-Fetch-* out towards plain http (Fetch Metadata, 2), and "servers SHOULD ignore this header if it
+    # contains an invalid value" (2.2).
     return prefers_html(request.values(b"accept")), (b"Sec-Fetch-Mode", b"Accept")
 
 
