@@ -5,7 +5,7 @@
 - All readings are judged. A reading opens nothing; it can only add to what is asked for.
 - What nobody sends in good faith is no path: control characters, what is not UTF-8, an escape that is none, a fifth
   layer of encoding, more readings than anybody needs. Readings and their characters are bounded, and so is the cost.
-- A plain path (`fields.plain_target`) has one reading, and no others are looked for.
+- A plain path (`fields.plain_path`) has one reading, and no others are looked for.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def judge(rules: Rules, method: str, path: bytes, host: str = "") -> tuple[Match
 
     None if it is no path, or if two readings bind a capture of one rule differently: the answer is 400.
     """
-    if fields.plain_target(path):
+    if fields.plain_path(path):
         text = path.decode("ascii")
         if "%" in text:
             text = unquote(text, errors="strict")

@@ -22,14 +22,16 @@ _UTF8 = (
 )
 # No byte can be read in two ways, so there is nothing to try twice. Only single characters repeat possessively: before
 # Python 3.11.5 a group that does so keeps what its failed last turn has consumed, and "//" and "/.." would be plain.
-_PLAIN = re.compile(
+_PLAIN = (
     rb"(?=/)"
     # segments that are neither empty nor `.` nor `..`; only the last may be empty
     rb"(?:/(?=[^/?])(?!\.\.?(?:[/?]|\Z))[A-Za-z0-9._~-]*+(?:(?:%20|" + _UTF8 + rb")[A-Za-z0-9._~-]*+)*)*/?"
-    # Browsers send more in a query than RFC 3986, 3.4, has (`[`, `|`, a lone `%`), and nothing is decided by it.
-    # A `#` would end it for some readers.
-    rb"(?:\?[\x21\x22\x24-\x7e]*+)?\Z"
 )
+_PLAIN_PATH = re.compile(_PLAIN + rb"\Z")
+# Browsers send more in a query than RFC 3986, 3.4, has (`[`, `|`, a lone `%`), and nothing is decided by it.
+# A `#` would end it for some readers.
+_QUERY = rb"(?:\?[\x21\x22\x24-\x7e]*+)?\Z"
+_PLAIN_TARGET = re.compile(_PLAIN + _QUERY)
 _PLAIN_ESCAPES = re.compile(rb"(?:%20|" + _UTF8 + rb")+")
 
 _AUTHORITY = re.compile(
@@ -46,7 +48,12 @@ def plain_target(target: bytes) -> bool:
     That is: origin-form, at most 8 kB, a path of unreserved characters, `/`, `%20` and percent-encoded UTF-8
     beyond ASCII, without dot segments and without empty segments but the last; any query.
     """
-    return len(target) <= LONGEST_TARGET and _PLAIN.match(target) is not None
+    return len(target) <= LONGEST_TARGET and _PLAIN_TARGET.match(target) is not None
+
+
+def plain_path(path: bytes) -> bool:
+    """The same for a path alone."""
+    return len(path) <= LONGEST_TARGET and _PLAIN_PATH.match(path) is not None
 
 
 def without_plain_escapes(path: bytes) -> bytes:

@@ -201,11 +201,11 @@ class Kin:
         self._spelt = not literals <= self._names
         self._ends = {len(rule.segments) for rule in rules if rule.segments[-1] not in {"", "**"}}
         self._ends |= {-len(rule.segments) for rule in rules if not rule.segments[-1]}
-        self._twins: dict[tuple[str, tuple[str, ...], bool], list[Rule]] = {}
+        self._twins: dict[object, list[Rule]] = {}
         folded = []
         for rule in rules:
             segments = tuple(fold(segment) if _is_literal(segment) else segment for segment in rule.segments)
-            self._twins.setdefault((rule.host, segments, rule.methods is None), []).append(rule)
+            self._twins.setdefault(_place(rule, segments), []).append(rule)
             folded.append(replace(rule, segments=segments))
         self._tree = Tree(folded, twins=True)
 
@@ -227,7 +227,7 @@ class Kin:
             found = self._tree.find(method, [fold(segment) for segment in other], host)
             if found is None or not any(map(_is_literal, found.segments)):
                 continue
-            for rule in self._twins[found.host, found.segments, found.methods is None]:
+            for rule in self._twins[_place(found, found.segments)]:
                 if rule.covers(method):
                     yield rule, other
 
@@ -257,6 +257,11 @@ def _scriptless(segments: Sequence[str]) -> Iterator[Sequence[str]]:
         if fold(segment).endswith(_SCRIPT):
             yield [*segments[:at], *segments[at + 1 :]]
             return
+
+
+def _place(rule: Rule, segments: Sequence[str]) -> tuple[str, tuple[str, ...], bool]:
+    """Equal for rules of which none is more specific than the other."""
+    return rule.host, tuple("{" if segment[:1] == "{" else segment for segment in segments), rule.methods is None
 
 
 def _is_literal(segment: str) -> bool:
