@@ -169,7 +169,8 @@ class Proxy:
             fields = [
                 field for field in fields if not field[0].startswith(_HANDSHAKE) or field[0].endswith(b"-protocol")
             ]
-            await tunnel.run(self._upstream, target, fields, receive, send, self._timeout)
+            gone = scope.get("extensions", {}).get("demur.gone", {}).get("wait")
+            await tunnel.run(self._upstream, target, fields, receive, send, self._timeout, gone)
             return
         exchange = _Exchange(self._upstream, self._timeout, scope, target, fields)
         await exchange.run(receive, send)

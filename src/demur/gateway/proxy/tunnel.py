@@ -1,7 +1,8 @@
 """WebSockets through the proxy: messages and close codes both ways, a refused handshake as the answer that it is.
 
 Frames end here on both sides: a message is passed on when it is whole, pings are answered by whoever gets them, and
-no extension is agreed on with the site.
+no extension is agreed on with the site. So whoever ends it on our side does so between two messages, and what the site
+had begun to say is dropped.
 """
 
 from __future__ import annotations
@@ -48,8 +49,10 @@ async def run(
     receive: Callable[[], Awaitable[MutableMapping[str, Any]]],
     send: Callable[[MutableMapping[str, Any]], Awaitable[None]],
     timeout: float,  # noqa: ASYNC109 - it is for the answer to begin, not for the whole
+    gone: Callable[[], Awaitable[Any]] | None = None,
 ) -> None:
-    """Ask the site for a WebSocket, and pass its messages on until one side ends it."""
+    """Ask the site for a WebSocket, and pass its messages on until one side ends it. `gone` waits for the client's
+    end, where the server can tell of it before it is received."""
     await receive()  # websocket.connect
     connection = await upstream.connection(fresh=True)
     key = base64.b64encode(os.urandom(16))
@@ -62,7 +65,7 @@ async def run(
             await _deny(connection, head, send)
             return
         await send(_accepted(head, key, dict(fields).get(b"sec-websocket-protocol", b"")))
-        await _Tunnel(connection, receive, send).run()
+        await _Tunnel(connection, receive, send, gone).run()
     finally:
         connection.finish()
 
@@ -116,10 +119,12 @@ class _Tunnel:
         connection: Connection,
         receive: Callable[[], Awaitable[MutableMapping[str, Any]]],
         send: Callable[[MutableMapping[str, Any]], Awaitable[None]],
+        gone: Callable[[], Awaitable[Any]] | None,
     ) -> None:
         self._connection = connection
         self._receive = receive
         self._send = send
+        self._gone = gone
         self._frames = Protocol(Side.CLIENT, max_size=MESSAGE_LIMIT)
         self._parts: list[bytes] = []
         self._is_text = False
@@ -136,17 +141,35 @@ class _Tunnel:
                 await upwards
 
     async def _upwards(self) -> None:
+        wanted = True
         while True:
             message = await self._receive()
             if message["type"] == "websocket.disconnect":
                 self._leave(message.get("code"), message.get("reason") or "")
                 return
+            if not wanted:
+                continue
             if (text := message.get("text")) is not None:
                 self._frames.send_text(text.encode())
             else:
                 self._frames.send_binary(message["bytes"])
             self._flush()
+            wanted = await self._room()
+
+    async def _room(self) -> bool:
+        """Wait until the site has read most of what it was sent, but no longer than there is a client: a site that
+        does not read would never hear that it is alone. Whether there is room."""
+        if self._gone is None or self._connection.writable:
             await self._connection.drain()
+            return True
+        draining = asyncio.ensure_future(self._connection.drain())
+        leaving = asyncio.ensure_future(self._gone())
+        try:
+            await asyncio.wait((draining, leaving), return_when=asyncio.FIRST_COMPLETED)
+            return draining.done()
+        finally:
+            draining.cancel()
+            leaving.cancel()
 
     def _leave(self, code: int | None, reason: str) -> None:
         """The client has ended it: tell the site, and give it a moment to say goodbye."""

@@ -121,6 +121,11 @@ class Connection(asyncio.Protocol):
         if self._transport is not None and not self._transport.is_closing():
             self._transport.write(data)
 
+    @property
+    def writable(self) -> bool:
+        """Whether what was queued is mostly out."""
+        return self._writable.is_set()
+
     async def drain(self) -> None:
         """Wait until what was queued is mostly out."""
         await self._writable.wait()

@@ -6,13 +6,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 if TYPE_CHECKING:
-    import asyncio
-
     from websockets.frames import Frame
     from websockets.http11 import Request as Handshake
 
@@ -22,10 +21,13 @@ class WebSocket(WebSocketsSansIOProtocol):
 
     _given: dict[str, Any]
     _gathered: bytearray
+    gone: asyncio.Event
+    """Whether nothing that is received any more can matter: somebody has said goodbye, or the connection is lost."""
 
     def take(self, transport: asyncio.Transport, scope: dict[str, Any]) -> None:
         """Go on where HTTP has stopped. The library sees no more of the request than it needs; the app sees all."""
         self._given = scope
+        self.gone = asyncio.Event()
         key = next(value for name, value in scope["headers"] if name == b"sec-websocket-key").strip()
         self.connection_made(transport)
         self.data_received(
@@ -44,8 +46,23 @@ class WebSocket(WebSocketsSansIOProtocol):
             raw_path=given["raw_path"],
             query_string=given["query_string"],
             subprotocols=[name.strip() for value in offered for name in value.split(",")],
-            extensions={"websocket.http.response": {}, "demur.target": given["extensions"]["demur.target"]},
+            extensions={
+                "websocket.http.response": {},
+                "demur.target": given["extensions"]["demur.target"],
+                "demur.abort": {"call": self.transport.abort},
+                "demur.gone": {"wait": self.gone.wait},
+            },
         )
+
+    def handle_close(self, event: Frame) -> None:
+        """The client says goodbye, or answers ours."""
+        super().handle_close(event)
+        self.gone.set()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """They are gone."""
+        super().connection_lost(exc)
+        self.gone.set()
 
     def handle_ping(self) -> None:
         """Answer, unless the client does not read: pongs would pile up, and the last is enough (RFC 6455, 5.5.3)."""
@@ -67,6 +84,8 @@ class WebSocket(WebSocketsSansIOProtocol):
         """Take the app's next event. A handshake that was denied is over, too."""
         await super().send(message)
         self.handshake_complete = self.handshake_complete or (self.initial_response is not None and self.close_sent)
+        if self.close_sent:
+            self.gone.set()
 
     def shutdown(self) -> None:
         """The server is about to end: say goodbye (1012), unless the handshake is still going on."""
