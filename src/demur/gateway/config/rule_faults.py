@@ -6,14 +6,15 @@ The core stops at the first rule that it cannot use. Here that rule is taken out
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from demur.core import rules
-from demur.core.model import ConfigError
+from demur.core.model import ConfigError, Scheme
 from demur.gateway.config.faults import Fault
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from demur.gateway.config.faults import Place
     from demur.gateway.config.lines import Lines
@@ -32,6 +33,10 @@ def rule_faults(data: Mapping[str, Any], lines: Lines) -> Iterator[Fault]:
             yield from table_faults(("site", index), site, lines, can_ask="upstream" in site)
 
 
+def _accepted(value: object) -> list[Scheme]:
+    return [Scheme(each) for each in value if each in ("bearer", "basic")] if isinstance(value, list) else []
+
+
 def table_faults(above: Place, data: Mapping[str, Any], lines: Lines, *, can_ask: bool) -> Iterator[Fault]:
     """What is wrong with the tables `rule` and `permissions` in `data`, which stands at the place `above`."""
     listed = data.get("rule")
@@ -39,15 +44,16 @@ def table_faults(above: Place, data: Mapping[str, Any], lines: Lines, *, can_ask
         return
     tables = dict(enumerate(listed))
     permissions = _permissions(data.get("permissions"))
+    load = partial(rules.load, can_ask=can_ask, accepts=_accepted(data.get("accepts")))
     # What a concealed rule needs stands in other rules, so it is judged when those are right.
     open_ = {number: _without_conceal(table) for number, table in tables.items()}
     bad = False
-    for number, error in _failing(open_, permissions, can_ask=can_ask):
+    for number, error in _failing(open_, permissions, load):
         bad = True
         yield _fault((*above, "rule", number), tables, error, permissions, lines)
     if bad:
         return
-    for number, error in _failing(dict(tables), permissions, can_ask=can_ask):
+    for number, error in _failing(dict(tables), permissions, load):
         yield _fault((*above, "rule", number), tables, error, permissions, lines)
 
 
@@ -65,12 +71,12 @@ def _permissions(value: object) -> dict[str, Sequence[str]]:
 
 
 def _failing(
-    tables: dict[int, Mapping[str, Any]], permissions: Mapping[str, Sequence[str]], *, can_ask: bool
+    tables: dict[int, Mapping[str, Any]], permissions: Mapping[str, Sequence[str]], load: Callable[..., object]
 ) -> Iterator[tuple[int, ConfigError]]:
     while tables:
         numbers = list(tables)
         try:
-            rules.load(list(tables.values()), permissions, can_ask=can_ask)
+            load(list(tables.values()), permissions)
         except ConfigError as error:
             number = _NUMBER.search(error.place)
             at = numbers[int(number[1]) - 1] if number else numbers[-1]

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias, 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, PrivateAttr, Tag, ValidationError
 
 from demur.core import rules, sessions
+from demur.core.model import Scheme
 from demur.core.site import Cookie, Cors
 from demur.core.site import Site as CoreSite
 from demur.gateway.config.addresses import Address, is_at
@@ -33,6 +34,7 @@ from demur.gateway.config.values import (
     File,
     Hashing,
     Help,
+    Issuer,
     Listen,
     Many,
     OneOrigin,
@@ -163,6 +165,8 @@ class Site(Table):
     clear_site_data: Many[Literal["cache", "cookies", "storage", "executionContexts", "*"]] = ("cookies", "storage")
     timeouts: Timeouts = Timeouts()
     cors: CorsChoice | None = None
+    accepts: Many[Literal["bearer", "basic"]] = ()
+    authorization_servers: Many[Issuer] = ()
     permissions: dict[str, Many[str]] = Field(default_factory=dict)
     rule: Many[dict[str, Any]] = ()
 
@@ -171,13 +175,16 @@ class Site(Table):
         return CoreSite(
             origin=str(self.origin),
             name=self.name or self.origin.host.removeprefix("*."),
-            rules=rules.load(self.rule, self.permissions, can_ask=self.upstream is not None),
+            rules=rules.load(
+                self.rule, self.permissions, can_ask=self.upstream is not None, accepts=map(Scheme, self.accepts)
+            ),
             prefix=self.prefix,
             cookie=Cookie() if self.origin.scheme == "https" else Cookie("demur-dev", secure=False),
             cors=self._core_cors(),
             clear_site_data=self.clear_site_data,
             keep_me_signed_in=keep_me_signed_in,
             help_url=self.help_url,
+            authorization_servers=self.authorization_servers,
         )
 
     def _core_cors(self) -> Cors:
@@ -347,6 +354,7 @@ def _together(data: Mapping[str, Any], context: Mapping[str, Any]) -> Iterator[F
         if site is not None:
             yield from _origin_faults(index, site, seen, insecure=insecure)
             yield from _upstream_faults(index, site, gateway)
+            yield from _issuer_faults(index, site)
 
 
 def _part(model: type[M], data: object, context: Mapping[str, Any]) -> M | None:
@@ -400,6 +408,17 @@ def _origin_faults(index: int, site: Site, seen: dict[str, int], *, insecure: bo
             place,
             f"{origin} has no TLS, so passwords and sessions could be read on the way.",
             f'Write "{site.origin.with_tls}", or, if you know what you do, insecure_http = true in [gateway].',
+        )
+
+
+def _issuer_faults(index: int, site: Site) -> Iterator[Fault]:
+    """Who is told where to get a token must be able to use it."""
+    said = [site.accepts, *(rule.get("accepts", ()) for rule in site.rule)]
+    if site.authorization_servers and not any(isinstance(each, (list, tuple)) and "bearer" in each for each in said):
+        yield Fault(
+            ("site", index, "authorization_servers"),
+            "authorization_servers says where to get tokens, and no rule of this site accepts any.",
+            'Add accepts = ["bearer"] to the [[site]] or to a rule, or remove it.',
         )
 
 

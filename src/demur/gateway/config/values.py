@@ -166,6 +166,17 @@ def _help(value: object) -> str:
     return text
 
 
+_ISSUER = re.compile(r"https://[^\s/?#@\\]+(/[!-~]*)?")
+
+
+def _issuer(value: object) -> str:
+    # "a URL that uses the "https" scheme and has no query or fragment components" (RFC 8414, 2)
+    text = _text(value)
+    if not _ISSUER.fullmatch(text) or not text.isascii() or set('?#<>"') & set(text):
+        raise wrong(f'"{text}" is not the URL of an issuer.', 'Write it as the server does, "https://issuer.example".')
+    return text
+
+
 Many: TypeAlias = Annotated[tuple[T, ...], Field(strict=False)]
 Seconds: TypeAlias = Annotated[int, BeforeValidator(_seconds)]
 File: TypeAlias = Annotated[Path, BeforeValidator(_file)]
@@ -183,6 +194,7 @@ OneOrigin: TypeAlias = Annotated[Origin, BeforeValidator(_one_origin)]
 Domain: TypeAlias = Annotated[str, BeforeValidator(_domain)]
 CorsOrigin: TypeAlias = Annotated[str, BeforeValidator(_cors_origin)]
 Upstream: TypeAlias = Annotated[str, BeforeValidator(_upstream)]
+Issuer: TypeAlias = Annotated[str, BeforeValidator(_issuer)]
 Token: TypeAlias = Annotated[str, BeforeValidator(_token)]
 Prefix: TypeAlias = Annotated[str, BeforeValidator(_prefix)]
 Help: TypeAlias = Annotated[str, BeforeValidator(_help)]
