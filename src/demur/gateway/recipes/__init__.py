@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from demur.gateway.recipes import apache, caddy, envoy, haproxy, nginx
+from demur.gateway.recipes import apache, caddy, envoy, haproxy, nginx, traefik
 from demur.gateway.recipes.plan import Needs, Options, Plan, plan
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ RECIPES: Mapping[str, Recipe] = {
     "nginx": Recipe(nginx.NEEDS, nginx.render),
     "caddy": Recipe(caddy.NEEDS, caddy.render),
     "envoy": Recipe(envoy.NEEDS, envoy.render),
+    "traefik": Recipe(traefik.NEEDS, traefik.render),
     "haproxy": Recipe(haproxy.NEEDS, haproxy.render),
     "apache": Recipe(apache.NEEDS, apache.render),
 }
