@@ -32,6 +32,7 @@ from demur.pages.openapi import described
 from demur.pages.router import Pages, Route
 from demur.pages.sessions import SessionsPage
 from demur.pages.signin import SignInPages
+from demur.signin.basic import BasicPasswords
 from demur.signin.password import PasswordSignIn
 from demur.signin.sessions import Sessions
 from demur.stores.keys import FileKeys, MemoryKeys
@@ -63,6 +64,7 @@ class _Parts:
     hasher: Argon2Hasher
     sessions: Sessions
     sign_in: PasswordSignIn
+    passwords: BasicPasswords
     observer: Observer
     idle: int
 
@@ -97,7 +99,7 @@ class Gateway:
 
     def _site(self, site: Site, upstream: str | None, timeouts: Timeouts) -> asgi.Demur:
         parts = self._parts
-        guard = Guard(site, parts.store, parts.keys, observer=parts.observer)
+        guard = Guard(site, parts.store, parts.keys, passwords=parts.passwords, observer=parts.observer)
         self._guards.append(guard)
         pages = Pages(guard, _RENDERER, self.routes, idle=parts.idle)
         return asgi.Demur(self._behind(upstream, timeouts), guard, pages, _RENDERER, idle=parts.idle)
@@ -153,8 +155,10 @@ def _parts(config: Config, observer: Observer) -> _Parts:
     people = accounts.open(config.accounts.database, store)
     hasher = Argon2Hasher(config.accounts.hashing or DEFAULT_PRESET)
     sessions = Sessions(store, keys, config.sessions.lasting)
-    sign_in = PasswordSignIn(people, _Informed(hasher, people), Throttle(store), sessions, observer)
-    return _Parts(store, keys, people, hasher, sessions, sign_in, observer, config.sessions.lasting.idle)
+    informed, throttle = _Informed(hasher, people), Throttle(store)
+    sign_in = PasswordSignIn(people, informed, throttle, sessions, observer)
+    passwords = BasicPasswords(people, informed, throttle, observer)
+    return _Parts(store, keys, people, hasher, sessions, sign_in, passwords, observer, config.sessions.lasting.idle)
 
 
 class _Informed:

@@ -47,7 +47,7 @@ class PasswordSignIn:
         wait = await self._throttle.admit(known, name, place, now)
         if wait is not None:
             return self._refused("throttled", Refuse(Reason.TOO_MANY_ATTEMPTS, Details(retry_after=wait)))
-        held = await self._right(account, password)
+        held = await right(self._people, self._hasher, account, password)
         if account is None or held is None:
             await self._throttle.failed(known, name, place, now)
             return self._refused("failure", Refuse(Reason.CREDENTIALS_INVALID))
@@ -70,25 +70,13 @@ class PasswordSignIn:
         if wait is not None:
             return self._refused("throttled", Refuse(Reason.TOO_MANY_ATTEMPTS, Details(retry_after=wait)))
         account = await self._people.by_id(subject)
-        if await self._right(account, password) is None:
+        if await right(self._people, self._hasher, account, password) is None:
             await self._throttle.failed(subject, live.subject.name, place, now)
             return self._refused("failure", Refuse(Reason.CREDENTIALS_INVALID, Details(subject=live.subject)))
         await self._throttle.succeeded(subject, live.subject.name, place, now)
         self._tell("success")
         issued = await self._sessions.confirm(live, now)
         return issued or Refuse(Reason.SESSION_REPLACED)
-
-    async def _right(self, account: Account | None, password: str) -> str | None:
-        """The hash under which the password is right, None if it is wrong; always at the cost of one hash. An outdated
-        hash is replaced on the way."""
-        stored = account.password if account is not None and not account.disabled else None
-        verified = await self._hasher.verify(password, stored)
-        if account is None or stored is None or not verified.right:
-            return None
-        if verified.upgrade is None:
-            return stored
-        upgraded = await self._people.set_password(account.subject.id, verified.upgrade, replacing=stored)
-        return verified.upgrade if upgraded else stored
 
     async def _still(self, account: Account, held: str) -> bool:
         """Whether the password is still the one that was checked. Whoever changed it meanwhile, or disabled the
@@ -103,3 +91,16 @@ class PasswordSignIn:
     def _tell(self, outcome: str) -> None:
         if self._observer is not None:
             self._observer.signed_in("password", outcome)
+
+
+async def right(people: People, hasher: PasswordHasher, account: Account | None, password: str) -> str | None:
+    """The hash under which the password is right, None if it is wrong; always at the cost of one hash. An outdated
+    hash is replaced on the way. Raises StoreUnavailable."""
+    stored = account.password if account is not None and not account.disabled else None
+    verified = await hasher.verify(password, stored)
+    if account is None or stored is None or not verified.right:
+        return None
+    if verified.upgrade is None:
+        return stored
+    upgraded = await people.set_password(account.subject.id, verified.upgrade, replacing=stored)
+    return verified.upgrade if upgraded else stored
