@@ -392,25 +392,31 @@ async def test_everything_is_looked_at_now_and_then(bench: Bench, monkeypatch: p
     bench.app = holding(ACCEPT)
     chat = await bench.open("websocket")
     await chat.next()
+    await bench.looks(2)
     bench.store._feeds.clear()
     await bench.end()
     assert (await chat.next())["reason"] == "session-ended"
 
 
-def test_one_loop_after_another() -> None:
-    """A middleware that was used in a loop that is gone watches in the next one."""
-    bench = Bench()
+async def test_one_loop_beside_another(bench: Bench) -> None:
+    """Each event loop watches what was opened in it, be it with the same middleware and at the same time."""
 
     async def visit() -> int:
-        bench.app = holding(ACCEPT)
         chat = await bench.open("websocket")
         await chat.next()
         await bench.end()
         code: int = (await chat.next())["code"]
+        await chat.done()
         return code
 
-    assert asyncio.run(visit()) == 3000
-    assert asyncio.run(visit()) == 3000
+    bench.app = holding(ACCEPT)
+    chat = await bench.open("websocket")
+    await chat.next()
+    await bench.looks(2)
+    async with asyncio.timeout(PLENTY):
+        assert await asyncio.to_thread(lambda: asyncio.run(visit())) == 3000
+    assert (await chat.next())["code"] == 3000
+    bench.clients.pop()
 
 
 # --- the end of a message -------------------------------------------------------------------------
@@ -613,6 +619,30 @@ async def test_a_client_that_does_not_read(bench: Bench, monkeypatch: pytest.Mon
         await client.aborted.wait()
     with pytest.raises(ConnectionResetError):
         await client.done()
+
+
+async def test_our_last_word_is_said_before_the_app_is_done(bench: Bench) -> None:
+    """To a server, an app that has come back has nothing more to say: it comes back after our last message."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send(ACCEPT)
+        client.reads.clear()
+        await receive()
+
+    bench.app = app
+    client = await bench.open("websocket")
+    await client.next()
+    await bench.end()
+    while not any(note.outcome == "refuse" for note in bench.noted):
+        await asyncio.sleep(0)
+    await client.sends.put({"type": "websocket.receive", "text": "wakes the app, which is done now"})
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert client.task is not None
+    assert not client.task.done()
+    client.reads.set()
+    assert (await client.next())["code"] == 3000
+    await client.done()
 
 
 async def test_whoever_ends_first(bench: Bench) -> None:
