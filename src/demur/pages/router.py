@@ -16,6 +16,7 @@ from demur.core.model import Absent, Access, Allow, Details, Live, Refuse, Requi
 from demur.core.reasons import Reason
 from demur.core.site import Cors
 from demur.guard import Checked, new_reference
+from demur.pages import resource
 from demur.pages.visit import Visit
 
 if TYPE_CHECKING:
@@ -59,10 +60,12 @@ class Pages:
 
     def serves(self, request: Request) -> bool:
         """Whether a request is for one of these pages and not for the site. Its target has to be plain."""
-        return request.target.startswith(self._prefix)
+        return request.target.startswith(self._prefix) or resource.serves(self._guard.site, request)
 
     async def answer(self, request: Request, read: Callable[[int], Awaitable[bytes | None]]) -> Response:
         """The answer. `read` gives the whole body, or None if it is longer than the bytes it is asked for."""
+        if resource.serves(self._guard.site, request):
+            return resource.answer(self._guard.site, request)
         now, reference = int(self._guard.clock()), new_reference()
         route = self._routes.get(self._name(request))
         if route is None:
