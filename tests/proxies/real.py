@@ -15,6 +15,7 @@ import socket
 import ssl
 import subprocess
 import sys
+import time
 import tomllib
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -113,14 +114,18 @@ class Stand(House):
         *more: tuple[str, str],
         body: bytes = b"",
         token: str | None = None,
+        cookies: str = "",
         fields: Pairs = SCRIPT,
         reply: Reply | None = None,
     ) -> tuple[Answer, list[Seen]]:
-        """One request through the proxy: its answer, and what reached the app (nothing, if it was refused)."""
+        """One request through the proxy: its answer, and what reached the app (nothing, if it was refused). `cookies`
+        are others beside the session's, in the same field."""
         id_ = secrets.token_hex(8)
         if reply is not None:
             self.upstream.reply(id_, reply)
-        answer = self.ask(method, target, [*fields, (ID, id_), *more], body, token=token)
+        pairs = "; ".join(part for part in (cookies, f"{self.cookie}={token}" if token else "") if part)
+        cookie = [("Cookie", pairs)] if pairs else []
+        answer = self.ask(method, target, [*fields, (ID, id_), *more, *cookie], body)
         return answer, self.upstream.seen(id_)
 
     def stop_demur(self) -> None:
@@ -298,7 +303,16 @@ def behind(
         stand.proxy.command = COMMANDS[name](folder)
         stack.callback(stand.proxy.stop)
         stand.proxy.start(stand.address)
+        _settled(stand)
         yield stand
+
+
+def _settled(stand: Stand) -> None:
+    """Until the proxy knows its sites: Traefik listens a moment before, and has 404 for everybody."""
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline and stand.ask("GET", "/public/settled").status == 404:
+        time.sleep(0.02)
+    stand.upstream.clear()
 
 
 def _write_recipe(stand: Stand, tls: Path | None, change: Callable[[Mapping[str, str]], Mapping[str, str]]) -> None:

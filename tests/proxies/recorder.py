@@ -65,6 +65,8 @@ class Recorder:
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=256)
         self.address: tuple[str, int] = self._listener.getsockname()
         self._lock = threading.Lock()
+        self._news = threading.Condition(self._lock)
+        self._begun: set[str] = set()
         self._seen: list[tuple[str, Seen]] = []
         self._replies: dict[str, Reply] = {}
         self._open: set[socket.socket] = set()
@@ -86,6 +88,11 @@ class Recorder:
         """What arrived with this id, or all of it."""
         with self._lock:
             return [seen for name, seen in self._seen if id_ is None or name == id_]
+
+    def begun(self, id_: str, timeout: float = 10) -> bool:
+        """Wait until the head of a request with this id is here, whatever is still to come of its content."""
+        with self._news:
+            return self._news.wait_for(lambda: id_ in self._begun, timeout)
 
     def one(self, id_: str) -> Seen:
         """The one request with this id."""
@@ -143,8 +150,11 @@ class Recorder:
         known = {name.lower(): value for name, value in lines}
         if known.get("expect", "").lower() == "100-continue":
             connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
-        body, length = reader.content(known)
         id_ = known.get(ID.lower(), "")
+        with self._news:
+            self._begun.add(id_)
+            self._news.notify_all()
+        body, length = reader.content(known)
         with self._lock:
             self._seen.append((id_, Seen(method.decode("latin-1"), target, lines, body, length)))
             reply = self._replies.get(id_, Reply())
