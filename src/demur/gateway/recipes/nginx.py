@@ -32,6 +32,11 @@ map $http_upgrade $demur_upgrade {
     default          "";
     "~*^websocket$"  websocket;
 }
+# The host that nginx chose the site by, and the port that the client named with it.
+map $http_host $demur_port {
+    default               "";
+    "~(?<demur_p>:[0-9]+)$"  $demur_p;
+}
 map $demur_upgrade $demur_connection {
     default    close;
     websocket  upgrade;
@@ -72,12 +77,12 @@ server {
         proxy_read_timeout 1h;
         # demur's answer when it runs, this one when it does not
         error_page        502 504 = @demur-down;
-        proxy_set_header  Host              $host<<port>>;
+        proxy_set_header  Host              $host$demur_port;
         proxy_set_header  Upgrade           $demur_upgrade;
         proxy_set_header  Connection        $demur_connection;
         proxy_set_header  Forwarded         "";
         proxy_set_header  X-Forwarded-For   $remote_addr;
-        proxy_set_header  X-Forwarded-Host  $host<<port>>;
+        proxy_set_header  X-Forwarded-Host  $host$demur_port;
         proxy_set_header  X-Forwarded-Proto <<scheme>>;
     }
 
@@ -101,11 +106,11 @@ server {
         proxy_pass        <<app_scheme>>://demur_<<name>>;<<app_tls>>
         proxy_read_timeout 1h;
         proxy_ignore_headers X-Accel-Redirect;
-        proxy_set_header  Host              $host<<port>>;
+        proxy_set_header  Host              $host$demur_port;
         proxy_set_header  Upgrade           $demur_upgrade;
         proxy_set_header  Connection        $demur_connection;
         proxy_set_header  X-Forwarded-For   $remote_addr;
-        proxy_set_header  X-Forwarded-Host  $host<<port>>;
+        proxy_set_header  X-Forwarded-Host  $host$demur_port;
         proxy_set_header  X-Forwarded-Proto <<scheme>>;
         # Who it is. All of them, always: what a client sends under these names must not reach the app.
         proxy_set_header  Remote-Subject    $demur_subject;
@@ -138,16 +143,17 @@ server {
         proxy_read_timeout      15s;
         <<asked>>
         proxy_set_header        Demur-Refusal      "";
+        proxy_set_header        Content-Length     "";
     }
 
     # A no, in words: demur reads from the slip what was decided, and decides nothing again.
+    # The content of the request goes along, and nowhere else: a client that is still sending has to be heard out
+    # before it hears the answer, and nginx alone would keep all of it on disk for that.
     location @demur-refusal {
         rewrite                 ^ /refusal? break;
         proxy_pass              http://demur_check;
-        proxy_method            GET;
-        proxy_pass_request_body off;
         proxy_connect_timeout   5s;
-        proxy_read_timeout      15s;
+        proxy_read_timeout      60s;
         error_page              500 502 504 = @demur-down;
         <<asked>>
         proxy_set_header        Demur-Refusal      $demur_refusal;
@@ -166,11 +172,10 @@ server {
 }"""
 
 _ASKED = """\
-proxy_set_header        Host               $host<<port>>;
+proxy_set_header        Host               $host$demur_port;
 proxy_set_header        Connection         "";
-proxy_set_header        Content-Length     "";
 proxy_set_header        X-Forwarded-For    $remote_addr;
-proxy_set_header        X-Forwarded-Host   $host<<port>>;
+proxy_set_header        X-Forwarded-Host   $host$demur_port;
 proxy_set_header        X-Forwarded-Method $request_method;
 proxy_set_header        X-Forwarded-Proto  <<scheme>>;
 proxy_set_header        X-Forwarded-Uri    $request_uri;"""
@@ -212,14 +217,13 @@ def _site(site: Site, plan: Plan) -> str:
         host=site.host,
         tls=fill(_TLS, certificate=plan.certificate, key=plan.key) if tls else "",
         prefix=site.prefix,
-        port=site.port_suffix,
         scheme=site.scheme,
         name=site.name,
         app_scheme="https" if site.upstream.tls else "http",
         app_tls=fill(_APP_TLS, app_host=site.upstream.host) if site.upstream.tls else "",
         cleared="\n".join(f'proxy_set_header  {name:<22} "";' for name in gone),
         hidden="\n".join(f"proxy_hide_header {name};" for name in HIDDEN),
-        asked=fill(_ASKED, port=site.port_suffix, scheme=site.scheme),
+        asked=fill(_ASKED, scheme=site.scheme),
         retry_after=RETRY_AFTER,
         down=DOWN,
     )
