@@ -100,7 +100,7 @@ async def test_one_read_and_no_write(bench: Bench) -> None:
     assert (bench.store.loads, bench.store.writes) == (1, 0)
 
 
-@pytest.mark.parametrize("target", ["/public/x", "/public/../x"])
+@pytest.mark.parametrize("target", ["/public/x", "/public//x", "/public/%zz"])
 async def test_nothing_is_read_for_public_and_malformed(bench: Bench, target: str) -> None:
     """An open page and a target that is refused anyway never touch the store, whatever cookie comes along."""
     cookie = await bench.sign_in()

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
     from demur.core.model import Evidence, Request
     from demur.core.ports import Keys, Observer, PasswordSource, Store
+    from demur.core.rules import Match
     from demur.core.site import Site
 
 FLUSH_AFTER = 1.0
@@ -132,8 +133,8 @@ class Guard:
         except StoreUnavailable as down:
             decision, requirement = _without_store(plan, down)
             return Checked(decision, requirement, Absent(), reference, now, plan.presented), down.cause
-        decided, requirement = decide.strictest(self.site, request, plan, found, now)
-        return Checked(decided, requirement, found, reference, now, plan.presented), ""
+        decided, match = decide.strictest(self.site, request, plan, found, now)
+        return Checked(decided, match.requirement, found, reference, now, plan.presented), ""
 
     async def _found(self, request: Request, plan: decide.Plan, now: int) -> Evidence:
         """What the request's credentials turn out to be. Raises StoreUnavailable."""
@@ -165,8 +166,7 @@ class Guard:
         key = _session_of(checked)
         evidence = known[key] if key is not None else await self._found(request, plan, now)
         # Who had it open knows that it is there, and who was known is told why not any more.
-        required = [replace(each, access=_needed(each.access), conceal=None) for each in plan.asked]
-        plan = replace(plan, requirement=required[0], others=tuple(required[1:]))
+        plan = replace(plan, matches=tuple(_strictly(match) for match in plan.matches))
         decision, _ = decide.strictest(self.site, request, plan, evidence, now)
         if isinstance(decision, Refuse) and decision.reason not in _GOES_ON:
             return decision, now
@@ -255,12 +255,15 @@ def _session_of(checked: Checked) -> bytes | None:
     return allowed.session.id
 
 
-def _needed(access: Access) -> Access:
-    return access if access is Access.OPEN else Access.REQUIRED
+def _strictly(match: Match) -> Match:
+    asked = match.requirement
+    access = asked.access if asked.access is Access.OPEN else Access.REQUIRED
+    return replace(match, requirement=replace(asked, access=access, conceal=None))
 
 
 def _without_store(plan: decide.Plan, down: StoreUnavailable) -> tuple[Allow | Refuse, Requirement]:
-    needed = next((each for each in plan.asked if each.access is Access.REQUIRED), None)
+    asked = [match.requirement for match in plan.matches]
+    needed = next((each for each in asked if each.access is Access.REQUIRED), None)
     if needed is None:
-        return Allow(), plan.requirement
+        return Allow(), asked[0]
     return Refuse(Reason.UNAVAILABLE, Details(retry_after=down.retry_after)), needed

@@ -379,4 +379,4 @@ async def test_lifespan_is_the_apps_own(wire: Wire) -> None:
 async def test_the_raw_target_of_the_server_counts(wire: Wire) -> None:
     """Where the server gives the bytes of the wire, these are judged, and not what was made of them."""
     await wire.ask("/public/x", extensions={"demur.target": {"raw": b"/public/..%2fmembers/"}})
-    assert wire.status == 400
+    assert wire.status == 401

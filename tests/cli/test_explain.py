@@ -31,6 +31,7 @@ conceal = true
 [permissions]
 "report:read" = ["staff"]
 """
+ADMINS = "one of the groups admins"
 READING = "the permission report:read"
 SITES = """
 [[site]]
@@ -69,8 +70,11 @@ def people(run, write) -> None:
         (["GET", "/admin", "-g", "x"], "refuse", 403, "not-permitted", "/admin/**", ["one of the groups admins"]),
         (["GET", "/admin/", "-g", "admins"], "allow", None, None, "/admin/**", []),
         (["GET", "/vault/x", "-g", "x"], "conceal", 404, "not-found", "/vault/**", ["one of the groups keepers"]),
-        (["GET", "/a/../admin"], "refuse", 400, "request-malformed", None, []),
-        (["GET", "/public/%2e%2e/admin"], "refuse", 400, "request-malformed", None, []),
+        (["GET", "/a/../admin"], "refuse", 401, "sign-in-required", "/**", ["to be signed in"]),
+        (["GET", "/a/../admin", "-g", "x"], "refuse", 403, "not-permitted", "/admin/**", [ADMINS]),
+        (["GET", "/a/../admin", "-g", "admins"], "allow", None, None, "/**", []),
+        (["GET", "/public/%2e%2e/admin", "-g", "x"], "refuse", 403, "not-permitted", "/admin/**", [ADMINS]),
+        (["GET", "/public/%zz"], "refuse", 400, "request-malformed", None, []),
         (["GET", "https://else.example/public/x?y=/admin#z"], "allow", None, None, "/public/**", []),
     ],
 )  # fmt: skip

@@ -58,7 +58,8 @@ RULES: list[dict[str, Any]] = [
         ("a grant is as good", "GET /reports", GRANTED, "/reports", "allow", None, None),
         ("fresh is met by a sign-in of now", "GET /admin", ANNA, "/admin", "allow", None, None),
         ("optional never refuses", "GET /who", None, "/who", "allow", None, None),
-        ("one reading only", "GET /public/../admin", ANNA, None, "refuse", 400, Reason.REQUEST_MALFORMED),
+        ("what is no target", "GET /public/%zz", ANNA, None, "refuse", 400, Reason.REQUEST_MALFORMED),
+        ("every reading counts", "GET /public/../admin", GRANTED, "/admin", "refuse", 403, Reason.NOT_PERMITTED),
     ],
 )
 def test_a_sentence_holds(

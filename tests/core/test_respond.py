@@ -223,8 +223,8 @@ def test_only_a_concealing_rule_asks_the_site() -> None:
     """Asking the site for an unused page without a rule that conceals is a mistake of ours."""
     requirement = SITE.rules.match("GET", b"/members/").requirement
     with pytest.raises(ValueError, match="conceals"):
-        respond.ask_site(make_request(target="/members/"), requirement, make_live(), "x")
+        respond.ask_site(SITE.rules, make_request(target="/members/"), requirement, make_live(), "x")
     requirement = SITE.rules.match("GET", b"/inner/vault/7").requirement
-    ask = respond.ask_site(make_request(target="/inner/vault/7?a=1"), requirement, make_live(), "zz")
+    ask = respond.ask_site(SITE.rules, make_request(target="/inner/vault/7?a=1"), requirement, make_live(), "zz")
     assert ask.target == b"/inner/zz/7"
     assert ask.allowed.subject is not None

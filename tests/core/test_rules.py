@@ -272,7 +272,10 @@ def test_conceal_knows_what_is_around(around: str, sibling: Access) -> None:
     conceal = table.match("GET", b"/a/vault/7").requirement.conceal
     assert conceal is not None
     assert (conceal.depth, conceal.sibling) == (1, sibling)
-    assert rules.sibling(b"/a/vault/7/x%20y", conceal.depth, "zzz") == b"/a/zzz/7/x%20y"
+    assert rules.sibling(table, b"/a/vault/7/x%20y", conceal, "zzz") == b"/a/zzz/7/x%20y"
+    # where it cannot be said which segment it is, the rule itself says
+    for path in (b"/a//vault/7", b"/b/../a/vault/7", b"/vault", b"/b/vault/7", b"/a/\xff"):
+        assert rules.sibling(table, path, conceal, "zzz") == b"/a/zzz"
 
 
 @pytest.mark.parametrize(("value", "seconds"), [("90s", 90), ("15m", 900), ("1h", 3600), ("30d", 2592000), (60, 60)])

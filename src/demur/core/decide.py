@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from demur.core import credentials, fields, sessions
+from demur.core import credentials, fields, paths, sessions
 from demur.core.model import (
     Absent,
     Access,
@@ -32,6 +32,7 @@ from demur.core.reasons import Reason
 
 if TYPE_CHECKING:
     from demur.core.model import Evidence, Request, Requirement, Session, Subject, Terms
+    from demur.core.rules import Match
     from demur.core.site import Site
 
 SAFE = frozenset(("GET", "HEAD", "OPTIONS", "TRACE"))
@@ -43,44 +44,36 @@ _HARDNESS = {Reason.STEP_UP_REQUIRED: 1, Reason.SCOPE_INSUFFICIENT: 2, Reason.NO
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What has to be known to decide. `others` is what further readings of the path ask for: all of it has to be met.
-    `presented` says how the request identifies itself."""
+    """What has to be known to decide. `matches` are the rules that the readings of the path fall under, the path as it
+    is written first: what all of them ask for has to be met. `presented` says how the request identifies itself."""
 
-    requirement: Requirement
-    others: tuple[Requirement, ...] = ()
+    matches: tuple[Match, ...]
     presented: Presented = Presented()  # noqa: RUF009 - frozen
-
-    @property
-    def asked(self) -> tuple[Requirement, ...]:
-        """The requirement of every reading."""
-        return (self.requirement, *self.others)
 
     @property
     def looks(self) -> bool:
         """Whether it matters who it is. A public path looks nothing up."""
-        return any(each.access is not Access.OPEN for each in self.asked)
+        return any(match.requirement.access is not Access.OPEN for match in self.matches)
 
     @property
     def accepts(self) -> frozenset[Scheme]:
         """The schemes of `Authorization` that every reading accepts."""
-        return frozenset.intersection(*(each.accepts for each in self.asked))
+        return frozenset.intersection(*(match.requirement.accepts for match in self.matches))
 
 
 def plan(site: Site, request: Request) -> Plan | Refuse | Preflight:
-    """The requirement that a request falls under, and how it identifies itself.
-
-    Until every reading of a path is judged, a target that has more than one is refused.
-    """
-    if not fields.plain_target(request.target):
-        return Refuse(
-            Reason.REQUEST_MALFORMED, Details(detail="The address has characters that could be read in two ways.")
-        )
-    planned = Plan(site.rules.match(request.method, request.path, request.host).requirement)
+    """The rules that a request falls under, and how it identifies itself. A refusal if the target is none."""
+    path, _, query = request.target.partition(b"?")
+    matches = paths.judge(site.rules, request.method, path, request.host) if fields.plain_query(query) else None
+    if matches is None:
+        detail = "The address has characters that could be read in two ways."
+        return Refuse(Reason.REQUEST_MALFORMED, Details(detail=detail))
+    planned = Plan(matches)
     if not planned.looks:
         return planned
     if is_preflight(request):
         return Preflight(forward=site.cors.upstream)
-    return replace(planned, presented=credentials.presented(site, request, planned.requirement))
+    return replace(planned, presented=credentials.presented(site, request, matches[0].requirement))
 
 
 def is_preflight(request: Request) -> bool:
@@ -238,14 +231,12 @@ def _concealed(requirement: Requirement, evidence: Evidence, refuse: Refuse) -> 
     return Refuse(Reason.NOT_FOUND)
 
 
-def strictest(
-    site: Site, request: Request, plan: Plan, evidence: Evidence, now: int
-) -> tuple[Allow | Refuse, Requirement]:
-    """The decision about a request whose path may be read in several ways, and the requirement that it came from. All
-    that any reading asks for has to be met; of several refusals the one that is hardest to mend is said."""
+def strictest(site: Site, request: Request, plan: Plan, evidence: Evidence, now: int) -> tuple[Allow | Refuse, Match]:
+    """The decision about a request whose path may be read in several ways, and the rule that it came from. All that any
+    reading asks for has to be met; of several refusals the one that is hardest to mend is said."""
     scheme = plan.presented.scheme
-    decided = [(decide(site, request, each, evidence, now, scheme), each) for each in plan.asked]
-    refused = [(said, each) for said, each in decided if isinstance(said, Refuse)]
+    decided = [(decide(site, request, match.requirement, evidence, now, scheme), match) for match in plan.matches]
+    refused = [(said, match) for said, match in decided if isinstance(said, Refuse)]
     if refused:
         return max(refused, key=lambda pair: _HARDNESS.get(pair[0].reason, 0))
-    return max(decided, key=lambda pair: pair[1].access is Access.REQUIRED)
+    return max(decided, key=lambda pair: pair[1].requirement.access is Access.REQUIRED)

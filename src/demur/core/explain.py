@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from urllib.parse import unquote
 
-from demur.core import decide, fields, respond
+from demur.core import decide, paths, respond
 from demur.core.model import Absent, Access, Allow, Live, Preflight, Refuse, Session
 from demur.core.reasons import REASONS
 from demur.core.rules import Rules
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 
     from demur.core.model import Decision, Evidence, Request, Requirement, Subject, Terms
     from demur.core.reasons import Reason
-    from demur.core.rules import Rule
+    from demur.core.rules import Match, Rule
     from demur.core.site import Site
 
 _A_SIGN_IN_LASTS = 3600
@@ -61,13 +60,10 @@ class Explanation:
 def explain(site: Site, request: Request, subject: Subject | None, now: int) -> Explanation:
     """What `request` would be answered, from nobody or from `subject` with a sign-in of this moment. `now` is in
     seconds; nothing is looked up."""
-    plain = fields.plain_target(request.target)
-    path = request.path
-    match = site.rules.match(request.method, path, request.host) if plain else None
+    decision, match = _decision(site, request, _signed_in(subject, now), now)
     requirement = match.requirement if match else None
     rule = match.rule if match else None
-    evidence = _signed_in(subject, now)
-    decision = _decision(site, request, evidence, now)
+    readings = paths.readings(request.path) or ()
     refused = decision.reason if isinstance(decision, Refuse) else None
     concealed = (
         refused is not None and requirement is not None and requirement.conceal and REASONS[refused].status == 404
@@ -75,12 +71,12 @@ def explain(site: Site, request: Request, subject: Subject | None, now: int) -> 
     return Explanation(
         method=request.method,
         target=request.target.decode("ascii", "backslashreplace"),
-        readings=(unquote(path.decode("ascii")),) if plain else (),
+        readings=readings,
         rule=rule.name if rule else None,
         number=rule.number if rule else None,
-        considered=_considered(site.rules.all, rule, request) if plain else (),
+        considered=_considered(site.rules.all, rule, request, readings),
         captures=match.captures if match else (),
-        asks=_asks(requirement) if requirement else ("a target that can be read in one way only",),
+        asks=_asks(requirement) if requirement else ("a target that can be read",),
         holds=_holds(subject),
         missing=_missing(requirement, subject, now) if requirement else (),
         outcome="conceal" if concealed else _OUTCOMES[type(decision)],
@@ -99,17 +95,22 @@ def _signed_in(subject: Subject | None, now: int) -> Evidence:
     return Live(Session(b"", subject.id, now, now, now, expires_at=until, idle=0), subject)
 
 
-def _decision(site: Site, request: Request, evidence: Evidence, now: int) -> Decision:
+def _decision(site: Site, request: Request, evidence: Evidence, now: int) -> tuple[Decision, Match | None]:
     plan = decide.plan(site, request)
-    if not isinstance(plan, decide.Plan):
-        return plan
-    return decide.strictest(site, request, plan, evidence, now)[0]
+    if isinstance(plan, decide.Plan):
+        return decide.strictest(site, request, plan, evidence, now)
+    if isinstance(plan, Refuse):
+        return plan, None
+    judged = paths.judge(site.rules, request.method, request.path, request.host)
+    return plan, judged[0] if judged else None
 
 
-def _considered(rules: Sequence[Rule], winner: Rule | None, request: Request) -> tuple[Considered, ...]:
+def _considered(
+    rules: Sequence[Rule], winner: Rule | None, request: Request, readings: Sequence[str]
+) -> tuple[Considered, ...]:
     found = []
     for rule in rules:
-        if rule is winner or not _reaches(rule, request):
+        if rule is winner or not any(_reaches(rule, request, reading) for reading in readings):
             continue
         if not rule.covers(request.method):
             why = f"is for {', '.join(sorted(rule.methods or ()))} only"
@@ -119,10 +120,10 @@ def _considered(rules: Sequence[Rule], winner: Rule | None, request: Request) ->
     return tuple(found)
 
 
-def _reaches(rule: Rule, request: Request) -> bool:
+def _reaches(rule: Rule, request: Request, reading: str) -> bool:
     """Whether the rule's path and host fit, whatever the method."""
     method = next(iter(rule.methods)) if rule.methods else request.method
-    return Rules([rule]).match(method, request.path, request.host).rule is not None
+    return Rules([rule]).match_segments(method, reading.split("/")[1:], request.host).rule is not None
 
 
 def _weaker(rule: Rule, winner: Rule | None) -> str:

@@ -101,11 +101,13 @@ class Conceal:
     """A refusal here looks like a page that is not there.
 
     `depth` is how many path segments stand before the one that is replaced when the site is asked for an
-    unused sibling; `sibling` is what that sibling asks for: `open`, or `required` without terms.
+    unused sibling; `sibling` is what that sibling asks for: `open`, or `required` without terms. `before` are the
+    rule's own segments up to there, for a path of which it cannot be said which segment that is.
     """
 
     depth: int
     sibling: Access
+    before: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -376,7 +376,9 @@ def cross_origin(answer: Fields, cors: Cors, request: Request) -> Fields:
 # --- a yes ----------------------------------------------------------------------------------------
 
 
-def ask_site(request: Request, requirement: Requirement, evidence: Evidence, random: str) -> AskSite:
+def ask_site(
+    table: rules.Rules, request: Request, requirement: Requirement, evidence: Evidence, random: str
+) -> AskSite:
     """For a concealed refusal: what to ask the site, and as what its answer is dressed. `random` is letters that no
     page is called."""
     conceal = requirement.conceal
@@ -386,7 +388,7 @@ def ask_site(request: Request, requirement: Requirement, evidence: Evidence, ran
     as_if = Allow()
     if conceal.sibling is Access.REQUIRED and isinstance(evidence, Live):
         as_if = Allow(evidence.subject, evidence.session, ends=sessions.ends(evidence.session))
-    return AskSite(rules.sibling(request.path, conceal.depth, random), as_if)
+    return AskSite(rules.sibling(table, request.path, conceal, random), as_if)
 
 
 def dress(answer: Fields, allowed: Allow, now: int) -> Fields:

@@ -212,7 +212,7 @@ class Demur:
     async def _conceal(self, checked: Checked, request: Request, scope: Scope, receive: Receive, send: Send) -> None:
         """The site's own answer to a page that is not there."""
         letters = secrets.token_hex(8)
-        ask: AskSite = respond.ask_site(request, checked.requirement, checked.evidence, letters)
+        ask: AskSite = respond.ask_site(self.site.rules, request, checked.requirement, checked.evidence, letters)
         method = "HEAD" if request.method == "HEAD" else "GET"
         asked = replace(request, method=method, target=ask.target)
         bare = wire.without(scope, _CREDENTIALS | _ABOUT_A_BODY | _ABOUT_A_COPY)

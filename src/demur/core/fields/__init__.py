@@ -17,7 +17,15 @@ from demur.core.fields.cookies import (
 from demur.core.fields.credentials import Challenge, Credentials, credentials, parse_challenges
 from demur.core.fields.forwarded import Facts, Hop, Network, Node, client, forwarded
 from demur.core.fields.plain import Item, imf_fixdate, item, list_add, retry_after, session_timing
-from demur.core.fields.target import LONGEST_TARGET, host, origin, plain_path, plain_target, without_plain_escapes
+from demur.core.fields.target import (
+    LONGEST_TARGET,
+    host,
+    origin,
+    plain_path,
+    plain_query,
+    plain_target,
+    without_plain_escapes,
+)
 
 __all__ = [
     "LONGEST_TARGET",
@@ -44,6 +52,7 @@ __all__ = [
     "origin",
     "parse_challenges",
     "plain_path",
+    "plain_query",
     "plain_target",
     "prefers_html",
     "retry_after",

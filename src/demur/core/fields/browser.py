@@ -29,7 +29,7 @@ def is_navigation(request: Request) -> tuple[bool, tuple[bytes, ...]]:
     mode = (request.value(b"sec-fetch-mode") or b"").strip(b" \t")
     if mode in _MODES:
         return mode == b"navigate", (b"Sec-Fetch-Mode",)
-    # Browsers leave Sec-Fetch-* out towards plain http (Fetch Metadata, 2), and "servers SHOULD ignore this header if it
+    # Browsers leave Sec-Fetch-* out towards plain http (Fetch Metadata, 2); "servers SHOULD ignore this header if it
     # contains an invalid value" (2.2).
     return prefers_html(request.values(b"accept")), (b"Sec-Fetch-Mode", b"Accept")
 

@@ -31,6 +31,7 @@ _PLAIN_PATH = re.compile(_PLAIN + rb"\Z")
 # Browsers send more in a query than RFC 3986, 3.4, has (`[`, `|`, a lone `%`), and nothing is decided by it.
 # A `#` would end it for some readers.
 _QUERY = rb"(?:\?[\x21\x22\x24-\x7e]*+)?\Z"
+_PLAIN_QUERY = re.compile(rb"[\x21\x22\x24-\x7e]*+\Z")
 _PLAIN_TARGET = re.compile(_PLAIN + _QUERY)
 _PLAIN_ESCAPES = re.compile(rb"(?:%20|" + _UTF8 + rb")+")
 
@@ -54,6 +55,11 @@ def plain_target(target: bytes) -> bool:
 def plain_path(path: bytes) -> bool:
     """The same for a path alone."""
     return len(path) <= LONGEST_TARGET and _PLAIN_PATH.match(path) is not None
+
+
+def plain_query(query: bytes) -> bool:
+    """Whether a query is one that no reader takes for more than a query: it may have any visible character but `#`."""
+    return _PLAIN_QUERY.match(query) is not None
 
 
 def without_plain_escapes(path: bytes) -> bytes:

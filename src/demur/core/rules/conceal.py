@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
+from demur.core import fields
 from demur.core.model import Access, Conceal, ConfigError, Terms
-from demur.core.rules.tree import Rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from demur.core.rules.tree import Rules
+    from demur.core.rules.tree import Rule, Rules
 
 UNUSED = "~unused~"
 """A segment that no rule names literally, for asking what a page that is not there would be answered."""
@@ -49,8 +50,7 @@ def concealed(rule: Rule, plain: Rules, *, can_ask: bool) -> Rule:
             place=place,
             fix="Give both rules the same accepts and challenge.",
         )
-    concealed = replace(requirement, conceal=Conceal(depth, around))
-    return Rule(rule.number, rule.path, rule.segments, rule.methods, rule.host, concealed)
+    return replace(rule, requirement=replace(requirement, conceal=Conceal(depth, around, rule.segments[:depth])))
 
 
 def _last_literal(segments: Iterable[str]) -> int | None:
@@ -65,7 +65,16 @@ def _sibling(segments: Sequence[str], depth: int, name: str) -> str:
     return "/" + "/".join((*segments[:depth], name, *segments[depth + 1 :]))
 
 
-def sibling(path: bytes, depth: int, random: str) -> bytes:
-    """The path with its segment number `depth` made one that is surely unused; still percent-encoded."""
-    segments = path.decode("ascii").split("/")[1:]
-    return _sibling(segments, depth, random).encode("ascii")
+def sibling(rules: Rules, path: bytes, conceal: Conceal, random: str) -> bytes:
+    """The path with the segment that is concealed made one that is surely unused; still percent-encoded.
+
+    Where that would not be the page beside it, because the path can be read in several ways or leads there by another
+    name, it is put together from the rule itself.
+    """
+    if fields.plain_path(path):
+        beside = _sibling(path.decode("ascii").split("/")[1:], conceal.depth, random).encode("ascii")
+        found = rules.match("GET", beside).requirement
+        if (found.access is Access.REQUIRED) is (conceal.sibling is Access.REQUIRED) and found.terms == Terms():
+            return beside
+    before = [random if segment[:1] in {"*", "{"} else quote(segment, safe="") for segment in conceal.before]
+    return _sibling(before, conceal.depth, random).encode("ascii")
