@@ -44,6 +44,9 @@ RULES: list[dict[str, Any]] = [
     {"path": "/api/admin/**", "allow": {"groups": ["admins"], "fresh": "15m"}},
     {"path": "/admin/**", "allow": {"groups": ["admins"], "fresh": "15m"}},
     {"path": "/vault/**", "allow": {"groups": ["keepers"]}, "conceal": True},
+    {"path": "/api/strong/**", "allow": {"strength": "mfa"}},
+    {"path": "/api/strong/keys", "allow": {"strength": "mfa", "fresh": "15m"}},
+    {"path": "/strong/**", "allow": {"strength": "mfa", "fresh": "15m"}},
 ]
 SITE = Site(
     origin="https://app.example.com",
@@ -83,6 +86,7 @@ def says(path: str, person: str, fields: list[tuple[bytes, bytes]]) -> str | Non
         "/public/": "public page",
         "/who": person or "nobody in particular",
         "/api/me": f"api for {person}",
+        "/api/strong/me": f"strong api for {person}",
         "/api/whoami": f"remote fields: {', '.join(names) or 'none'}",
     }
     return pages.get(path)
@@ -97,8 +101,9 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
     text = says(path, passed.allow.subject.name if passed.allow.subject else "", scope["headers"])
     if "/refuse/" in path:
         slug = path.rpartition("/")[2].encode()
+        more = b'; acr_values="mfa phr"' if "/strength/" in path else PARAMETERS.get(slug, b"")
         fields, text = (
-            [(b"demur-refuse", slug + PARAMETERS.get(slug, b"")), (b"x-secret", b"1"), (b"etag", b'"1"')],
+            [(b"demur-refuse", slug + more), (b"x-secret", b"1"), (b"etag", b'"1"')],
             "never seen",
         )
     await send({"type": "http.response.start", "status": 404 if text is None else 200, "headers": fields})
@@ -160,6 +165,7 @@ class Club:
             last_seen=NOW - 120 if kind == "expired" else began,
             expires_at=began + LIMITS.absolute,
             idle=LIMITS.idle,
+            acr="mfa" if kind == "strong" else "pwd",
         )
         await self.store.issue(session, subject)
         if kind in {"ended", "revoked"}:
