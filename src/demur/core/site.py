@@ -98,6 +98,8 @@ def covers(pattern: str, origin: str) -> bool:
 def find(served: Mapping[str, T], origin: str) -> T | None:
     """What is served at an origin, of all that is by origin or pattern: the exact one, else that of any one label.
     Costs the same for however many hosts somebody makes up."""
+    if "*" in origin:
+        return None  # somebody sent a pattern for a host
     exact = served.get(origin)
     return exact if exact is not None else served.get(_pattern(origin))
 
