@@ -342,7 +342,7 @@ JSON = {"content-type": "application/json", "accept": "application/json"}
 
 def asker(page: Page) -> Callable[..., dict[str, Any]]:
     """`fetch` in a page."""
-    return lambda url, **init: page.evaluate(ASK, [url, init])  # type: ignore[no-any-return]
+    return lambda url, **init: page.evaluate(ASK, [url, init])
 
 
 @pytest.mark.browser
