@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from demur.gateway.recipes.plan import Needs
-from demur.gateway.recipes.text import DOWN, RETRY_AFTER, fill
+from demur.gateway.recipes.text import DOWN, OVERRIDES, RETRY_AFTER, fill
 
 if TYPE_CHECKING:
     from demur.gateway.recipes.plan import Endpoint, Plan, Site
@@ -50,7 +50,7 @@ _SITE = """
     RequestHeader   unset Forwarded
     RequestHeader   set X-Forwarded-For   expr=%{REMOTE_ADDR}
     RequestHeader   set X-Forwarded-Host  expr=%{HTTP_HOST}
-    RequestHeader   set X-Forwarded-Proto <<scheme>>
+    RequestHeader   set X-Forwarded-Proto <<scheme>><<overrides>>
 
     # retry=0: once demur is back, so is the site.
     ProxyPass / <<demur>> nocanon retry=0 upgrade=websocket flushpackets=on
@@ -68,6 +68,10 @@ _DOWN = (
     ("Cache-Control", "no-store"),
     ("Demur-Processed", "?0"),
 )
+
+_OVERRIDES = """
+
+    # The rules look at the method, so nothing may change it behind demur's back.{}"""
 
 _TLS = """
 
@@ -104,6 +108,9 @@ def _site(site: Site, plan: Plan) -> str:
         # a name of its own, which nobody asks for, where only the alias may have an asterisk
         name=f"{site.name}.invalid" if wild else f"{site.host}:{site.port}",
         alias=f"\n    ServerAlias {site.host}" if wild else "",
+        overrides=_OVERRIDES.format("".join(f"\n    RequestHeader   unset {name}" for name in OVERRIDES))
+        if site.by_method
+        else "",
         tls=fill(_TLS, certificate=plan.certificate, key=plan.key) if site.scheme == "https" else "",
         demur=_demur(plan.pages),
         down=DOWN,
