@@ -257,3 +257,54 @@ def test_public_is_what_others_can_reach(text, public):
 def test_an_origin_survives_being_read_again(text):
     """An origin that is normal is left as it is."""
     assert str(Origin.parse(text)) == text
+
+
+SHARED = """
+[sessions]
+shared_domain = "Example.com"
+sign_in = "https://login.example.com"
+[[site]]
+origin = "https://login.example.com"
+upstream = "http://127.0.0.1:9000"
+[[site]]
+origin = "https://*.team.example.com"
+upstream = "http://127.0.0.1:9000"
+[[site]]
+origin = "https://alone.example.com"
+upstream = "http://127.0.0.1:9000"
+shares_sign_in = false
+"""
+
+
+def test_sites_of_a_domain_share_a_sign_in(tmp_path):
+    """The cookie is the domain's, people sign in at one origin, and who keeps out of it keeps a cookie of its own."""
+    login, team, alone = read(tmp_path, SHARED).sites()
+    assert login.cookie == team.cookie == Cookie("__Secure-demur", secure=True, domain="example.com")
+    assert (login.sign_in_origin, login.relatives) == ("", ("https://*.team.example.com",))
+    assert (team.sign_in_origin, team.relatives) == ("https://login.example.com", ("https://login.example.com",))
+    assert team.sign_in_url() == "https://login.example.com/.demur/sign-in"
+    assert team.name == "team.example.com"
+    assert (alone.cookie, alone.sign_in_origin, alone.relatives) == (Cookie(), "", ())
+
+
+def test_at_home_the_shared_cookie_is_the_plain_one(tmp_path):
+    """Without TLS no browser takes `__Secure-`; below a name of localhost the plain cookie can be shared."""
+    text = '[sessions]\nshared_domain = "demo.localhost"\nsign_in = "http://login.demo.localhost:8000"\n'
+    text += SITE.replace("localhost:8000", "login.demo.localhost:8000")
+    (site,) = read(tmp_path, text).sites()
+    assert site.cookie == Cookie("demur-dev", secure=False, domain="demo.localhost")
+
+
+@pytest.mark.parametrize("domain", ["com", "localhost", "co.uk", "ac.nz", "10.0.0.1", "[::1]", ".example.com", ""])
+def test_what_nobody_owns_cannot_be_shared(tmp_path, domain):
+    """Browsers would drop the cookie, and nobody could sign in; so it is said before."""
+    with pytest.raises(BadConfig, match=r"sessions\.shared_domain"):
+        read(tmp_path, SHARED.replace('"Example.com"', f'"{domain}"'))
+
+
+@pytest.mark.parametrize(
+    "domain", ["Example.com", "example.co.uk", "a.b.example.com", "xn--bcher-kva.example", "uk.com"]
+)
+def test_domains_of_ones_own_can_be(domain):
+    """What has a registry's name before its country is one's own, and so is what only looks like it."""
+    assert config.Sessions.model_validate({"shared_domain": domain}, context={"file": Path("x")}).shared_domain

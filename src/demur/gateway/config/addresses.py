@@ -84,6 +84,8 @@ class Origin:
     def parse_pattern(cls, text: str) -> Origin:
         """Read an origin whose host may begin with `*.`, for any one label."""
         scheme, wildcard, rest = text.partition("://*.")
+        if "*" in rest or (not wildcard and "*" in text):
+            raise wrong(f'"{text}" has its star in the wrong place.', 'It is the whole first label: "https://*.…".')
         if not wildcard:
             return cls.parse(text)
         origin = cls.parse(f"{scheme}://{rest}")

@@ -116,7 +116,7 @@ def _domain(value: object) -> str:
     if "." not in domain or _REGISTRY.fullmatch(domain):
         raise wrong(
             f'"{text}" belongs to many people: browsers keep no cookie for all of it.',
-            f'Write a domain of your own, such as "demur.{domain}".',
+            f'Write a domain of your own, such as "example.{domain}".',
         )
     return domain
 
