@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from demur.core import rules
+from demur.core.rules import table as rules
 from demur.gateway.config import tables as config
 
 PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "configuration.md").read_text()
