@@ -308,9 +308,12 @@ def behind(
 
 
 def _settled(stand: Stand) -> None:
-    """Until the proxy knows its sites: Traefik listens a moment before, and has 404 for everybody."""
+    """Until the proxy knows its sites: Traefik listens a moment before, and has 404 for everybody, or no TLS."""
     deadline = time.monotonic() + 10
-    while time.monotonic() < deadline and stand.ask("GET", "/public/settled").status == 404:
+    while time.monotonic() < deadline:
+        with contextlib.suppress(OSError):
+            if stand.ask("GET", "/public/settled").status != 404:
+                break
         time.sleep(0.02)
     stand.upstream.clear()
 

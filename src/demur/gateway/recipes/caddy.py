@@ -49,6 +49,10 @@ _SITE = """
 			request_header -Remote*
 			request_header -X-Forwarded*
 			<<cleared>>
+			# Of the protocols that a request may change to, only WebSocket is passed on.
+			@protocol not header_regexp Upgrade (?i)^websocket$
+			request_header @protocol -Upgrade
+			request_header -Http2-Settings
 
 			# The question: GET, and without content.
 			reverse_proxy <<check>> {
@@ -72,6 +76,7 @@ _SITE = """
 						# What was made for one person is not for shared caches.
 						header @subject ?Cache-Control "private, no-cache"
 						header @subject {
+							>Cache-Control `^.*".*$` ""
 							>Cache-Control "(?i)\\b(?:public|private|s-maxage=[0-9]*)(?:[ \\t]*,[ \\t]*|$)" ""
 							>Cache-Control "^" "private, "
 							>Cache-Control "[, ]+$" ""

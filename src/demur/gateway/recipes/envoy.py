@@ -235,15 +235,14 @@ _APP_TLS = """
 
 _TLS = """\
 transport_socket:
-    name: envoy.transport_sockets.tls
-    typed_config:
-      "@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext
-      common_tls_context:
-        alpn_protocols: [h2, http/1.1]
-        tls_certificates:
-        - certificate_chain: {filename: "<<certificate>>"}
-          private_key: {filename: "<<key>>"}
-  """
+      name: envoy.transport_sockets.tls
+      typed_config:
+        "@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext
+        common_tls_context:
+          alpn_protocols: [h2, http/1.1]
+          tls_certificates:
+          - certificate_chain: {filename: "<<certificate>>"}
+            private_key: {filename: "<<key>>"}"""
 
 
 def render(plan: Plan) -> dict[str, str]:
@@ -265,7 +264,7 @@ def _listener(plan: Plan, bind: str, port: int, scheme: str, sites: tuple[Site, 
         scheme=scheme,
         port=str(port),
         bind=bind or "0.0.0.0",
-        tls=fill(_TLS, certificate=plan.certificate, key=plan.key) if scheme == "https" else "",
+        tls=fill(_TLS, certificate=plan.certificate, key=plan.key) + "\n    " if scheme == "https" else "",
         filters=_filters(scheme, by_method=any(site.by_method for site in sites)),
         hosts="\n".join(_host(site) for site in sites),
         retry_after=RETRY_AFTER,
