@@ -276,3 +276,14 @@ def test_what_is_cleared(site: Site, keep_ours: bool, expected: bytes | None) ->
 def test_forgetting_repeats_what_it_was_set_with() -> None:
     """A `__Host-` cookie is only deleted with Secure and the path."""
     assert forget(SITE) == b"__Host-demur=; Path=/; Max-Age=0; Secure; HttpOnly; SameSite=Lax"
+
+
+async def test_an_app_says_how_strong_its_own_sign_in_was(desk: Desk) -> None:
+    """A session is as strong as whoever begins it says; confirming the password keeps that, a new sign-in does not."""
+    begun = await desk.sessions.begin(BO, REQUEST, "192.0.2.7", before=NOBODY, persistent=False, now=NOW, acr="mfa")
+    live = await desk.live(begun)
+    assert live.session.acr == "mfa"
+    confirmed = await desk.live(await desk.sign_in.confirm("bo's password", live, NOW + 60))
+    assert (confirmed.session.acr, confirmed.session.authenticated_at) == ("mfa", NOW + 60)
+    again = await desk.live(await desk.enter("bo", "bo's password", before=confirmed, now=NOW + 90))
+    assert again.session.acr == "pwd"

@@ -112,16 +112,29 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def wait_for(address: tuple[str, int], process: subprocess.Popen[bytes], log: Path, seconds: float = 30) -> None:
-    """Until somebody listens there; fails with the log if the process ends or takes too long."""
+def wait_for(address: tuple[str, int] | Path, process: subprocess.Popen[bytes], log: Path, seconds: float = 30) -> None:
+    """Until somebody listens there (a path: at a unix socket); fails with the log if the process ends or takes too
+    long."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if process.poll() is not None:
             break
-        with contextlib.suppress(OSError), socket.create_connection(address, timeout=1):
+        with contextlib.suppress(OSError), _connected(address):
             return
         time.sleep(0.02)
     raise NotListening(f"nobody listens at {address}:\n{log.read_text()[-4000:]}")
+
+
+def _connected(address: tuple[str, int] | Path) -> socket.socket:
+    if not isinstance(address, Path):
+        return socket.create_connection(address, timeout=1)
+    connection = socket.socket(socket.AF_UNIX)
+    try:
+        connection.connect(str(address))
+    except OSError:
+        connection.close()
+        raise
+    return connection
 
 
 @dataclass(slots=True)
@@ -134,7 +147,7 @@ class Process:
     environment: Mapping[str, str] = field(default_factory=dict)
     running: subprocess.Popen[bytes] | None = None
 
-    def start(self, address: tuple[str, int]) -> None:
+    def start(self, address: tuple[str, int] | Path) -> None:
         """Start it, and wait until it listens."""
         with self.log.open("ab") as log:
             self.running = subprocess.Popen(
@@ -284,7 +297,7 @@ class House:
         """A token that could be a session's, and is not."""
         return sessions.mint(secrets.token_bytes(32), FileKeys(self.folder / "keys").ring().current)
 
-    def session(self, person: str, **changes: int | bool) -> tuple[str, Session]:
+    def session(self, person: str, **changes: int | bool | str) -> tuple[str, Session]:
         """A session that began a minute ago, with members changed, kept in the store. Its token, and itself."""
         token = self.mint()
         now = int(time.time())
