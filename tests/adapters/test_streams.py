@@ -8,12 +8,24 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.core.support import NOW, make_site
+from tests.core.support import NOW, TABLE, make_site
 
 from demur.adapters.asgi import Demur, streams, watch
 from demur.core import page
-from demur.core.model import Actor, End, Ending, Rotate, Session, StoreUnavailable, Subject, Touch
-from demur.core.sessions import identify, mint
+from demur.core.model import (
+    Actor,
+    End,
+    Ending,
+    Live,
+    Rotate,
+    Session,
+    StoreUnavailable,
+    Subject,
+    Throttled,
+    Touch,
+    Unknown,
+)
+from demur.core.sessions import identify, mint, mint_api_token
 from demur.guard import Guard
 from demur.pages.router import Pages
 from demur.stores.keys import MemoryKeys
@@ -22,9 +34,10 @@ from demur.stores.memory import MemoryStore
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
+    from demur.core.model import Evidence
     from demur.core.ports import Decided
 
-SITE = make_site()
+SITE = make_site([*TABLE, {"path": "/machines/**", "allow": "signed-in", "accepts": ["bearer", "basic"]}])
 BO = Subject("0192-bo", "bo", frozenset(("staff", "admins")), grants=(("report:read", NOW + 600),))
 PLENTY = 20
 """Seconds that nothing takes; only a test that fails waits for so long."""
@@ -122,12 +135,13 @@ class Client:
 
 
 class Bench:
-    """A site whose app is given by each test."""
+    """A site whose app is given by each test. `password` is what a name and a password turn out to be."""
 
     def __init__(self) -> None:
         self.store, self.keys, self.clock = Store(), MemoryKeys(), Clock()
         self.noted: list[Decided] = []
-        self.guard = Guard(SITE, self.store, self.keys, observer=self, clock=self.clock)
+        self.guard = Guard(SITE, self.store, self.keys, passwords=self, observer=self, clock=self.clock)
+        self.password: Evidence = Live(Session(b"made up", BO.id, NOW, NOW, NOW, NOW + 60, idle=0), BO)
         self.clients: list[Client] = []
         self.app: Any = None
         self.failed: list[BaseException] = []
@@ -143,6 +157,11 @@ class Bench:
     def signed_in(self, method: str, outcome: str) -> None:
         raise AssertionError
 
+    async def load(self, credentials: bytes, peer: str, now: int) -> Evidence:
+        if isinstance(self.password, Live):
+            return replace(self.password, session=replace(self.password.session, expires_at=now + 60))
+        return self.password
+
     async def cookie(self) -> tuple[bytes, bytes]:
         """Sign in; the cookie."""
         self.letter += 1
@@ -153,7 +172,7 @@ class Bench:
     async def open(
         self, kind: str, target: str = "/members/", *, cookie: tuple[bytes, bytes] | None = None, method: str = "GET"
     ) -> Client:
-        """Ask for something that stays open."""
+        """Ask for something that stays open, with a cookie or another field that says who it is."""
         client = Client()
         client.reads.set()
         self.clients.append(client)
@@ -263,6 +282,57 @@ async def test_what_ends_it(bench: Bench, what: str, target: str, change: Any, c
     assert news.sent.empty()
     ends = [note for note in bench.noted if note.outcome == "refuse"]
     assert [note.reason.value for note in ends if note.reason] == [reason, reason]
+
+
+@pytest.mark.parametrize(
+    ("how", "at", "code", "reason"),
+    [(Ending.REVOKED, NOW, 3000, "token-revoked"), (None, NOW + 100, 3008, "token-expired")],
+)
+async def test_a_token_ends_it(bench: Bench, how: Ending | None, at: int, code: int, reason: str) -> None:
+    """What a program has opened with an API token ends with the token."""
+    bench.app = holding(ACCEPT)
+    token = mint_api_token(b"t" * 32, bench.keys.ring().current)
+    await bench.store.issue(Session(identify(token), BO.id, NOW, NOW, NOW, NOW + 100, idle=0, kind="token"), BO)
+    chat = await bench.open("websocket", "/machines/", cookie=(b"authorization", b"Bearer " + token.encode()))
+    await chat.next()
+    await bench.looks(2)
+    if how is not None:
+        await bench.store.apply([End(identify(token), how, Actor.SELF, NOW)])
+    bench.clock.start = at
+    await bench.stir()
+    assert await chat.next() == {"type": "websocket.close", "code": code, "reason": reason}
+
+
+@pytest.mark.parametrize(
+    ("evidence", "reason"),
+    [
+        (None, None),
+        (Throttled(9), None),  # nobody has looked at the password
+        (Unknown(), "credentials-invalid"),
+        (
+            Live(Session(b"made up", BO.id, NOW, NOW, NOW, NOW + 60, idle=0), replace(BO, suspended=True)),
+            "session-revoked",
+        ),
+    ],
+)
+async def test_a_password_ends_it(bench: Bench, evidence: Evidence | None, reason: str | None) -> None:
+    """What was opened with a name and a password ends when these are good no longer. The session that was made up for
+    the request is not looked for."""
+    bench.app = holding(ACCEPT)
+    chat = await bench.open("websocket", "/machines/", cookie=(b"authorization", b"Basic Ym86eA=="))
+    await chat.next()
+    if evidence is not None:
+        bench.password = evidence
+    bench.clock.start = NOW + 61
+    await bench.publish(display_name="Bo")
+    await bench.stir()
+    if reason is None:
+        while not bench.demur.watch._here or not all(each.until > NOW + 61 for each in bench.demur.watch._here.open):
+            await asyncio.sleep(0)
+        assert chat.sent.empty()
+        return
+    closed = await chat.next()
+    assert (closed["code"], closed["reason"]) == (3000, reason)
 
 
 @pytest.mark.parametrize(
