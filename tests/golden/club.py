@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from argon2 import Parameters, Type
+from tests.golden.files import Tokens
 
 from demur import accounts, stores
 from demur.accounts.people import Accounts, New
@@ -20,8 +21,10 @@ from demur.core.site import Cors, Site
 from demur.guard import Guard
 from demur.pages.router import Pages
 from demur.pages.signin import SignInPages
+from demur.signin.basic import BasicPasswords
 from demur.signin.password import PasswordSignIn
 from demur.signin.sessions import Sessions
+from demur.signin.tokens import Tokens as ApiTokens
 from demur.stores.keys import MemoryKeys
 
 if TYPE_CHECKING:
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
 
 NOW = 1_795_000_000
 LIMITS = sessions.NIST_AAL2
+DAY = sessions.DAY
 PEER = "192.0.2.77"
 
 PERMISSIONS = {"report:read": ["staff"]}
@@ -44,6 +48,11 @@ RULES: list[dict[str, Any]] = [
     {"path": "/api/admin/**", "allow": {"groups": ["admins"], "fresh": "15m"}},
     {"path": "/admin/**", "allow": {"groups": ["admins"], "fresh": "15m"}},
     {"path": "/vault/**", "allow": {"groups": ["keepers"]}, "conceal": True},
+    {"path": "/tokens/**", "allow": "signed-in", "accepts": ["bearer"]},
+    {"path": "/tokens/reports/**", "allow": {"permission": "report:read"}, "accepts": ["bearer"]},
+    {"path": "/tokens/admin/**", "allow": {"groups": ["admins"], "fresh": "15m"}, "accepts": ["bearer"]},
+    {"path": "/machines/**", "allow": "signed-in", "accepts": ["basic"]},
+    {"path": "/machines/printers/**", "allow": "signed-in", "accepts": ["basic"], "challenge": "basic"},
     {"path": "/api/strong/**", "allow": {"strength": "mfa"}},
     {"path": "/api/strong/keys", "allow": {"strength": "mfa", "fresh": "15m"}},
     {"path": "/strong/**", "allow": {"strength": "mfa", "fresh": "15m"}},
@@ -57,6 +66,7 @@ SITE = Site(
         methods=("GET", "HEAD", "POST", "PUT"),
         headers=("content-type",),
     ),
+    authorization_servers=("https://issuer.example",),
 )
 
 # Enough to be a hash; how costly it is is tested elsewhere.
@@ -89,6 +99,9 @@ def says(path: str, person: str, fields: list[tuple[bytes, bytes]]) -> str | Non
         "/api/strong/me": f"strong api for {person}",
         "/api/whoami": f"remote fields: {', '.join(names) or 'none'}",
     }
+    if path.endswith("/seen"):
+        credentials = [value.decode() for name, value in fields if name in (b"authorization", b"cookie")]
+        return f"{person or 'nobody'}, with {', '.join(credentials) or 'no credentials'}"
     return pages.get(path)
 
 
@@ -132,8 +145,8 @@ class Club:
         await self.store.aclose()
         await self.people.aclose()
 
-    async def given(self, given: dict[str, str]) -> str:
-        """Bring about what a file's first lines say; the token of the session, "" without one."""
+    async def given(self, given: dict[str, str]) -> Tokens:
+        """Bring about what a file's first lines say."""
         if given.get("attempts") == "exhausted":
             bo = await self.people.by_name("bo")
             assert bo is not None
@@ -141,6 +154,26 @@ class Club:
                 if await self.throttle.admit(bo.subject.id, "bo", network(PEER), NOW) is not None:
                     break
                 await self.throttle.failed(bo.subject.id, "bo", network(PEER), NOW)
+        return Tokens(await self._session(given), await self._token(given))
+
+    async def _token(self, given: dict[str, str]) -> str:
+        """An API token as it is given; "" for none."""
+        kind = given.get("token")
+        if kind is None:
+            return ""
+        if kind == "unknown":
+            return sessions.mint_api_token(secrets.token_bytes(32), self.keys.ring().current)
+        account = await self.people.by_name(given.get("person", "bo"))
+        assert account is not None
+        scopes = given["scopes"].split("+") if "scopes" in given else None
+        tokens, made_at = ApiTokens(self.store, self.keys), NOW - 100 * DAY if kind == "expired" else NOW - 60
+        made = await tokens.create(account.subject, label="golden", scopes=scopes, lasts=90 * DAY, now=made_at)
+        if kind == "revoked":
+            await tokens.revoke([made.session], NOW - 10)
+        return made.text[:-7] if kind == "truncated" else made.text
+
+    async def _session(self, given: dict[str, str]) -> str:
+        """The token of a session as it is given; "" for none."""
         kind = given.get("session")
         if kind is None:
             return ""
@@ -192,7 +225,7 @@ def build(folder: Path, *, down: bool) -> Club:
     store = stores.open(f"sqlite:{folder / 'accounts.db' / 'sessions.db'}" if down else "memory:")
     keys, hasher = MemoryKeys(), Argon2Hasher(CHEAP)
     people = accounts.open(f"sqlite:{folder / 'accounts.db'}")
-    guard = Guard(SITE, store, keys, clock=lambda: NOW)
     lives, throttle = Sessions(store, keys, LIMITS), Throttle(store)
+    guard = Guard(SITE, store, keys, passwords=BasicPasswords(people, hasher, throttle), clock=lambda: NOW)
     pages = SignInPages(PasswordSignIn(people, hasher, throttle, lives), lives, page.DEFAULT, idle=LIMITS.idle)
     return Club(guard, Pages(guard, page.DEFAULT, pages.routes(), idle=LIMITS.idle), store, keys, people, throttle)

@@ -37,6 +37,14 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
+class Tokens:
+    """What was given to a case: the token of its session, and an API token. "" where there is none."""
+
+    session: str = ""
+    api: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Case:
     """One file."""
 
@@ -50,9 +58,12 @@ class Case:
     fields: Pairs
     body: str
 
-    def fill(self, session: str) -> Pairs:
-        """The request's fields, with the token of the session that was given."""
-        return [(name, value.replace("{session}", session)) for name, value in self.request]
+    def fill(self, given: Tokens) -> Pairs:
+        """The request's fields, with the tokens that were given."""
+        return [
+            (name, value.replace("{session}", given.session).replace("{api-token}", given.api))
+            for name, value in self.request
+        ]
 
 
 def read(path: Path) -> Case:

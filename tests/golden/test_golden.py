@@ -10,7 +10,7 @@ from urllib.parse import unquote
 
 import pytest
 from tests.golden.club import PEER, Club, add_people, build
-from tests.golden.files import FILES, Answer, Case, differences, read
+from tests.golden.files import FILES, Answer, Case, Tokens, differences, read
 
 from demur.core import page
 from demur.gateway.server.serve import Listener, serve
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 CASES = [read(path) for path in FILES]
 
 
-async def asgi(club: Club, case: Case, token: str) -> Answer:
+async def asgi(club: Club, case: Case, token: Tokens) -> Answer:
     """Through the ASGI middleware, in process."""
     path, _, query = case.target.partition("?")
     scope = {
@@ -57,7 +57,7 @@ async def asgi(club: Club, case: Case, token: str) -> Answer:
     return Answer(start["status"], fields, b"".join(part.get("body", b"") for part in rest))
 
 
-async def wire(club: Club, case: Case, token: str) -> Answer:
+async def wire(club: Club, case: Case, token: Tokens) -> Answer:
     """Over a socket, through the gateway's own server: byte for byte what is in the file."""
 
     async def behind_tls(scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.golden.club import Club
-    from tests.golden.files import Case
+    from tests.golden.files import Case, Tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,7 @@ class Answers:
             await club.aclose()
 
 
-async def _over_a_socket(club: Club, case: Case, token: str) -> Seen:
+async def _over_a_socket(club: Club, case: Case, token: Tokens) -> Seen:
     async def behind_tls(scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
         await club.asgi({**scope, "scheme": "https", "client": (PEER, 40000)}, receive, send)
 
