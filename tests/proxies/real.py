@@ -79,7 +79,8 @@ _EXAMPLE = replace(PHP, name="stand", people=PEOPLE)
 class Stand(House):
     """A proxy, demur behind or beside it, and an app that records. What `House` has asks through the proxy.
 
-    `pages` and `check` are where demur listens, `upstream` is the app, `proxy` the program, `name` its name.
+    `pages` and `check` are the ports at which demur listens (0: at sockets in the folder), `upstream` is the app,
+    `proxy` the program, `name` its name.
     """
 
     name: str
@@ -134,10 +135,11 @@ class Stand(House):
 
     def start_demur(self) -> None:
         """Start it again."""
-        self.gateway.start(("127.0.0.1", self.pages))
-        if self.name != "apache":
-            assert self.gateway.running is not None
-            wait_for(("127.0.0.1", self.check), self.gateway.running, self.gateway.log)
+        address: tuple[str, int] | Path = ("127.0.0.1", self.pages) if self.pages else self.folder / "demur.sock"
+        self.gateway.start(address)
+        assert self.gateway.running is not None
+        check: tuple[str, int] | Path = ("127.0.0.1", self.check) if self.check else self.folder / "check.sock"
+        wait_for(check, self.gateway.running, self.gateway.log)
 
 
 # --- the programs -----------------------------------------------------------------------------------
@@ -234,14 +236,16 @@ def certificate(folder: Path) -> Path:
 
 
 def configuration(ports: Mapping[str, int], scheme: str, site: str, rules: str) -> str:
-    """A configuration for demur behind a proxy: `ports` are those of pages, check, proxy and app."""
+    """A configuration for demur behind a proxy: `ports` are those of pages, check (0: sockets), proxy and app."""
+    listen = f"127.0.0.1:{ports['pages']}" if ports["pages"] else "unix:demur.sock"
+    check_listen = f"127.0.0.1:{ports['check']}" if ports["check"] else "unix:check.sock"
     return f"""\
 version = 1
 
 [gateway]
-listen = "127.0.0.1:{ports["pages"]}"
-check_listen = "127.0.0.1:{ports["check"]}"
-trusted_proxies = ["127.0.0.1"]
+listen = "{listen}"
+check_listen = "{check_listen}"
+trusted_proxies = ["{"127.0.0.1" if ports["pages"] else "unix"}"]
 drain = "1s"
 
 [accounts]
@@ -268,15 +272,17 @@ def behind(
     changes: Callable[[str], str] = lambda text: text,
     recipe: Callable[[Mapping[str, str]], Mapping[str, str]] = lambda files: files,
     people: bool = True,
+    sockets: bool = False,
 ) -> Iterator[Stand]:
     """The proxy called `name`, demur and an app that records, for as long as the block lasts.
 
     `rules` and `site` are TOML: the rules, and further lines of the one site; `changes` edits the whole configuration.
     `tls` is a folder as `certificate` makes it, for an https site. `recipe` edits the recipe's files, for tests that
-    break one. Without `people` nobody can sign in, and it starts sooner.
+    break one. Without `people` nobody can sign in, and it starts sooner. With `sockets` demur listens at unix sockets.
     """
     with Recorder() as upstream, contextlib.ExitStack() as stack:
-        ports = {"app": upstream.address[1], **{key: free_port() for key in ("pages", "check", "proxy")}}
+        ports = {"app": upstream.address[1], "proxy": free_port()}
+        ports |= {key: 0 if sockets else free_port() for key in ("pages", "check")}
         scheme = "http" if tls is None else "https"
         (folder / "demur.toml").write_text(changes(configuration(ports, scheme, site, rules)))
         tap = Tap(upstream.address)

@@ -727,3 +727,15 @@ def test_with_tls(secure: Stand) -> None:
     """An https site through each proxy: the recipe's certificate lines work, and the cookie is `__Host-demur`."""
     for name in ("people_sign_in_and_out", "nobody_gets_401", "the_app_is_told_where_from", "our_cookie_stays_here"):
         BEHAVIOURS[name](secure)
+
+
+@pytest.mark.parametrize("name", ["nginx", "caddy", "envoy", "haproxy"])
+def test_over_sockets(name: str, tmp_path: Path) -> None:
+    """demur at unix sockets, before each proxy that can connect to one. Apache, too, but as a user of its own, who may
+    not enter the folders of the tests."""
+    if name in UNTESTED:
+        pytest.skip(UNTESTED[name])
+    with behind(name, tmp_path, sockets=True) as here:
+        for each in ("people_sign_in_and_out", "nobody_gets_401", "the_app_is_told_where_from"):
+            BEHAVIOURS[each](here)
+        BEHAVIOURS["a_demur_that_is_down_is_503"](here)
