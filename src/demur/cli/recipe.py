@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path  # noqa: TC003 - typer reads the annotations
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -26,7 +26,9 @@ def recipe(
     certificate: Annotated[
         Path | None, typer.Option(metavar="FILE", help="The certificate chain that the proxy shows, PEM.")
     ] = None,
-    key: Annotated[Path | None, typer.Option(metavar="FILE", help="The certificate's private key, PEM.")] = None,
+    key: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Its private key, PEM, if it is not in the same file.")
+    ] = None,
     file: Annotated[str | None, typer.Option(metavar="NAME", help="Print this file of the recipe only.")] = None,
     into: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Write the recipe's files there instead of printing.")
@@ -46,7 +48,7 @@ def recipe(
     options = recipes.Options(
         _by_origin(upstream or []),
         str(certificate.absolute()) if certificate else CERTIFICATE,
-        str(key.absolute()) if key else KEY,
+        str((key or certificate or Path(KEY)).absolute()),
     )
     files = recipes.write(proxy, document, configuration.interpret(document), options)
     if into is not None:

@@ -215,7 +215,7 @@ def _frontend(plan: Plan, bind: str, port: int, scheme: str, sites: tuple[Site, 
         scheme=scheme,
         cleared=_pattern(CLEARED),
         hosts="\n".join(f"acl {site.name} req.hdr(host),host_only,lower {_match(site)}" for site in sites),
-        own=" || ".join(f"{{ path -m beg {prefix}/ }}" for prefix in sorted({site.prefix for site in sites})),
+        own=" || ".join(f"{site.name} {{ path -m beg {site.prefix}/ }}" for site in sites),
         routes="\n".join(f"use_backend demur_{site.name} if {site.name}" for site in sites),
         down=_down("return"),
     )
