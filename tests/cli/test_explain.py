@@ -183,3 +183,23 @@ def test_mistakes_in_a_file_of_rules_have_their_lines(run, folder):
         "rules.toml:4:",
         "rules.toml:7:",
     ]
+
+
+def test_a_star_stands_for_one_host(run, folder):
+    """A whole URL says which host is meant; a path alone could be on any."""
+    sites = SITES.replace("http://localhost:8000", "https://*.team.example.com")
+    red = '[[site.rule]]\nhost = "red.team.example.com"\npath = "/plans/**"\nallow = "anyone"\n'
+    (folder / "demur.toml").write_text(
+        "version = 1\n" + sites.replace("[site.permissions]", f"{red}\n[site.permissions]")
+    )
+    found = json.loads(run("explain", "GET", "https://red.team.example.com/plans/1", "--json").stdout)
+    assert (found["site"], found["outcome"]) == ("https://*.team.example.com", "allow")
+    found = json.loads(run("explain", "GET", "https://blue.team.example.com/plans/1", "--json").stdout)
+    assert found["outcome"] == "refuse"
+    assert (
+        "https://blue.team.example.com/plans/1" in run("explain", "GET", "https://blue.team.example.com/plans/1").stdout
+    )
+    assert run("explain", "GET", "https://a.b.team.example.com/").exit_code == 2
+    told = run("explain", "GET", "/plans/1")
+    assert told.exit_code == 2
+    assert "any host of https://*.team.example.com" in told.stderr
