@@ -48,7 +48,9 @@ class Recorder:
         (b"/a%2Fb?c%20d", "/a/b", b"/a%2Fb", b"c%20d"),
         (b"//x/y?a?b", "//x/y", b"//x/y", b"a?b"),
         (b"/%C3%A9%ff", "/é\ufffd", b"/%C3%A9%ff", b""),
-        (b"http://else.example/x", "http://else.example/x", b"http://else.example/x", b""),
+        (b"https://a/x", "https://a/x", b"https://a/x", b""),
+        (b"http://user@a/x", "http://user@a/x", b"http://user@a/x", b""),
+        (b"http:///x", "http:///x", b"http:///x", b""),
         (b"*", "*", b"*", b""),
         (b"/a#b?c", "/a#b", b"/a#b", b"c"),
     ],
@@ -64,6 +66,35 @@ async def test_the_app_gets_the_target_as_it_was_sent(
     scope = app.scopes[0]
     assert scope["extensions"]["demur.target"] == {"raw": target}
     assert (scope["path"], scope["raw_path"], scope["query_string"]) == (path, raw_path, query)
+
+
+@pytest.mark.parametrize(
+    ("target", "host", "rest"),
+    [
+        (b"http://else.example/x?y", b"else.example", b"/x?y"),
+        (b"HTTP://Else.Example:8000", b"Else.Example:8000", b"/"),
+        (b"http://else.example?y", b"else.example", b"/?y"),
+        (b"http://[::1]:80//x/../y#z", b"[::1]:80", b"//x/../y#z"),
+    ],
+)
+async def test_a_whole_address_names_the_host(front: Any, target: bytes, host: bytes, rest: bytes) -> None:
+    """In absolute-form, the host is that of the target, and what `Host` says is ignored (RFC 9112, 3.2.2)."""
+    app = Recorder()
+    server = await front(app)
+    answer = await server.exchange(b"GET " + target + b" HTTP/1.1\r\n" + CLOSE)
+    assert answer.startswith(b"HTTP/1.1 200")
+    scope = app.scopes[0]
+    assert scope["extensions"]["demur.target"] == {"raw": rest}
+    assert [value for name, value in scope["headers"] if name == b"host"] == [host]
+
+
+@pytest.mark.parametrize("hosts", [b"", b"Host: a\r\nHost: a\r\n"])
+async def test_a_whole_address_does_not_stand_for_a_host(front: Any, hosts: bytes) -> None:
+    """A request names exactly one host in its field, whatever its target is (RFC 9112, 3.2)."""
+    app = Recorder()
+    server = await front(app)
+    await server.exchange(b"GET http://a/x HTTP/1.1\r\n" + hosts + b"Connection: close\r\n\r\n")
+    assert app.scopes[0]["raw_path"] == b"http://a/x"
 
 
 async def test_own_answers_have_a_date_and_no_name(front: Any) -> None:

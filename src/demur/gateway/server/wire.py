@@ -1,6 +1,7 @@
 """What a connection speaks: uvicorn's protocols, with some things done in our own way.
 
-- The request target reaches the app as it was sent: what we judge has to be what we pass on.
+- The request target reaches the app as it was sent: what we judge has to be what we pass on. Only a whole address of
+  this scheme (RFC 9112, 3.2.2) is taken apart, into the host and the rest.
 - Heads are bounded in size and time, and what cannot be read is answered with a problem document, never into the
   middle of another answer.
 - `Upgrade` to anything but a well-formed WebSocket is ignored (RFC 9110, 7.8), and the content is read, where the
@@ -50,6 +51,7 @@ MOST_WAITING: Final = 100
 """How many requests of one connection may wait for an answer. Each takes some kB, and thousands arrive at once."""
 
 _LINGER: Final = 2.0
+_ADDRESS = re.compile(rb"(https?)://([^/?#@\\]+)([/?].*)?", re.IGNORECASE)
 _KEY = re.compile(rb"[A-Za-z0-9+/]{22}==")
 
 
@@ -321,7 +323,7 @@ class Http(HttpToolsProtocol):
             return
         self._stop_clock()
         self._in_head = False
-        raw, version = self.url, self.parser.get_http_version()
+        raw, version = self._origin_form(self.url), self.parser.get_http_version()
         size = len(raw) + sum(len(name) + len(value) + 4 for name, value in self.headers)
         if size > HEAD_LIMIT:
             raise _Unanswerable(431, "The head of this request is larger than 64 kB.")
@@ -358,6 +360,18 @@ class Http(HttpToolsProtocol):
             self.cycle.__class__ = _Cycle10
         if self._last_call is not None or self.server_state.draining:
             self.cycle.keep_alive = False
+
+    def _origin_form(self, target: bytes) -> bytes:
+        """The target as its path and query. Of a whole address, the host is what counts: "the origin server MUST ignore
+        the received Host header field (if any) and instead use the host information of the request-target" (RFC 9112,
+        3.2.2). One that is no address of this connection's scheme stays as it is, and is no target."""
+        address = None if target.startswith(b"/") else _ADDRESS.fullmatch(target)
+        hosts = [at for at, (name, _) in enumerate(self.headers) if name == b"host"]
+        if address is None or address[1].lower().decode() != self.scheme or len(hosts) != 1:
+            return target
+        self.headers[hosts[0]] = (b"host", address[2])
+        rest = address[3] or b"/"
+        return rest if rest.startswith(b"/") else b"/" + rest
 
     def on_message_complete(self) -> None:
         """The content is whole."""
