@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,6 +14,7 @@ from demur.adapters.asgi import wire as wire_module
 from demur.core import page
 from demur.core.model import Refused, Response, Session, Subject, UpstreamFailure
 from demur.core.reasons import Reason
+from demur.core.rules import load
 from demur.core.sessions import identify, mint
 from demur.guard import Guard
 from demur.pages.router import Pages, Route
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from demur.core.ports import Decided
+    from demur.core.site import Site
     from demur.pages.visit import Visit
 
 SITE = make_site()
@@ -32,10 +35,10 @@ BO = Subject("0192-bo", "bo", frozenset(("staff",)), display_name="Bo")
 class Wire:
     """A client and the app behind, both seen message by message."""
 
-    def __init__(self, answer: Iterable[dict[str, Any]] = ()) -> None:
+    def __init__(self, answer: Iterable[dict[str, Any]] = (), *, site: Site = SITE) -> None:
         self.store, self.keys = MemoryStore(), MemoryKeys()
         self.noted: list[Decided] = []
-        self.guard = Guard(SITE, self.store, self.keys, observer=self, clock=lambda: float(NOW))
+        self.guard = Guard(site, self.store, self.keys, observer=self, clock=lambda: float(NOW))
         self.sent: list[dict[str, Any]] = []
         self.received = 0
         self.passed: list[dict[str, Any]] = []
@@ -119,6 +122,16 @@ async def test_identity_is_stripped_from_open_pages_too(wire: Wire) -> None:
     await wire.ask("/public/x", (b"remote-user", b"root"))
     assert all(name != b"remote-user" for name, _ in wire.passed[0]["headers"])
     assert wire.passed[0]["demur"].allow.subject is None
+
+
+@pytest.mark.parametrize("by_method", [True, False])
+async def test_no_field_asks_the_app_for_another_method(by_method: bool) -> None:
+    """Where rules tell methods apart, the method that was judged is the one that the app gets."""
+    only_get = {"methods": ["GET"]} if by_method else {}
+    wire = Wire(site=replace(SITE, rules=load([{"path": "/posts/**", "allow": "anyone", **only_get}])))
+    asked = [(b"x-http-method-override", b"DELETE"), (b"X_HTTP_Method", b"PUT"), (b"x-method-override", b"PUT")]
+    await wire.ask("/posts/1", *asked)
+    assert [name for name, _ in wire.passed[0]["headers"][1:]] == ([] if by_method else [name for name, _ in asked])
 
 
 async def test_a_refused_request_never_reaches_the_app(wire: Wire) -> None:

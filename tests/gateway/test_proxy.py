@@ -91,6 +91,7 @@ async def test_nothing_is_added_but_what_we_say(site: Any, proxied: Any) -> None
         b"X-Real-IP: 127.0.0.1",
         b"X-Original-URL: /public",
         b"X-Rewrite-URL: /public",
+        b"X-Original-URI: /public",
         b"Proxy: http://evil.example",
         b"Proxy-Authorization: Basic eDp5",
         b"Keep-Alive: timeout=5",

@@ -94,9 +94,10 @@ class Exit:
         lines = self._demur.leaving(answered, status, self.allow, self._checked.now, self._request)
         await self._send({**message, "headers": lines})
         if streams.stays_open(message["type"], answered, self._request):
+            self._watched = self._demur.watch.add(self._checked, self._request, self._over)
+        if self._watched is not None:
             abort = self._scope.get("extensions", {}).get("demur.abort", {}).get("call")
             self._open = streams.Open(message["type"], answered, self._send, abort)
-            self._watched = self._demur.watch.add(self._checked, self._request, self._over)
 
     async def _refused_by_app(self, asked: list[bytes]) -> None:
         try:

@@ -67,6 +67,7 @@ class Demur:
         self.site = guard.site
         self.watch = Watch(guard)
         self._names = tuple(name.encode("ascii") for name in {*COOKIES, guard.site.cookie.name})
+        self._by_method = any(rule.methods is not None for rule in guard.site.rules.all)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle a connection of type http or websocket; anything else is the app's own."""
@@ -172,7 +173,7 @@ class Demur:
         kept = [
             (name, fields.without_cookies(value, self._names) if name == b"cookie" else value)
             for name, value in scope["headers"]
-            if not identity.is_identity_field(name)
+            if not identity.is_identity_field(name) and not (self._by_method and wire.asks_for_another_method(name))
         ]
         if credentials.consumed(request, checked.requirement.accepts):
             kept = [(name, value) for name, value in kept if name != b"authorization"]

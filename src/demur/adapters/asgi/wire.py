@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from demur.core import fields
+from demur.core import fields, identity
 from demur.core.model import Details, Refuse, Request
 from demur.core.reasons import Reason
 
@@ -23,6 +23,15 @@ MOST_DROPPED = 64 * 1024 * 1024
 """Bytes of a refused request's body that are read and dropped."""
 LONGEST_DROP = 30.0
 """Seconds for which that goes on."""
+
+
+_OVERRIDES = frozenset({b"x-http-method", b"x-http-method-override", b"x-method-override"})
+_THEIR_LENGTHS = frozenset(map(len, _OVERRIDES))
+
+
+def asks_for_another_method(name: bytes) -> bool:
+    """Whether by a field of that name, in any spelling, some apps take another method than the one that was judged."""
+    return len(name) in _THEIR_LENGTHS and identity.plain(name) in _OVERRIDES
 
 
 def read(scope: Scope) -> Request:

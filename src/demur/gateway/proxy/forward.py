@@ -39,8 +39,9 @@ log = logging.getLogger("demur.gateway")
 
 # RFC 9110, 7.6.1; `Proxy`, which no standard knows, becomes HTTP_PROXY in a CGI program.
 _HOP_BY_HOP = frozenset({b"connection", b"keep-alive", b"te", b"trailer", b"transfer-encoding", b"upgrade", b"proxy"})
-# Said by us, or naming another path than the one that was judged (old IIS and Symfony believe the last two).
-_OURS = frozenset({b"forwarded", b"x-real-ip", b"x-original-url", b"x-rewrite-url"})
+# Said by us, or naming another path than the one that was judged (old IIS and Symfony believe X-Original-URL and
+# X-Rewrite-URL).
+_OURS = frozenset({b"forwarded", b"x-real-ip", b"x-rewrite-url"})
 # As many bytes of a name as tell whether it is one of those: more than the longest of them has.
 _TELLING: Final = 64
 _HANDSHAKE = b"sec-websocket-"
@@ -65,7 +66,7 @@ def _is_dropped(name: bytes) -> bool:
     return (
         look in _HOP_BY_HOP
         or look in _OURS
-        or look.startswith((b"proxy-", b"x-forwarded-", b"demur-"))
+        or look.startswith((b"proxy-", b"x-forwarded-", b"x-original-", b"demur-"))
         or look == b"http2-settings"
         or is_identity_field(name)
     )
