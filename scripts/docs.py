@@ -9,7 +9,9 @@ themselves, the API from the OpenAPI document that each site has. tests/docs not
 
 from __future__ import annotations
 
+import json
 import re
+import runpy
 import subprocess
 import sys
 import tomllib
@@ -224,6 +226,103 @@ def _members(name: str, schema: dict[str, Any]) -> str:
     return "\n".join([*lines, ""])
 
 
+# --- hostile requests -----------------------------------------------------------------------------
+
+
+def hostile_page() -> str:
+    """What was sent in order to get past, through what, and what became of it."""
+    figures = runpy.run_path(str(ROOT / "tests/hostile/figures.py"))
+    differs: dict[str, dict[str, Any]] = json.loads((ROOT / "tests/hostile/differs.json").read_text("utf-8"))
+    reasons = [
+        f"| {surface} | {case} | {', '.join(map(str, said['status']))} | {said['why']} |"
+        for surface, by_case in differs.items()
+        for case, said in by_case.items()
+    ]
+    listed = "\n".join(["| surface | request | answered | why |", "| --- | --- | --- | --- |", *reasons])
+    return f"""{DO_NOT_EDIT}
+# Hostile requests
+
+What people send in order to get past: a list of requests, each with its source and with what would go wrong.
+They are sent raw on a socket, through demur's own proxy and through each real proxy with the configuration that `demur recipe` prints, to two sites on one address.
+One is open but for some restricted folders, which is the hardest to guard: whatever is read as something else is let in.
+The sites keep what reaches them byte for byte, and this is a breach:
+
+- a request that any reading of it makes a restricted one, without the person who may have it; the readings here are written for this purpose and share nothing with demur's own;
+- a field that tells the site who is asking, from where or for which path, and that demur did not set; or one that it set and that is gone;
+- our cookie, token or slip at the site;
+- a message whose end could be read in two ways, and a request that nobody judged;
+- a redirect to anywhere else, and a refusal that a cache may keep;
+- an answer to another request than the one that was asked.
+
+The last rows are requests that are odd and honest, and have to reach the site.
+`make test` sends all of it, prints this table, and fails when a figure is another one.
+[CONTRIBUTING](../../CONTRIBUTING.md#a-hostile-request) says how to add a case.
+
+{figures["markdown"](figures["kept"]())}
+## Where a surface differs
+
+{listed if reasons else "Nowhere."}
+"""  # noqa: E501 - a sentence a line
+
+
+# --- the standards --------------------------------------------------------------------------------
+
+_SURFACES = {"asgi": "ASGI", "proxy": "demur", **{name: name for name in ("nginx", "caddy", "traefik", "envoy")}}
+_SURFACES |= {"haproxy": "HAProxy", "nginx": "nginx", "caddy": "Caddy", "traefik": "Traefik", "envoy": "Envoy"}
+_SURFACES |= {"apache": "Apache"}
+
+
+def conformance_page() -> str:
+    """Surface by clause, with what each clause says and each exception's reason. The clauses, the exceptions and what
+    could not be started are data of the tests, which hold every surface to them."""
+    tests = ROOT / "tests"
+    clauses = tomllib.loads((tests / "conformance/clauses.toml").read_text())
+    excused = tomllib.loads((tests / "conformance/exceptions.toml").read_text())
+    untested = tomllib.loads((tests / "proxies/untested.toml").read_text())
+    reasons: list[str] = []
+
+    def mark(surface: str, clause: str) -> str:
+        if surface in untested:
+            return "not run"
+        said = excused.get(surface, {}).get(clause)
+        if said is None:
+            return "yes"
+        if said["reason"] not in reasons:
+            reasons.append(said["reason"])
+        return f"[{reasons.index(said['reason']) + 1}](#exceptions)"
+
+    rows = [
+        f"| [{name}](#{name}) | {clause['where']} | {' | '.join(mark(each, name) for each in _SURFACES)} |"
+        for name, clause in clauses.items()
+    ]
+    words = [_clause(name, clause) for name, clause in clauses.items()]
+    listed = "\n".join(f"{number}. {reason[:1].upper()}{reason[1:]}." for number, reason in enumerate(reasons, start=1))
+    away = "".join(f"\n{_SURFACES[name]} is not run: {said['reason']}\n" for name, said in untested.items())
+    return f"""{DO_NOT_EDIT}
+# The standards, clause by clause
+
+What the standards ask of a server that refuses, and which surface does it: the ASGI middleware under uvicorn, demur's own proxy, and each proxy with its [recipe](../how-to/README.md).
+The tests hold each running surface to each clause, over a socket; a `yes` here is a test that passes, and a number leads to the reason why that surface cannot.
+{away}
+| clause | where | {" | ".join(_SURFACES.values())} |
+| --- | --- | {" | ".join("---" for _ in _SURFACES)} |
+{chr(10).join(rows)}
+
+## Exceptions
+
+{listed}
+
+## The words
+
+{chr(10).join(words)}"""
+
+
+def _clause(name: str, clause: dict[str, str]) -> str:
+    quote = f"> {clause['quote']}\n\n" if "quote" in clause else ""
+    read = f"{clause['read']}\n\n" if "read" in clause else ""
+    return f"### {name}\n\n{clause['where']}\n\n{quote}{read}"
+
+
 # --- all of it ------------------------------------------------------------------------------------
 
 
@@ -231,6 +330,7 @@ def pages() -> dict[Path, Callable[[], str]]:
     """Every generated page, and what makes it."""
     notes = tomllib.loads((DOCS / "reasons" / "notes.toml").read_text())
     made: dict[Path, Callable[[], str]] = {
+        DOCS / "reference" / "hostile.md": hostile_page,
         DOCS / "reference" / "reasons.md": reasons_page,
         DOCS / "reference" / "sessions.md": sessions_page,
         DOCS / "reference" / "command-line.md": command_line_page,
