@@ -84,7 +84,7 @@ class Surface:
 
     async def events(self, cookie: str | None = None) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """A browser's EventSource, as far as the head of the answer."""
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port, limit=2**26)
         writer.write(
             f"GET /members/ HTTP/1.1\r\nHost: {HOST}\r\nAccept: text/event-stream\r\nCache-Control: no-store\r\n"
             f"Sec-Fetch-Site: same-origin\r\nSec-Fetch-Mode: cors\r\nSec-Fetch-Dest: empty\r\n"
@@ -246,6 +246,49 @@ async def test_refused_events(surface: Surface) -> None:
         assert b"\r\nwww-authenticate: Cookie " in head
         assert b'"reason":"sign-in-required"' in await reader.readuntil(b"}")
     await shut(writer)
+
+
+# --- through the middleware only ------------------------------------------------------------------
+
+
+async def _for_ever() -> AsyncIterator[bytes]:
+    while True:
+        yield b"data: hello\n\n"
+        await asyncio.sleep(0)
+
+
+async def test_a_framework_takes_it_for_a_client_that_left(guarded: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """An app in a framework, which only sends and never listens, ends quietly."""
+    applications = pytest.importorskip("starlette.applications")
+    responses = pytest.importorskip("starlette.responses")
+    routing = pytest.importorskip("starlette.routing")
+    left: asyncio.Queue[str] = asyncio.Queue()
+
+    async def chat(websocket: Any) -> None:
+        await websocket.accept()
+        try:
+            while True:
+                await websocket.send_text("hello")
+                await asyncio.sleep(0)
+        finally:
+            await left.put("chat")
+
+    async def news(request: Any) -> Any:
+        return responses.StreamingResponse(_for_ever(), media_type="text/event-stream")
+
+    routes = [routing.WebSocketRoute("/members/", chat), routing.Route("/members/", news)]
+    demur, store, cookie = await guarded(applications.Starlette(routes=routes))
+    async with under_uvicorn(demur) as port, asyncio.timeout(PLENTY):
+        surface = Surface(port, store, cookie, left)
+        reader, writer = await surface.events()
+        async with surface.connect() as client:
+            await surface.end()
+            assert await _all_of(client) <= {"hello"}
+            assert client.close_code == 3000
+        assert await left.get() == "chat"
+        assert (await reader.readuntil(b"\r\n0\r\n\r\n")).count(b"event: demur\n") == 1
+        await shut(writer)
+    assert [record for record in caplog.records if record.levelname in {"WARNING", "ERROR", "CRITICAL"}] == []
 
 
 # --- through the proxy only -----------------------------------------------------------------------
