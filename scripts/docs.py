@@ -267,9 +267,16 @@ The last rows are requests that are odd and honest, and have to reach the site.
 
 # --- the standards --------------------------------------------------------------------------------
 
-_SURFACES = {"asgi": "ASGI", "proxy": "demur", **{name: name for name in ("nginx", "caddy", "traefik", "envoy")}}
-_SURFACES |= {"haproxy": "HAProxy", "nginx": "nginx", "caddy": "Caddy", "traefik": "Traefik", "envoy": "Envoy"}
-_SURFACES |= {"apache": "Apache"}
+_SURFACES = {
+    "asgi": "ASGI",
+    "proxy": "demur",
+    "nginx": "nginx",
+    "caddy": "Caddy",
+    "traefik": "Traefik",
+    "envoy": "Envoy",
+    "haproxy": "HAProxy",
+    "apache": "Apache",
+}
 
 
 def conformance_page() -> str:
@@ -296,7 +303,7 @@ def conformance_page() -> str:
         for name, clause in clauses.items()
     ]
     words = [_clause(name, clause) for name, clause in clauses.items()]
-    listed = "\n".join(f"{number}. {reason[:1].upper()}{reason[1:]}." for number, reason in enumerate(reasons, start=1))
+    listed = "\n".join(f"{number}. {reason}." for number, reason in enumerate(reasons, start=1))
     away = "".join(f"\n{_SURFACES[name]} is not run: {said['reason']}\n" for name, said in untested.items())
     return f"""{DO_NOT_EDIT}
 # The standards, clause by clause
@@ -314,13 +321,13 @@ The tests hold each running surface to each clause, over a socket; a `yes` here 
 
 ## The words
 
-{chr(10).join(words)}"""
+{chr(10).join(words)}"""  # noqa: E501 - a sentence a line
 
 
 def _clause(name: str, clause: dict[str, str]) -> str:
     quote = f"> {clause['quote']}\n\n" if "quote" in clause else ""
     read = f"{clause['read']}\n\n" if "read" in clause else ""
-    return f"### {name}\n\n{clause['where']}\n\n{quote}{read}"
+    return f"### {name}\n\n{clause['where']}\n\n{quote}{read}".rstrip() + "\n"
 
 
 # --- all of it ------------------------------------------------------------------------------------
@@ -330,6 +337,7 @@ def pages() -> dict[Path, Callable[[], str]]:
     """Every generated page, and what makes it."""
     notes = tomllib.loads((DOCS / "reasons" / "notes.toml").read_text())
     made: dict[Path, Callable[[], str]] = {
+        DOCS / "reference" / "conformance.md": conformance_page,
         DOCS / "reference" / "hostile.md": hostile_page,
         DOCS / "reference" / "reasons.md": reasons_page,
         DOCS / "reference" / "sessions.md": sessions_page,
