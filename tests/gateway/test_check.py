@@ -348,6 +348,88 @@ async def test_a_preflight_for_the_site() -> None:
     assert [answer[name] for name in NAMES] == [""] * 5
 
 
+# --- proxies with ways of their own -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("way", ["for=envoy", "for=traefik"])
+async def test_a_yes_without_empty_fields(way: str) -> None:
+    """These proxies set an empty field where they get one, and their recipes take the client's own away before."""
+    world = World()
+    sent = (("Cookie", f"a=1; {world.cookie_of(await world.sign_in())}"), ("Cookie", "b=2"), ("Authorization", "X y"))
+    answer = await ask(world, f"/check?{way}", *about(), *sent)
+    assert answer.status == 200
+    assert [name for name in NAMES if name in answer] == [name for name in NAMES if name != "remote-email"]
+    assert (answer["cookie"], answer["authorization"]) == ("a=1; b=2", "X y")
+    nobody = await ask(world, f"/check?{way}", *about("/public/x"), ("Cookie", "demur-dev=1"))
+    assert not {*NAMES, "cookie", "authorization"} & set(nobody.fields)
+
+
+async def test_envoy_is_told_what_to_take_away() -> None:
+    """It can be: whatever has no value must not reach the site in the client's words."""
+    world = World()
+    everything = [*NAMES, "cookie", "authorization"]
+    nobody = await ask(world, "/check?for=envoy", *about("/public/x"))
+    assert nobody["x-envoy-auth-headers-to-remove"].split(",") == everything
+    cookie = ("Cookie", f"a=1; {world.cookie_of(await world.sign_in(replace(ANN, email='a@b.example')))}")
+    somebody = await ask(world, "/check?for=envoy", *about(), cookie)
+    assert somebody["x-envoy-auth-headers-to-remove"] == "authorization"
+    everybody = await ask(world, "/check?for=envoy", *about(), cookie, ("Authorization", "X y"))
+    assert "x-envoy-auth-headers-to-remove" not in everybody
+
+
+@pytest.mark.parametrize(("way", "status"), [("for=envoy", 204), ("for=traefik", 403)])
+async def test_whose_yes_is_any_2xx(way: str, status: int) -> None:
+    """Envoy passes on whatever is not 200, so it can have the answer to a preflight."""
+    world = World(cors=Cors(frozenset({"https://other.example"})))
+    answer = await ask(world, f"/check?{way}", *about("/api/x", "OPTIONS"), *PREFLIGHT)
+    assert answer.status == status
+
+
+@pytest.mark.parametrize("cookie", ["__Host-demur", "__Secure-demur", "demur-dev"])
+@pytest.mark.parametrize("way", ["", "answer=fields", "for=envoy", "for=traefik"])
+async def test_no_cookie_of_ours_is_for_the_site(way: str, cookie: str) -> None:
+    """Under none of the names that it may have."""
+    answer = await ask(World(), f"/check?{way}", *about("/public/x"), ("Cookie", f"a=1; {cookie}=2;b=3"))
+    assert answer["cookie"] == "a=1;b=3"
+
+
+class Sender:
+    """A client that sends content to `/refusal`: what happened, in its order."""
+
+    def __init__(self, *sent: tuple[str, str]) -> None:
+        self.happened: list[str] = []
+        headers = [(name.lower().encode(), value.encode()) for name, value in (("Host", "check"), *sent)]
+        path = {"path": "/refusal", "raw_path": b"/refusal", "query_string": b""}
+        self.scope = {"type": "http", "scheme": "http", "method": "POST", **path, "headers": headers, "client": None}
+
+    async def receive(self) -> Any:
+        """Three pieces of content."""
+        self.happened.append("piece")
+        return {"type": "http.request", "body": b"x", "more_body": self.happened.count("piece") < 3}
+
+    async def send(self, message: Any) -> None:
+        """What is answered."""
+        self.happened.append(str(message.get("status", "body")))
+
+
+@pytest.mark.parametrize(
+    ("more", "happened"),
+    [
+        ([("Content-Length", "3")], ["piece", "piece", "piece", "401", "body"]),
+        ([("Transfer-Encoding", "chunked")], ["piece", "piece", "piece", "401", "body"]),
+        ([("Content-Length", "3"), ("Expect", "100-continue")], ["401", "body"]),
+    ],
+)
+async def test_the_second_step_takes_the_content_in(more: list[tuple[str, str]], happened: list[str]) -> None:
+    """Caddy stops reading when it has an answer, and whoever is still sending would not read it. Nothing is taken from
+    a client that waits to be asked."""
+    world = World()
+    brief = await ask(world, "/check?answer=fields", *about(method="POST"))
+    sender = Sender(*about(method="POST"), ("Demur-Refusal", brief["demur-refusal"]), *more)
+    await world.check(sender.scope, sender.receive, sender.send)
+    assert sender.happened == happened
+
+
 # --- the slip ---------------------------------------------------------------------------------------
 
 
