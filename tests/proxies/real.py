@@ -64,6 +64,11 @@ path = "/fresh/**"
 allow = { groups = ["staff"], fresh = "15m" }
 
 [[site.rule]]
+path = "/api/**"
+allow = "signed-in"
+accepts = ["bearer"]
+
+[[site.rule]]
 path = "/notes/**"
 methods = ["GET"]
 allow = "signed-in"

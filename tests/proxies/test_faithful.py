@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import pytest
 from tests.proxies.conftest import EACH
-from tests.proxies.real import FRONT, UNTESTED, Stand, behind
+from tests.proxies.real import CORS, FRONT, UNTESTED, Stand, behind
 from tests.proxies.recorder import ID, Reply
 from tests.proxies.websocket import opened, say
 from tests.site.wire import CROSS_SITE, NAVIGATION, SCRIPT, Answer
@@ -35,6 +35,7 @@ CANNOT: Mapping[tuple[str, str], str] = {
     for entry in tomllib.loads((Path(__file__).parent / "cannot.toml").read_text()).get("cannot", [])
 }
 MEGABYTE = 1 << 20
+TOKEN = "demur_" + "x" * 48
 
 
 def behaviour(check: Behaviour) -> Behaviour:
@@ -77,6 +78,27 @@ def nobody_gets_401(stand: Stand) -> None:
     assert answer.challenge["form-action"] == "/.demur/sign-in"
     assert 'rel="help"' in (answer.value("link") or "")
     assert seen == []
+
+
+@behaviour
+def two_challenges_are_two_lines(stand: Stand) -> None:
+    """A field line for each, as RFC 9110, 11.6.1 asks for where readers see only the first."""
+    answer, seen = stand.try_("GET", "/api/x")
+    assert (answer.status, seen) == (401, [])
+    cookie, bearer = sorted(answer.values("www-authenticate"), reverse=True)
+    assert cookie.startswith("Cookie realm=")
+    assert bearer.startswith("Bearer realm=")
+
+
+@behaviour
+def a_token_stays_here(stand: Stand) -> None:
+    """What looks like one of demur's tokens never reaches the app; a wrong one gets RFC 6750's words."""
+    said = ("Authorization", f"Bearer {TOKEN}")
+    answer, seen = stand.try_("GET", "/api/x", said)
+    assert (answer.status, seen) == (401, [])
+    assert 'error="invalid_token"' in " ".join(answer.values("www-authenticate"))
+    _, seen_ = passed(stand.try_("GET", "/public/x", said))
+    assert not seen_.value("authorization")
 
 
 @behaviour
@@ -719,7 +741,8 @@ def secure(request: pytest.FixtureRequest, tmp_path: Path, tls: Path) -> Iterato
     """Each proxy, speaking TLS."""
     if request.param in UNTESTED:
         pytest.skip(UNTESTED[request.param])
-    with behind(request.param, tmp_path, tls=tls) as here:
+    servers = f'{CORS}\nauthorization_servers = ["https://login.example"]'
+    with behind(request.param, tmp_path, tls=tls, site=servers) as here:
         yield here
 
 
@@ -727,6 +750,9 @@ def test_with_tls(secure: Stand) -> None:
     """An https site through each proxy: the recipe's certificate lines work, and the cookie is `__Host-demur`."""
     for name in ("people_sign_in_and_out", "nobody_gets_401", "the_app_is_told_where_from", "our_cookie_stays_here"):
         BEHAVIOURS[name](secure)
+    document = secure.ask("GET", "/.well-known/oauth-protected-resource")
+    assert (document.status, document.value("content-type")) == (200, "application/json")
+    assert "https://login.example" in document.text
 
 
 @pytest.mark.parametrize("name", ["nginx", "caddy", "envoy", "haproxy"])

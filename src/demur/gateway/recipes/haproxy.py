@@ -11,7 +11,7 @@ import re
 from typing import TYPE_CHECKING
 
 from demur.gateway.recipes.plan import Needs
-from demur.gateway.recipes.text import CLEARED, DOWN, GIVEN, OVERRIDES, RETRY_AFTER, fill
+from demur.gateway.recipes.text import CLEARED, DOWN, GIVEN, OVERRIDES, RETRY_AFTER, WELL_KNOWN, fill
 
 if TYPE_CHECKING:
     from demur.gateway.recipes.plan import Endpoint, Plan, Site
@@ -215,10 +215,16 @@ def _frontend(plan: Plan, bind: str, port: int, scheme: str, sites: tuple[Site, 
         scheme=scheme,
         cleared=_pattern(CLEARED),
         hosts="\n".join(f"acl {site.name} req.hdr(host),host_only,lower {_match(site)}" for site in sites),
-        own=" || ".join(f"{site.name} {{ path -m beg {site.prefix}/ }}" for site in sites),
+        own=" || ".join(condition for site in sites for condition in _own(site)),
         routes="\n".join(f"use_backend demur_{site.name} if {site.name}" for site in sites),
         down=_down("return"),
     )
+
+
+def _own(site: Site) -> list[str]:
+    """What demur itself answers."""
+    own = [f"{site.name} {{ path -m beg {site.prefix}/ }}"]
+    return own + ([f"{site.name} {{ path -m str {WELL_KNOWN} }}"] if site.well_known else [])
 
 
 def _down(word: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from demur.gateway.recipes.plan import Needs
-from demur.gateway.recipes.text import CLEARED, DOWN, HIDDEN, OVERRIDES, RETRY_AFTER, fill
+from demur.gateway.recipes.text import CLEARED, DOWN, HIDDEN, OVERRIDES, RETRY_AFTER, WELL_KNOWN, fill
 
 if TYPE_CHECKING:
     from demur.gateway.recipes.plan import Endpoint, Plan, Site
@@ -71,20 +71,7 @@ server {
     ignore_invalid_headers  on;
     underscores_in_headers  off;
 
-    # demur's own pages: signing in and out, the person's sessions
-    location <<prefix>>/ {
-        proxy_pass        http://demur_pages;
-        proxy_read_timeout 1h;
-        # demur's answer when it runs, this one when it does not
-        error_page        502 504 = @demur-down;
-        proxy_set_header  Host              $host$demur_port;
-        proxy_set_header  Upgrade           $demur_upgrade;
-        proxy_set_header  Connection        $demur_connection;
-        proxy_set_header  Forwarded         "";
-        proxy_set_header  X-Forwarded-For   $remote_addr;
-        proxy_set_header  X-Forwarded-Host  $host$demur_port;
-        proxy_set_header  X-Forwarded-Proto <<scheme>>;
-    }
+    <<pages>>
 
     location / {
         auth_request      <<prefix>>/check;
@@ -171,6 +158,22 @@ server {
     recursive_error_pages on;
 }"""
 
+_PAGES = """\
+# <<what>>
+location <<where>> {
+    proxy_pass         http://demur_pages;
+    proxy_read_timeout 1h;
+    # demur's answer when it runs, this one when it does not
+    error_page         502 504 = @demur-down;
+    proxy_set_header   Host              $host$demur_port;
+    proxy_set_header   Upgrade           $demur_upgrade;
+    proxy_set_header   Connection        $demur_connection;
+    proxy_set_header   Forwarded         "";
+    proxy_set_header   X-Forwarded-For   $remote_addr;
+    proxy_set_header   X-Forwarded-Host  $host$demur_port;
+    proxy_set_header   X-Forwarded-Proto <<scheme>>;
+}"""
+
 _ASKED = """\
 proxy_set_header        Host               $host$demur_port;
 proxy_set_header        Connection         "";
@@ -216,6 +219,7 @@ def _site(site: Site, plan: Plan) -> str:
         listen=_listen(site),
         host=site.host,
         tls=fill(_TLS, certificate=plan.certificate, key=plan.key) if tls else "",
+        pages="\n\n".join(fill(_PAGES, what=what, where=where, scheme=site.scheme) for what, where in _own(site)),
         prefix=site.prefix,
         scheme=site.scheme,
         name=site.name,
@@ -227,6 +231,12 @@ def _site(site: Site, plan: Plan) -> str:
         retry_after=RETRY_AFTER,
         down=DOWN,
     )
+
+
+def _own(site: Site) -> list[tuple[str, str]]:
+    """What demur itself answers: a comment, and how nginx finds it."""
+    own = [("demur's own pages: signing in and out, the person's sessions", f"{site.prefix}/")]
+    return own + ([("where to get tokens (RFC 9728)", f"= {WELL_KNOWN}")] if site.well_known else [])
 
 
 def _listen(site: Site) -> str:

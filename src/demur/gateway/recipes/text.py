@@ -7,6 +7,7 @@ import re
 
 from demur.core import identity
 from demur.core.reasons import BASE, REASONS, Reason
+from demur.pages import resource
 
 IDENTITY = tuple(name.decode("ascii").title() for name in identity.NAMES)
 """The fields by which an app learns who it is: overwritten on every request, with nothing where nobody is known."""
@@ -41,6 +42,9 @@ OVERRIDES = ("X-Http-Method", "X-Http-Method-Override", "X-Method-Override")
 
 HIDDEN = ("Demur-Processed", "Demur-Refuse")
 """What an app's answer may not say to a client: that nothing was processed, and what demur alone puts into words."""
+
+WELL_KNOWN = resource.WELL_KNOWN.decode("ascii")
+"""Where demur says where to get tokens, for a site that has `well_known`."""
 
 _ROW = REASONS[Reason.UNAVAILABLE]
 
