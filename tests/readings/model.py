@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from demur.core.rules import Rule
 
 DIGITS = "0123456789abcdefABCDEF"
-DEEPEST, MOST, WIDEST = 4, 64, 32768
+DEEPEST, MOST, WIDEST = 4, 32, 32768
 
 
 class NoPath(Exception):  # noqa: N818 - a value, nearly
@@ -107,30 +107,16 @@ def as_written(path: bytes) -> str:
         raise NoPath
     octets = bytearray()
     while path:
-        width = plain_escapes(path)
-        if path[0] == ord("%") and not is_escape(path[:3].decode("latin-1")):
-            raise NoPath
-        if width:
-            octets += bytes(int(path[at + 1 : at + 3], 16) for at in range(0, width, 3))
-            path = path[width:]
-        else:
+        if path[0] != ord("%"):
             octets.append(path[0])
             path = path[1:]
+        elif not is_escape(path[:3].decode("latin-1")):
+            raise NoPath
+        else:
+            octet = int(path[1:3], 16)
+            octets += bytes([octet]) if octet == 32 or octet > 127 else path[:3]
+            path = path[3:]
     return text_of(bytes(octets))
-
-
-def plain_escapes(path: bytes) -> int:
-    """How many octets at the beginning are escapes that make one character, which is a space or none of ASCII."""
-    for number in (1, 2, 3, 4):
-        escapes = [path[at : at + 3].decode("latin-1") for at in range(0, 3 * number, 3)]
-        if not all(is_escape(escape) for escape in escapes):
-            return 0
-        try:
-            char = bytes(int(escape[1:], 16) for escape in escapes).decode()
-        except UnicodeDecodeError:
-            continue
-        return 3 * number if char == " " or (len(char) == 1 and ord(char) > 127) else 0
-    return 0
 
 
 def readings(path: bytes) -> dict[str, int]:
@@ -224,10 +210,16 @@ def slashes_decoded(text: str) -> str:
 # --- other names ----------------------------------------------------------------------------------
 
 
+UNSEEN = [(0xAD, 0xAD), (0x34F, 0x34F), (0x61C, 0x61C), (0x180B, 0x180F), (0x200B, 0x200F), (0x202A, 0x202E)]
+UNSEEN += [(0x2060, 0x206F), (0xFE00, 0xFE0F), (0xFEFF, 0xFEFF)]
+
+
 def fold(segment: str) -> str:
+    if len(segment) > 255:
+        return segment
     if not segment.isascii():
         segment = unicodedata.normalize("NFKC", segment)
-        segment = "".join(char for char in segment if unicodedata.category(char) != "Cf")
+        segment = "".join(char for char in segment if not any(first <= ord(char) <= last for first, last in UNSEEN))
         segment = unicodedata.normalize("NFKC", segment.upper().casefold())
         segment = segment.replace("i" + chr(0x307), "i")
     segment = segment.lower()

@@ -27,7 +27,7 @@ LONGEST = fields.LONGEST_TARGET
 """Bytes of a path."""
 DEEPEST = 4
 """How often a path may be decoded: a proxy and an application, each of them twice."""
-MOST = 64
+MOST = 32
 """Readings of a path."""
 WIDEST = 4 * LONGEST
 """Characters in all readings of a path together, where each mark counts as much as `MARK` others."""
@@ -37,8 +37,12 @@ MARKS = "%;/"
 
 # "No whitespace is allowed in the request-target" (RFC 9112, 3.2); control characters and a lone `%` are in no URI
 # (RFC 3986, 2).
-_NOT_IN_A_TARGET = re.compile(rb"[\x00-\x20\x7f]|%(?![0-9A-Fa-f]{2})")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_NOWHERE = bytes((*range(0x21), 0x7F))
+_NO_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+_CONTROL = re.compile(r"%(?:[01][0-9A-Fa-f]|7[Ff])")
+_BEYOND_ASCII = re.compile(rb"%[89A-Fa-f]")
+# Almost every path, known at a glance to be plain and to have hardly another name.
+_SIMPLE = re.compile(rb"(?=/)(?:/[A-Za-z0-9_~-]++(?:\.[A-Za-z0-9_~-]++)*)*/?\Z")
 _PARAMETERS = re.compile(r";[^/]*")
 _CUT = re.compile(r"[?#]")
 _KEPT = re.compile(r"%(?:2[Ff]|5[Cc])")
@@ -52,6 +56,7 @@ _LONGEST_DOTS = len("%2e%2e")
 
 _HEX = "0123456789ABCDEFabcdef"
 _OCTETS = {f"{high}{low}".encode(): bytes.fromhex(high + low) for high in _HEX for low in _HEX}
+_OCTETS_BEYOND_ASCII = {escape: octet for escape, octet in _OCTETS.items() if octet > b"\x7f"}
 _OCTETS_BUT_SLASHES = _OCTETS | {escape: b"%" + escape for escape in (b"2F", b"2f", b"5C", b"5c")}
 
 
@@ -77,13 +82,14 @@ def judge(rules: Rules, method: str, path: bytes, host: str = "") -> tuple[Match
 
     None if it is no path, or if two readings bind a capture of one rule differently: the answer is 400.
     """
-    if fields.plain_path(path):
+    simple = len(path) <= LONGEST and _SIMPLE.match(path) is not None
+    if simple or fields.plain_path(path):
         text = path.decode("ascii")
-        if "%" in text:
+        if not simple and "%" in text:
             text = unquote(text, errors="strict")
         segments = rules.beginning(text)
         match = rules.match_segments(method, segments, host)
-        if not rules.kin.may_differ(text, segments):
+        if not rules.kin.may_differ(text, segments, simple=simple):
             return (match,)
         return (match, *_kin(rules, method, [segments], host, {match.rule}))
     try:
@@ -129,11 +135,26 @@ def _kin(
 
 
 def _written(path: bytes) -> str:
-    """The path as it is written, but for those escapes that mean the same to everybody."""
-    if len(path) > LONGEST or not path.startswith(b"/") or _NOT_IN_A_TARGET.search(path):
+    """The path as it is written, but for the escapes of spaces and of what is beyond ASCII: they mean the same to
+    everybody, and a rule is written with what they stand for."""
+    if len(path) > LONGEST or not path.startswith(b"/") or path.translate(None, _NOWHERE) != path:
         raise _Malformed
+    if _NO_ESCAPE.search(path):
+        raise _Malformed
+    path = path.replace(b"%20", b" ")
+    if _BEYOND_ASCII.search(path):
+        path = _unescaped(path, _OCTETS_BEYOND_ASCII)
+    return _text(path)
+
+
+def _unescaped(path: bytes, octets: Mapping[bytes, bytes]) -> bytes:
+    first, *others = path.split(b"%")
+    return first + b"".join([octets.get(other[:2], b"%" + other[:2]) + other[2:] for other in others])
+
+
+def _text(octets: bytes) -> str:
     try:
-        return (fields.without_plain_escapes(path) if b"%" in path else path).decode("utf-8")
+        return octets.decode("utf-8")
     except UnicodeDecodeError:
         raise _Malformed from None
 
@@ -217,12 +238,6 @@ def _decodings(text: str) -> Iterator[str]:
 
 def _decoded(text: str, octets: Mapping[bytes, bytes]) -> str:
     """What is no escape stays as it is: so it does for those who decode twice."""
-    first, *others = text.encode().split(b"%")
-    read = [octets.get(other[:2], b"%" + other[:2]) + other[2:] for other in others]
-    try:
-        decoded = (first + b"".join(read)).decode()
-    except UnicodeDecodeError:
-        raise _Malformed from None
-    if _CONTROL.search(decoded):
+    if _CONTROL.search(text):
         raise _Malformed
-    return decoded
+    return _text(_unescaped(text.encode(), octets))

@@ -24,7 +24,6 @@ from demur.core.fields.target import (
     plain_path,
     plain_query,
     plain_target,
-    without_plain_escapes,
 )
 
 __all__ = [
@@ -61,5 +60,4 @@ __all__ = [
     "set_cookie_name",
     "sets_cookie",
     "without_cookies",
-    "without_plain_escapes",
 ]

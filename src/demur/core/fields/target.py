@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 from ipaddress import IPv6Address
-from urllib.parse import unquote_to_bytes
 
 LONGEST_TARGET = 8192
 """Bytes. RFC 9110, 4.1, asks for at least 8000."""
@@ -33,7 +32,6 @@ _PLAIN_PATH = re.compile(_PLAIN + rb"\Z")
 _QUERY = rb"(?:\?[\x21\x22\x24-\x7e]*+)?\Z"
 _PLAIN_QUERY = re.compile(rb"[\x21\x22\x24-\x7e]*+\Z")
 _PLAIN_TARGET = re.compile(_PLAIN + _QUERY)
-_PLAIN_ESCAPES = re.compile(rb"(?:%20|" + _UTF8 + rb")+")
 
 _AUTHORITY = re.compile(
     rb"(?P<host>\[(?P<v6>[0-9A-Fa-f:.]{2,45})\]|(?:[A-Za-z0-9\-._~!$&'()*+,;=]|%[0-9A-Fa-f]{2}){1,255})"
@@ -60,11 +58,6 @@ def plain_path(path: bytes) -> bool:
 def plain_query(query: bytes) -> bool:
     """Whether a query is one that no reader takes for more than a query: it may have any visible character but `#`."""
     return _PLAIN_QUERY.match(query) is not None
-
-
-def without_plain_escapes(path: bytes) -> bytes:
-    """A path with those escapes decoded that a plain path may have. They leave nothing to be read in two ways."""
-    return _PLAIN_ESCAPES.sub(lambda escapes: unquote_to_bytes(escapes[0]), path)
 
 
 @lru_cache(maxsize=1024)

@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING
-from unicodedata import category, normalize
+from unicodedata import normalize
 from urllib.parse import unquote
 
 from demur.core.model import Access, ConfigError, Requirement, Terms
@@ -100,7 +101,7 @@ class Tree:
 
     def find(self, method: str, segments: Sequence[str], host: str) -> Rule | None:
         """The most specific rule for a path in decoded segments. The port of a host does not count."""
-        for tree in self._trees(_PORT.sub("", host) if host else ""):
+        for tree in self._trees(_PORT.sub("", host) if ":" in host else host):
             if rule := _find(tree, segments, 0, method):
                 return rule
         return None
@@ -133,7 +134,7 @@ class Tree:
 class Rules:
     """A site's compiled table. Made by `load`, never changed."""
 
-    __slots__ = ("_longest", "_nowhere", "_tree", "accepts", "all", "conceals", "kin")
+    __slots__ = ("_longest", "_nowhere", "_tree", "_without_captures", "accepts", "all", "conceals", "kin")
 
     def __init__(self, rules: Sequence[Rule], accepts: frozenset[Scheme] = frozenset()) -> None:
         self.all = tuple(rules)
@@ -143,6 +144,11 @@ class Rules:
         self._longest = max((len(rule.segments) for rule in rules), default=0) + _MARGIN
         self._nowhere = Match(replace(CLOSED, accepts=accepts))
         self._tree = Tree(rules)
+        self._without_captures = {
+            rule.number: Match(rule.requirement, rule)
+            for rule in rules
+            if not any(segment.startswith("{") for segment in rule.segments)
+        }
 
     def match(self, method: str, path: bytes, host: str = "") -> Match:
         """The rule for a plain path, still percent-encoded (without query), and what it asks for. The port of a host
@@ -153,19 +159,28 @@ class Rules:
 
     def beginning(self, text: str) -> list[str]:
         """As many segments of a path as can matter to any rule."""
-        segments = text.split("/", self._longest + 1)[1:]
-        return segments[: self._longest]
+        segments = text.split("/", self._longest + 1)
+        del segments[self._longest + 1 :], segments[0]
+        return segments
 
     def match_segments(self, method: str, segments: Sequence[str], host: str = "") -> Match:
         """The same for one reading of a path: what stands behind each of its slashes, decoded."""
-        if rule := self._tree.find(method, segments, host):
-            return Match(rule.requirement, rule, bind(rule, segments))
-        return self._nowhere
+        rule = self._tree.find(method, segments, host)
+        if rule is None:
+            return self._nowhere
+        return self._without_captures.get(rule.number) or Match(rule.requirement, rule, bind(rule, segments))
 
 
 # --- what programs take for the same name ---------------------------------------------------------
 
 _SCRIPT = ".php"
+
+
+# What nobody sees, and file systems of macOS leave out of a comparison (Unicode's default ignorable code points).
+_UNSEEN = re.compile("[\u00ad\u034f\u061c\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff]")
+_ODD = re.compile(r"[. ](?:/|\Z)|:\$|[^\x00-\x7f]")
+_LONGEST_NAME = 255
+"""Characters. No file system has longer names, and no rule needs them."""
 
 
 def fold(segment: str) -> str:
@@ -175,14 +190,17 @@ def fold(segment: str) -> str:
     is an i, too). Forms of one letter, and characters that nobody sees: file systems of macOS, Windows' code pages.
     Dots and spaces at the end, and streams as in `admin::$DATA`: Windows.
     """
+    if len(segment) > _LONGEST_NAME:
+        return segment
     folded = segment.lower() if segment.isascii() else _fold_wide(segment)
     if ":$" in folded:
         folded = folded.partition(":")[0] or folded
     return folded.rstrip(". ") or folded
 
 
+@lru_cache(maxsize=512)
 def _fold_wide(segment: str) -> str:
-    seen = "".join(char for char in normalize("NFKC", segment) if category(char) != "Cf")
+    seen = _UNSEEN.sub("", normalize("NFKC", segment))
     return normalize("NFKC", seen.upper().casefold()).replace("i\u0307", "i")
 
 
@@ -209,17 +227,26 @@ class Kin:
             folded.append(replace(rule, segments=segments))
         self._tree = Tree(folded, twins=True)
 
-    def may_differ(self, text: str, segments: Sequence[str]) -> bool:
-        """Whether it is worth to ask `find` about a path at all: almost never, and to know this is cheap."""
-        name, end = (segments[-1], -len(segments) - 1) if segments[-1] else (segments[-2:][0], len(segments) - 1)
-        if end in self._ends or ("." in name and fold(name.rpartition(".")[0]) in self._names):
+    def may_differ(self, text: str, segments: Sequence[str], *, simple: bool = False) -> bool:
+        """Whether it is worth to ask `find` about a path: almost never, and to know this is cheap. `simple` is ASCII
+        without anything but letters, digits, `_`, `~`, `-`, and dots within a name."""
+        end = segments[-1]
+        if (-len(segments) - 1 if end else len(segments) - 1) in self._ends:
             return True
         folded = text.lower()
-        if "./" in text or " /" in text or ":$" in text or text[-1] in ". " or _SCRIPT + "/" in folded:
-            return True
-        if folded == text and not self._spelt and text.isascii():
-            return False
-        return any((key := fold(segment)) in self._names and (self._spelt or key != segment) for segment in segments)
+        if "." in text:
+            stem = (end or segments[-2]).rpartition(".")[0]
+            if (stem.lower() if simple else fold(stem)) in self._names or _SCRIPT in folded:
+                return True
+        if not simple and _ODD.search(text):
+            return any(fold(segment) in self._names for segment in segments)
+        if self._spelt:
+            return not self._names.isdisjoint(folded.split("/"))
+        if folded != text:
+            for segment in segments:
+                if (name := segment.lower()) != segment and name in self._names:
+                    return True
+        return False
 
     def find(self, method: str, segments: Sequence[str], host: str) -> Iterator[tuple[Rule, Sequence[str]]]:
         """Every rule that holds for another name of the path, and the segments under that name."""
