@@ -7,13 +7,14 @@ PORT ?= 8000
 PYTHON ?=
 export PORT PYTHON
 
-.PHONY: help setup serve test check bench docs clean
+.PHONY: help setup serve test nightly check bench docs clean
 
 help:
 	@echo "make serve   start demur before a sample site: http://localhost:$(PORT)"
 	@echo "make setup   only make .venv, with the command .venv/bin/demur"
 	@echo "make check   what a developer needs all day: form, types, direction, fast tests"
 	@echo "make test    everything: installs what tests need, then runs all of them"
+	@echo "make nightly what takes too long for make test: a million paths, each judged by a model, too"
 	@echo "make bench   what guarding a request costs, measured here"
 	@echo "make docs    write the generated pages anew and check every link"
 	@echo "make clean   remove .venv, caches and the sample's state"
@@ -35,9 +36,14 @@ test:
 	@scripts/setup test
 	@scripts/test
 
+nightly:
+	@scripts/setup test
+	@scripts/nightly
+
 bench:
 	@scripts/setup test
 	@.venv/bin/python benchmarks/guarded.py
+	@.venv/bin/python benchmarks/readings.py
 	@.venv/bin/python benchmarks/signin_timing.py
 
 docs:
