@@ -27,7 +27,7 @@ pytestmark = pytest.mark.slow
 
 HOW_TO = Path(__file__).parents[2] / "docs" / "how-to"
 PASSWORD = "a walrus in the attic"
-CONFIG = """
+GATEWAY = """
 version = 1
 
 [gateway]
@@ -47,6 +47,7 @@ allow = "signed-in"
 """
 
 
+CONFIG = GATEWAY + SITE + RULES
 def blocks(page: str, kind: str) -> list[str]:
     """The blocks of that language on a page."""
     return re.findall(rf"^```{kind}\n(.*?)^```", (HOW_TO / page).read_text(), re.MULTILINE | re.DOTALL)
@@ -54,6 +55,15 @@ def blocks(page: str, kind: str) -> list[str]:
 
 class Site(BaseHTTPRequestHandler):
     """A site that says what it was told, and refuses as it is asked to: `/refuse?FIELD`."""
+def as_written(site: str) -> str:
+    """A site of a page, with the ports of the test."""
+    ports = {"localhost:8000": "localhost:{port}", "127.0.0.1:9000": "127.0.0.1:{behind}"}
+    text = site.replace("{", "{{").replace("}", "}}")
+    for shown, used in ports.items():
+        text = text.replace(shown, used)
+    return text
+
+
 
     def do_GET(self) -> None:
         """Every path is there."""
@@ -109,11 +119,12 @@ class Shop:
 
 
 @pytest.fixture
-def shop(tmp_path: Path) -> Iterator[Shop]:
-    """demur before a site, with anna, who is an administrator."""
+def shop(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Shop]:
+    """demur before a site, with anna, who is an administrator. A parameter is the site as a page writes it."""
     site = ThreadingHTTPServer(("127.0.0.1", 0), Site)
     port = free_port()
-    (tmp_path / "demur.toml").write_text(CONFIG.format(port=port, behind=site.server_address[1]))
+    config = CONFIG if not hasattr(request, "param") else GATEWAY + request.param
+    (tmp_path / "demur.toml").write_text(config.format(port=port, behind=site.server_address[1]))
     demur = str(Path(sys.executable).with_name("demur"))
     gateway = Process((demur, "serve"), tmp_path, tmp_path / "demur.log")
     made = Shop(tmp_path, port, gateway)
@@ -142,6 +153,18 @@ def test_sessions(shop: Shop) -> None:
 
 def test_import(shop: Shop) -> None:
     """The files of the page come in, and their people with the old password."""
+@pytest.mark.parametrize("shop", [as_written(blocks("api-tokens.md", "toml")[0])], indirect=True, ids=["page"])
+def test_api_tokens(shop: Shop) -> None:
+    """Making, using, listing and revoking, with the configuration of the page."""
+    shop.follow("api-tokens.md")
+
+
+@pytest.mark.parametrize("shop", [SITE + as_written(blocks("basic.md", "toml")[0])], indirect=True, ids=["page"])
+def test_basic(shop: Shop) -> None:
+    """Name and password with the request, under the rule of the page."""
+    shop.follow("basic.md")
+
+
     encoded = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(10)).decode().replace("$2b$", "$2y$")
     (table,) = blocks("import-people.md", "csv")
     files = {
