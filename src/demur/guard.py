@@ -134,11 +134,13 @@ class Guard:
             decision, requirement = _without_store(plan, down)
             return Checked(decision, requirement, Absent(), reference, now, plan.presented), down.cause
         decided, match = decide.strictest(self.site, request, plan, found, now)
+        if not plan.looks:
+            found = Absent()
         return Checked(decided, match.requirement, found, reference, now, plan.presented), ""
 
     async def _found(self, request: Request, plan: decide.Plan, now: int) -> Evidence:
         """What the request's credentials turn out to be. Raises StoreUnavailable."""
-        if not plan.looks:
+        if not plan.looks and not plan.pretends:
             return Absent()
         found = credentials.read(self.site, request, self.keys.ring, plan.accepts)
         if not isinstance(found, Lookup):

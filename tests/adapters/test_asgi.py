@@ -299,17 +299,18 @@ async def test_other_faults_are_the_servers(wire: Wire) -> None:
 
 
 async def test_a_concealed_page_is_the_sites_own(wire: Wire) -> None:
-    """For a concealed refusal the site is asked for an unused page, as nobody, and without conditions."""
+    """For a concealed refusal the site is asked for an unused page, in every other way as it would have been asked."""
     wire.answer[0] |= {"status": 404, "headers": [(b"x-app", b"404"), (b"cache-control", b"max-age=60")]}
-    conditions = [(b"if-none-match", b"*"), (b"range", b"bytes=0-1"), (b"authorization", b"Basic x")]
+    conditions = [(b"if-none-match", b"*"), (b"range", b"bytes=0-1"), (b"x-token", b"7")]
     fields = await wire.ask("/inner/vault/7?q=1", await wire.cookie(), *conditions, (b"accept", b"*/*"))
     (scope,) = wire.passed
-    assert scope["headers"] == [(b"host", b"app.example.com"), (b"accept", b"*/*")]
+    theirs = (b"cookie", b"theirs=1")
+    assert scope["headers"] == [(b"host", b"app.example.com"), theirs, *conditions, (b"accept", b"*/*")]
     assert scope["raw_path"].startswith(b"/inner/")
     assert scope["raw_path"].endswith(b"/7")
     assert b"vault" not in scope["raw_path"]
-    assert scope["query_string"] == b""
-    assert scope["demur"].allow.subject is None
+    assert scope["query_string"] == b"q=1"
+    assert scope["demur"].allow.subject.name == "bo"
     assert fields.keys() >= {b"x-app", b"cache-control", b"server-timing"}
     assert fields[b"cache-control"] == b"no-store"
 
@@ -336,8 +337,18 @@ async def test_a_concealed_websocket_is_asked_as_one(wire: Wire) -> None:
     assert (wire.status, fields[b"x-app"]) == (404, b"404")
     (scope,) = wire.passed
     assert scope["type"] == "websocket"
-    assert scope["demur"].allow.subject is None
     assert b"vault" not in scope["demur"].request.target
+
+
+async def test_what_would_change_something_is_not_sent_on_for_a_concealed_page(wire: Wire) -> None:
+    """A POST to a concealed page asks the site for an unused page with GET, and without what came with it."""
+    wire.answer[0] |= {"status": 404, "headers": []}
+    sent = [(b"content-type", b"text/plain"), (b"content-length", b"5"), (b"origin", b"https://app.example.com")]
+    await wire.ask("/inner/vault/7", await wire.cookie(), *sent, method="POST")
+    (scope,) = wire.passed
+    assert scope["method"] == scope["demur"].request.method == "GET"
+    assert not {b"content-type", b"content-length"} & {name for name, _ in scope["headers"]}
+    assert wire.status == 404
 
 
 async def test_nothing_goes_on_watching_after_a_concealed_answer(wire: Wire) -> None:

@@ -8,10 +8,10 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.core.support import NOW, SITE, make_live, make_request, make_site
+from tests.core.support import NOW, SITE, make_request, make_site
 
 from demur.core import fields, page, respond
-from demur.core.model import Allow, Details, Ends, Form, Refuse, Response, Subject
+from demur.core.model import Allow, AskSite, Details, Ends, Form, Refuse, Response, Subject
 from demur.core.reasons import BASE, REASONS, Reason
 from demur.core.site import Cors
 
@@ -219,12 +219,9 @@ def test_somebody_at_another_address_is_told_what_to_do(origins: tuple[str, ...]
     assert told in json.loads(said(Reason.HOST_UNKNOWN, origins=origins).body)["detail"]
 
 
-def test_only_a_concealing_rule_asks_the_site() -> None:
-    """Asking the site for an unused page without a rule that conceals is a mistake of ours."""
-    requirement = SITE.rules.match("GET", b"/members/").requirement
-    with pytest.raises(ValueError, match="conceals"):
-        respond.ask_site(SITE.rules, make_request(target="/members/"), requirement, make_live(), "x")
-    requirement = SITE.rules.match("GET", b"/inner/vault/7").requirement
-    ask = respond.ask_site(SITE.rules, make_request(target="/inner/vault/7?a=1"), requirement, make_live(), "zz")
-    assert ask.target == b"/inner/zz/7"
-    assert ask.allowed.subject is not None
+def test_what_the_site_is_asked_for_in_place_of_what_is_concealed() -> None:
+    """It is a page beside it with a name that is not used, and with the same query."""
+    conceal = SITE.rules.match("GET", b"/inner/vault/7").requirement.conceal
+    assert conceal is not None
+    ask = respond.ask_site(SITE.rules, make_request(target="/inner/vault/7?a=1"), conceal, Allow(), "zz")
+    assert ask == AskSite(b"/inner/zz/7?a=1", Allow())

@@ -250,6 +250,12 @@ def test_further_keys_of_a_rule() -> None:
             True,
             "would be refused",
         ),
+        ([{"path": "/v/**", "conceal": True, **SIGNED_IN}, {"path": "/*", **SIGNED_IN}], True, "would be refused"),
+        (
+            [{"path": "/v/**", "conceal": True, "form": "api", **SIGNED_IN}, {"path": "/**", **SIGNED_IN}],
+            True,
+            "in other words",
+        ),
         ([{"path": "/**", "conceal": True, **SIGNED_IN}], True, "nothing here to conceal"),
         ([{"path": "/v/**", "conceal": True, "allow": "anyone"}, {"path": "/**", **SIGNED_IN}], True, "nothing here"),
     ],
@@ -260,9 +266,10 @@ def test_conceal_where_it_would_show(table: list[dict[str, object]], can_ask: bo
         rules.load(table, can_ask=can_ask)
 
 
-@pytest.mark.parametrize(("around", "sibling"), [("anyone", Access.OPEN), ("signed-in", Access.REQUIRED)])
-def test_conceal_knows_what_is_around(around: str, sibling: Access) -> None:
-    """A concealed rule knows where an unused name would stand and what is asked for there."""
+@pytest.mark.parametrize(("around", "access"), [("anyone", Access.OPEN), ("signed-in", Access.REQUIRED)])
+def test_conceal_knows_what_is_around(around: str, access: Access) -> None:
+    """A concealed rule knows where an unused name would stand and what is asked for there, and the rule for what is
+    there knows of the concealed one."""
     table = rules.load(
         [
             {"path": "/a/vault/{id}/**", "conceal": True, "allow": {"groups": ["x"]}},
@@ -271,11 +278,30 @@ def test_conceal_knows_what_is_around(around: str, sibling: Access) -> None:
     )
     conceal = table.match("GET", b"/a/vault/7").requirement.conceal
     assert conceal is not None
-    assert (conceal.depth, conceal.sibling) == (1, sibling)
+    assert (conceal.depth, conceal.around and conceal.around.access) == (1, access)
+    assert table.match("GET", b"/a/nothing/7").requirement.beside == conceal
     assert rules.sibling(table, b"/a/vault/7/x%20y", conceal, "zzz") == b"/a/zzz/7/x%20y"
     # where it cannot be said which segment it is, the rule itself says
     for path in (b"/a//vault/7", b"/b/../a/vault/7", b"/vault", b"/b/vault/7", b"/a/\xff"):
         assert rules.sibling(table, path, conceal, "zzz") == b"/a/zzz"
+
+
+def test_conceal_among_pages_that_differ() -> None:
+    """Where it depends on what follows what is asked for beside a concealed page, no one rule is said to be around it,
+    and every one of them knows of the concealed page."""
+    table = rules.load(
+        [
+            {"path": "/v/**", "conceal": True, "allow": {"groups": ["x"]}},
+            {"path": "/**", **SIGNED_IN},
+            {"path": "/*", "allow": "anyone"},
+            {"path": "/*/notes", "allow": {"groups": ["y"]}},
+        ]
+    )
+    conceal = table.match("GET", b"/v/7").requirement.conceal
+    assert conceal is not None
+    assert conceal.around is None
+    known = {rule.path for rule in table.all if rule.requirement.beside is not None}
+    assert known == {"/**", "/*"}
 
 
 @pytest.mark.parametrize(("value", "seconds"), [("90s", 90), ("15m", 900), ("1h", 3600), ("30d", 2592000), (60, 60)])

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from demur.core import credentials, fields, paths, sessions
+from demur.core import credentials, fields, paths, rules, sessions
 from demur.core.model import (
     Absent,
     Access,
@@ -23,7 +23,9 @@ from demur.core.model import (
     Preflight,
     Presented,
     Refuse,
+    Requirement,
     Scheme,
+    Terms,
     Throttled,
     Touch,
     Unreadable,
@@ -31,7 +33,7 @@ from demur.core.model import (
 from demur.core.reasons import Reason
 
 if TYPE_CHECKING:
-    from demur.core.model import Evidence, Request, Requirement, Session, Subject, Terms
+    from demur.core.model import Conceal, Evidence, Request, Session, Subject
     from demur.core.rules import Match
     from demur.core.site import Site
 
@@ -40,6 +42,8 @@ SAFE = frozenset(("GET", "HEAD", "OPTIONS", "TRACE"))
 
 
 _HARDNESS = {Reason.STEP_UP_REQUIRED: 1, Reason.SCOPE_INSUFFICIENT: 2, Reason.NOT_PERMITTED: 3}
+
+_AS_IF_CONCEALED = Requirement(Access.REQUIRED, "(none)", Terms(groups=frozenset((" ",))))
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,11 @@ class Plan:
         return any(match.requirement.access is not Access.OPEN for match in self.matches)
 
     @property
+    def pretends(self) -> bool:
+        """Whether it is looked up who asks although it does not matter, for the time that it takes."""
+        return any(match.requirement.beside is not None for match in self.matches)
+
+    @property
     def accepts(self) -> frozenset[Scheme]:
         """The schemes of `Authorization` that every reading accepts."""
         return frozenset.intersection(*(match.requirement.accepts for match in self.matches))
@@ -69,9 +78,9 @@ def plan(site: Site, request: Request) -> Plan | Refuse | Preflight:
         detail = "The address has characters that could be read in two ways."
         return Refuse(Reason.REQUEST_MALFORMED, Details(detail=detail))
     planned = Plan(matches)
-    if not planned.looks:
+    if not planned.looks and not planned.pretends:
         return planned
-    if is_preflight(request):
+    if planned.looks and is_preflight(request):
         return Preflight(forward=site.cors.upstream)
     return replace(planned, presented=credentials.presented(site, request, matches[0].requirement))
 
@@ -94,6 +103,9 @@ def decide(
     scheme: Scheme | None = Scheme.COOKIE,
 ) -> Allow | Refuse:
     """The decision. `scheme` is how the evidence was presented, `now` is in seconds."""
+    if requirement.beside is not None:
+        # What is concealed is decided about twice, so what could lie there in its place is, too.
+        _decide(site, request, _AS_IF_CONCEALED, evidence, now, scheme)
     if requirement.access is Access.OPEN:
         return Allow()
     decision = _decide(site, request, requirement, evidence, now, scheme)
@@ -101,7 +113,9 @@ def decide(
         return decision
     if requirement.access is Access.OPTIONAL:
         return Allow()
-    return _concealed(requirement, evidence, decision)
+    if requirement.conceal is None or decision.reason is Reason.STEP_UP_REQUIRED:
+        return decision
+    return _concealed(site, request, requirement.conceal, evidence, now, scheme)
 
 
 def _decide(
@@ -213,22 +227,21 @@ def _step_up(requirement: Requirement, session: Session, now: int) -> Details | 
     return Details(max_age=requirement.max_age if stale else None, acr_values=requirement.acr if weak else ())
 
 
-def _concealed(requirement: Requirement, evidence: Evidence, refuse: Refuse) -> Refuse:
-    """The same refusal, or "not found" where the rule conceals: then nothing differs from an unused page beside it.
+def _concealed(
+    site: Site, request: Request, conceal: Conceal, evidence: Evidence, now: int, scheme: Scheme | None
+) -> Refuse:
+    """What would be decided about a page beside the concealed one that is not there: the same refusal, or, where that
+    page would be asked for, "not found". So nothing differs from it, whatever is open or closed there.
 
-    Where that page asks for a sign-in, so does this one, and only the lack of permission is concealed. Where it is
-    open, everything is, but for the question to confirm who one is: it is put to people who may come in.
+    The question to confirm who one is is not concealed: it is put to people who may come in.
     """
-    if requirement.conceal is None or refuse.reason is Reason.STEP_UP_REQUIRED:
-        return refuse
-    if requirement.conceal.sibling is Access.OPEN:
-        return Refuse(Reason.NOT_FOUND)
-    if refuse.reason not in {Reason.NOT_PERMITTED, Reason.SCOPE_INSUFFICIENT}:
-        return refuse
-    if isinstance(evidence, Live) and evidence.session.scopes is not None:
-        # The page beside it names no permission, so no scope would be enough for it either.
-        return Refuse(Reason.SCOPE_INSUFFICIENT, Details(subject=evidence.subject))
-    return Refuse(Reason.NOT_FOUND)
+    if conceal.around is not None:
+        decided = decide(site, request, conceal.around, evidence, now, scheme)
+    else:
+        there = replace(request, target=rules.sibling(site.rules, request.path, conceal, rules.UNUSED))
+        matches = paths.judge(site.rules, request.method, there.path, request.host) or ()
+        decided = strictest(site, there, Plan(matches, Presented(scheme)), evidence, now)[0]
+    return decided if isinstance(decided, Refuse) else Refuse(Reason.NOT_FOUND, Details(beside=decided))
 
 
 def strictest(site: Site, request: Request, plan: Plan, evidence: Evidence, now: int) -> tuple[Allow | Refuse, Match]:

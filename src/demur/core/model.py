@@ -100,14 +100,14 @@ class Terms:
 class Conceal:
     """A refusal here looks like a page that is not there.
 
-    `depth` is how many path segments stand before the one that is replaced when the site is asked for an
-    unused sibling; `sibling` is what that sibling asks for: `open`, or `required` without terms. `before` are the
-    rule's own segments up to there, for a path of which it cannot be said which segment that is.
+    `depth` is how many path segments stand before the one that is replaced when the site is asked for an unused
+    sibling. `here` are the rule's own segments up to that one, for a path of which it cannot be said which segment that
+    is. `around` is what is asked for at every sibling, None if that depends on what follows.
     """
 
     depth: int
-    sibling: Access
-    before: tuple[str, ...] = ()
+    here: tuple[str, ...] = ()
+    around: Requirement | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +116,8 @@ class Requirement:
 
     `accepts` are the schemes of `Authorization` that are judged here, beside our cookie. `challenge_basic` lets
     the challenge for Basic be sent to somebody who sent no credentials and is no browser. `origins` are other origins
-    whose pages may send what changes something.
+    whose pages may send what changes something. A page `beside` something concealed takes as long as that, so the same
+    is done for it; among other things it is looked up who asks, even if it is open.
     """
 
     access: Access
@@ -131,6 +132,7 @@ class Requirement:
     accepts: frozenset[Scheme] = frozenset()
     challenge_basic: bool = False
     origins: frozenset[str] = frozenset()
+    beside: Conceal | None = None
 
 
 # --- credentials and what they turn out to be -----------------------------------------------------
@@ -318,7 +320,8 @@ class Ends:
 
 @dataclass(frozen=True, slots=True)
 class Details:
-    """What a refusal may tell beside its reason; each member only where it fits."""
+    """What a refusal may tell beside its reason; each member only where it fits. `beside` is told to nobody: it is how
+    a page beside a concealed one, that is not there, would have been allowed."""
 
     subject: Subject | None = None
     detail: str | None = None
@@ -328,6 +331,7 @@ class Details:
     missing: tuple[str, ...] = ()
     retry_after: int | None = None
     scope: str = ""
+    beside: Allow | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -373,9 +377,10 @@ class Response:
 
 @dataclass(frozen=True, slots=True)
 class AskSite:
-    """The surface asks the site for `target`, without identity, and passes its answer on.
+    """The surface asks the site for `target` and passes its answer on.
 
-    `allowed` is what would have been decided there, so that the answer is dressed as any other of that page.
+    `allowed` is what would have been decided there, so that the site is asked, and the answer dressed, as for any other
+    request for that page.
     """
 
     target: bytes

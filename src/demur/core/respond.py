@@ -16,13 +16,13 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from demur.core import fields, rules, sessions
-from demur.core.model import Access, Allow, AskSite, Form, Live, Presented, Response, Scheme
+from demur.core import fields, rules
+from demur.core.model import Allow, AskSite, Form, Presented, Response, Scheme
 from demur.core.ports import View
 from demur.core.reasons import BASE, REASONS, Reason, Remedy
 
 if TYPE_CHECKING:
-    from demur.core.model import Evidence, Fields, Refuse, Request, Requirement
+    from demur.core.model import Conceal, Fields, Refuse, Request
     from demur.core.ports import Renderer
     from demur.core.site import Cors, Site
 
@@ -376,19 +376,10 @@ def cross_origin(answer: Fields, cors: Cors, request: Request) -> Fields:
 # --- a yes ----------------------------------------------------------------------------------------
 
 
-def ask_site(
-    table: rules.Rules, request: Request, requirement: Requirement, evidence: Evidence, random: str
-) -> AskSite:
-    """For a concealed refusal: what to ask the site, and as what its answer is dressed. `random` is letters that no
-    page is called."""
-    conceal = requirement.conceal
-    if conceal is None:
-        message = "only a rule that conceals can be answered by the site"
-        raise ValueError(message)
-    as_if = Allow()
-    if conceal.sibling is Access.REQUIRED and isinstance(evidence, Live):
-        as_if = Allow(evidence.subject, evidence.session, ends=sessions.ends(evidence.session))
-    return AskSite(rules.sibling(table, request.path, conceal, random), as_if)
+def ask_site(table: rules.Rules, request: Request, conceal: Conceal, allowed: Allow, random: str) -> AskSite:
+    """For a concealed refusal: what to ask the site. `random` is letters that no page is called."""
+    path, mark, query = request.target.partition(b"?")
+    return AskSite(rules.sibling(table, path, conceal, random) + mark + query, allowed)
 
 
 def dress(answer: Fields, allowed: Allow, now: int) -> Fields:

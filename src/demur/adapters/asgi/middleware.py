@@ -5,9 +5,10 @@ Without our cookie, that is, and without a field that could pass for identity.
 
 from __future__ import annotations
 
-import secrets
+import random
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 from demur.adapters.asgi import streams, wire
 from demur.adapters.asgi.leaving import Exit
@@ -38,9 +39,6 @@ if TYPE_CHECKING:
     from demur.pages.router import Pages
 
 _CREDENTIALS = frozenset((b"cookie", b"authorization"))
-_ABOUT_A_COPY = frozenset(
-    (b"range", b"if-range", b"if-match", b"if-none-match", b"if-modified-since", b"if-unmodified-since")
-)
 _ABOUT_A_BODY = frozenset((b"content-length", b"transfer-encoding", b"content-type", b"expect"))
 
 
@@ -103,7 +101,7 @@ class Demur:
         elif isinstance(decision, Preflight):
             await self._preflight(checked, decision, request, scope, receive, send)
         elif decision.reason is Reason.NOT_FOUND and checked.requirement.conceal:
-            await self._conceal(checked, request, scope, receive, send)
+            await self._conceal(checked, decision, request, scope, receive, send)
         else:
             await wire.answer(self._refusal(checked, request), request, scope, receive, send)
 
@@ -146,6 +144,10 @@ class Demur:
     async def _pass(
         self, checked: Checked, allow: Allow, request: Request, scope: Scope, receive: Receive, send: Send
     ) -> None:
+        if beside := checked.requirement.beside:
+            # What is done for a page beside this one, if that is concealed, is done for this one too.
+            respond.ask_site(self.site.rules, request, beside, allow, _unused())
+            scope, request = _at(request.target, scope), replace(request, target=request.target)
         inner = self._inner(scope, allow, request, checked)
         await self._through(inner, receive, Exit(self, checked, allow, request, scope, receive, send))
 
@@ -210,20 +212,23 @@ class Demur:
         bare = wire.without(scope, _CREDENTIALS | _ABOUT_A_BODY)
         await self._pass(checked, Allow(), request, bare, wire.nothing, send)
 
-    async def _conceal(self, checked: Checked, request: Request, scope: Scope, receive: Receive, send: Send) -> None:
-        """The site's own answer to a page that is not there."""
-        letters = secrets.token_hex(8)
-        ask: AskSite = respond.ask_site(self.site.rules, request, checked.requirement, checked.evidence, letters)
-        method = "HEAD" if request.method == "HEAD" else "GET"
-        asked = replace(request, method=method, target=ask.target)
-        bare = wire.without(scope, _CREDENTIALS | _ABOUT_A_BODY | _ABOUT_A_COPY)
-        path = ask.target.decode("ascii")
-        bare |= {"method": method, "raw_path": ask.target, "path": path, "query_string": b""}
-        bare["extensions"] = {**scope.get("extensions", {}), "demur.target": {"raw": ask.target}}
-        inner = self._inner(bare, Allow(), asked, checked)
-        # A handshake is asked as a handshake: there is no body, and the site's no to it is what is wanted.
-        incoming = receive if scope["type"] == "websocket" else wire.nothing
-        await self._through(inner, incoming, Exit(self, checked, ask.allowed, request, scope, receive, send))
+    async def _conceal(
+        self, checked: Checked, refuse: Refuse, request: Request, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        """The site's own answer to a page that is not there, asked for as the person would have asked for that."""
+        conceal, allowed = checked.requirement.conceal, refuse.details.beside
+        assert conceal is not None  # noqa: S101 - for the type checker
+        ask: AskSite = respond.ask_site(self.site.rules, request, conceal, allowed or Allow(), _unused())
+        self.guard.seen(ask.allowed)
+        there = _at(ask.target, scope)
+        asked = replace(request, target=ask.target)
+        if request.method not in {"GET", "HEAD"}:
+            # What would change something is not sent to a page that nobody asked for.
+            asked = replace(asked, method="GET")
+            there = {**wire.without(there, _ABOUT_A_BODY), "method": "GET"}
+            receive = wire.nothing
+        exit_ = Exit(self, checked, ask.allowed, request, scope, receive, send)
+        await self._through(self._inner(there, ask.allowed, asked, checked), receive, exit_)
 
     def note(self, checked: Checked, request: Request, refuse: Refuse, error: str) -> None:
         """Tell of what became of a request that had been allowed."""
@@ -236,3 +241,16 @@ class Demur:
     def problem(self, checked: Checked, request: Request, refuse: Refuse) -> str:
         """The problem document of a refusal that came after the request was passed on."""
         return respond.problem_text(self._said(checked, request, refuse))
+
+
+def _unused() -> str:
+    """A name that no page has. It has to be different each time and is no secret (see `guard.new_reference`)."""
+    return f"{random.getrandbits(64):016x}"
+
+
+def _at(target: bytes, scope: Scope) -> Scope:
+    """A scope with another target."""
+    path, _, query = target.partition(b"?")
+    told = {"raw_path": path, "path": unquote(path.decode("ascii", "replace")), "query_string": query}
+    extensions = {**scope.get("extensions", {}), "demur.target": {"raw": target}}
+    return {**scope, **told, "extensions": extensions}

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 from typing import TYPE_CHECKING
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from demur.core import fields
 from demur.core.model import Access, Conceal, ConfigError, Terms
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
+    from demur.core.model import Requirement
     from demur.core.rules.tree import Rule, Rules
 
 UNUSED = "~unused~"
@@ -35,22 +36,80 @@ def concealed(rule: Rule, plain: Rules, *, can_ask: bool) -> Rule:
         raise ConfigError(
             "There is nothing here to conceal.", place=place, fix="Conceal a restricted path with a name, as /vault/**."
         )
-    sibling = plain.match("GET", _sibling(rule.segments[: depth + 1], depth, UNUSED).encode(), rule.host)
-    asked = sibling.requirement
+    for asked in _asked_beside(rule, depth, plain):
+        _check(rule, asked)
+    conceal = Conceal(depth, rule.segments[: depth + 1], _around(rule, depth, plain))
+    return replace(rule, requirement=replace(requirement, conceal=conceal))
+
+
+def _around(rule: Rule, depth: int, plain: Rules) -> Requirement | None:
+    """What is asked for at every page beside a concealed one, if one rule holds for all of them."""
+    others = [other for other in plain.all if _reaches(other, rule.segments, depth)]
+    holding = max(others, key=lambda other: len(other.segments), default=None)
+    if holding is None or any(not _holds_all(other, rule, depth) for other in others):
+        return None
+    return holding.requirement
+
+
+def _reaches(other: Rule, segments: Sequence[str], depth: int) -> bool:
+    """Whether a rule may hold for a page beside that one."""
+    for at in range(depth + 1):
+        if at == len(other.segments):
+            return False
+        pattern = other.segments[at]
+        if pattern == "**":
+            return True
+        if at == depth:
+            return pattern[:1] in {"*", "{"}
+        if pattern != segments[at] and pattern[:1] not in {"*", "{"} and segments[at][:1] not in {"*", "{"}:
+            return False
+    return False
+
+
+def _holds_all(other: Rule, rule: Rule, depth: int) -> bool:
+    """Whether a rule is for everything below a folder in which the concealed one stands, whatever the method."""
+    *folder, last = other.segments
+    same = tuple(folder) == rule.segments[: len(folder)] and len(folder) <= depth
+    return last == "**" and same and other.methods is None and other.host == rule.host
+
+
+def _check(rule: Rule, asked: Requirement) -> None:
+    """Whether a page beside a concealed one, that is not there, is answered by the site, or refused in the same words.
+    Raises ConfigError."""
+    place, requirement = f"rule {rule.number}", rule.requirement
     if asked.access is Access.REQUIRED and (asked.terms != Terms() or asked.max_age is not None or asked.acr):
         raise ConfigError(
             f"A page beside {rule.path!r} that is not there would be refused, by {asked.rule!r}, and not be a 404.",
             place=place,
-            fix='Open what is around it to allow = "signed-in" or "anyone", or remove conceal.',
+            fix='Open what is around it, below too, to allow = "signed-in" or "anyone", or remove conceal.',
         )
-    around = Access.REQUIRED if asked.access is Access.REQUIRED else Access.OPEN
-    if asked.accepts != requirement.accepts or asked.challenge_basic != requirement.challenge_basic:
+    words = (requirement.accepts, requirement.challenge_basic, requirement.form)
+    if words != (asked.accepts, asked.challenge_basic, asked.form):
         raise ConfigError(
             f"A page beside {rule.path!r} that is not there would be refused in other words, by {asked.rule!r}.",
             place=place,
-            fix="Give both rules the same accepts and challenge.",
+            fix="Give both rules the same accepts, challenge and form.",
         )
-    return replace(rule, requirement=replace(requirement, conceal=Conceal(depth, around, rule.segments[:depth])))
+
+
+def beside(rule: Rule, plain: Rules) -> Iterator[str]:
+    """What the rules are called under which pages beside a concealed one fall that are not there."""
+    conceal = rule.requirement.conceal
+    if conceal is not None:
+        yield from (asked.rule for asked in _asked_beside(rule, conceal.depth, plain))
+
+
+def _asked_beside(rule: Rule, depth: int, plain: Rules) -> Iterator[Requirement]:
+    """What is asked for at pages beside a concealed one that are not there."""
+    segments = [UNUSED if segment[:1] in {"*", "{"} else segment for segment in rule.segments]
+    segments[depth] = UNUSED
+    tails: list[list[str]] = [[]]
+    if rule.segments[-1] == "**":
+        segments.pop()
+        longest = max(len(each.segments) for each in plain.all) + 1
+        tails = [[*[UNUSED] * number, *end] for number in range(longest) for end in ([], [""])]
+    for tail in tails:
+        yield plain.match_segments("GET", [*segments, *tail], rule.host).requirement
 
 
 def _last_literal(segments: Iterable[str]) -> int | None:
@@ -71,10 +130,14 @@ def sibling(rules: Rules, path: bytes, conceal: Conceal, random: str) -> bytes:
     Where that would not be the page beside it, because the path can be read in several ways or leads there by another
     name, it is put together from the rule itself.
     """
-    if fields.plain_path(path):
-        beside = _sibling(path.decode("ascii").split("/")[1:], conceal.depth, random).encode("ascii")
-        found = rules.match("GET", beside).requirement
-        if (found.access is Access.REQUIRED) is (conceal.sibling is Access.REQUIRED) and found.terms == Terms():
-            return beside
-    before = [random if segment[:1] in {"*", "{"} else quote(segment, safe="") for segment in conceal.before]
+    segments = path.decode("ascii", "replace").split("/")[1:]
+    if fields.plain_path(path) and len(segments) > conceal.depth:
+        there = _sibling(segments, conceal.depth, random).encode("ascii")
+        if all(map(_fits, conceal.here, segments)) or rules.match("GET", there).requirement.terms == Terms():
+            return there
+    before = [random if segment[:1] in {"*", "{"} else quote(segment, safe="") for segment in conceal.here]
     return _sibling(before, conceal.depth, random).encode("ascii")
+
+
+def _fits(pattern: str, segment: str) -> bool:
+    return pattern[:1] in {"*", "{"} or pattern == (unquote(segment) if "%" in segment else segment)

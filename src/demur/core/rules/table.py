@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from demur.core.model import Access, Conceal, ConfigError, Form, Requirement, Scheme, Terms
-from demur.core.rules.conceal import concealed
+from demur.core.rules.conceal import beside, concealed
 from demur.core.rules.tree import Rule, Rules
 
 if TYPE_CHECKING:
@@ -62,7 +63,13 @@ def load(
     plain = Rules(rules, usual)
     if not plain.conceals:
         return plain
-    return Rules([concealed(rule, plain, can_ask=can_ask) for rule in rules], usual)
+    made = [concealed(rule, plain, can_ask=can_ask) for rule in rules]
+    around = {name: rule.requirement.conceal for rule in made for name in beside(rule, plain)}
+    return Rules([_beside(rule, around.get(rule.name)) for rule in made], usual)
+
+
+def _beside(rule: Rule, conceal: Conceal | None) -> Rule:
+    return replace(rule, requirement=replace(rule.requirement, beside=conceal))
 
 
 def _rule(
@@ -84,7 +91,7 @@ def _rule(
         terms,
         max_age=max_age,
         acr=acr,
-        conceal=Conceal(0, Access.REQUIRED) if _flag(table, "conceal", place) else None,
+        conceal=Conceal(0) if _flag(table, "conceal", place) else None,
         form=_form(table.get("form"), place),
         keeps_alive=_flag(table, "keeps_alive", place, default=True),
         accepts=accepts,
