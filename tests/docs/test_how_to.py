@@ -32,11 +32,13 @@ version = 1
 
 [gateway]
 listen = "127.0.0.1:{port}"
-
+"""
+SITE = """
 [[site]]
 origin = "http://localhost:{port}"
 upstream = "http://127.0.0.1:{behind}"
-
+"""
+RULES = """
 [[site.rule]]
 path = "/public/**"
 allow = "anyone"
@@ -45,16 +47,14 @@ allow = "anyone"
 path = "/**"
 allow = "signed-in"
 """
-
-
 CONFIG = GATEWAY + SITE + RULES
+
+
 def blocks(page: str, kind: str) -> list[str]:
     """The blocks of that language on a page."""
     return re.findall(rf"^```{kind}\n(.*?)^```", (HOW_TO / page).read_text(), re.MULTILINE | re.DOTALL)
 
 
-class Site(BaseHTTPRequestHandler):
-    """A site that says what it was told, and refuses as it is asked to: `/refuse?FIELD`."""
 def as_written(site: str) -> str:
     """A site of a page, with the ports of the test."""
     ports = {"localhost:8000": "localhost:{port}", "127.0.0.1:9000": "127.0.0.1:{behind}"}
@@ -64,6 +64,8 @@ def as_written(site: str) -> str:
     return text
 
 
+class Site(BaseHTTPRequestHandler):
+    """A site that says what it was told, and refuses as it is asked to: `/refuse?FIELD`."""
 
     def do_GET(self) -> None:
         """Every path is there."""
@@ -151,8 +153,6 @@ def test_sessions(shop: Shop) -> None:
     shop.follow("sessions.md")
 
 
-def test_import(shop: Shop) -> None:
-    """The files of the page come in, and their people with the old password."""
 @pytest.mark.parametrize("shop", [as_written(blocks("api-tokens.md", "toml")[0])], indirect=True, ids=["page"])
 def test_api_tokens(shop: Shop) -> None:
     """Making, using, listing and revoking, with the configuration of the page."""
@@ -165,6 +165,8 @@ def test_basic(shop: Shop) -> None:
     shop.follow("basic.md")
 
 
+def test_import(shop: Shop) -> None:
+    """The files of the page come in, and their people with the old password."""
     encoded = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(10)).decode().replace("$2b$", "$2y$")
     (table,) = blocks("import-people.md", "csv")
     files = {
