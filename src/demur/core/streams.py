@@ -15,8 +15,7 @@ from demur.core.reasons import REASONS, Reason
 if TYPE_CHECKING:
     from demur.core.model import Fields
 
-# IANA, WebSocket Close Code Number Registry: each "is equivalent to" an HTTP status, 401, 403 and 408; the last
-# "indicates that the service is experiencing overload" or cannot serve now, as 503 does.
+# IANA, WebSocket Close Code Number Registry: the first three stand for the HTTP statuses 401, 403 and 408.
 UNAUTHORIZED = 3000
 FORBIDDEN = 3003
 TIMEOUT = 3008

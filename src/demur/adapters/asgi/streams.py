@@ -28,9 +28,8 @@ UNREAD = 5.0
 
 
 class Over(OSError):  # noqa: N818 - not an error
-    """The app sends to somebody who may not go on. It is an OSError so that apps take it for a client that has gone:
-    "If send() is called on a closed connection the server should raise a server-specific subclass of OSError" (ASGI,
-    HTTP and WebSocket, 2.4)."""
+    """The app sends to somebody who may not go on. It is an OSError because that is what servers raise where the client
+    has gone (ASGI, HTTP and WebSocket 2.4, disconnected client), so that apps take it for the same."""
 
 
 def is_over(fault: BaseException | None) -> bool:
