@@ -55,13 +55,19 @@ async def gateway(tmp_path: Path) -> AsyncIterator[app.Gateway]:
     await made.aclose()
 
 
-async def ask(asgi: Any, path: str, fields: dict[str, str], scheme: str = "https") -> tuple[int, dict[str, str]]:
+async def ask(asgi: Any, path: str, fields: dict[str, str]) -> tuple[int, dict[str, str]]:
     """Status and fields of an answer."""
+    status, answered, _ = await ask_whole(asgi, path, fields)
+    return status, answered
+
+
+async def ask_whole(asgi: Any, path: str, fields: dict[str, str]) -> tuple[int, dict[str, str], str]:
+    """Status, fields and body of an answer."""
     lines = [(name.replace("_", "-").encode(), value.encode()) for name, value in fields.items()]
     scope = {
         "type": "http",
         "method": "GET",
-        "scheme": scheme,
+        "scheme": "https",
         "path": path,
         "raw_path": path.encode(),
         "query_string": b"",
@@ -79,7 +85,8 @@ async def ask(asgi: Any, path: str, fields: dict[str, str], scheme: str = "https
         sent.append(message)
 
     await asgi(scope, receive, send)
-    return sent[0]["status"], {name.decode(): value.decode() for name, value in sent[0]["headers"]}
+    body = b"".join(message.get("body", b"") for message in sent[1:]).decode()
+    return sent[0]["status"], {name.decode(): value.decode() for name, value in sent[0]["headers"]}, body
 
 
 @pytest.mark.parametrize(("host", "status"), HOSTS)
@@ -103,6 +110,13 @@ async def test_the_public_listener_finds_the_site(gateway: app.Gateway, host: st
     assert answered == {200: 404}.get(status, status)
     if status == 401:
         assert 'realm="example.com"' in fields["www-authenticate"]
+
+
+async def test_nobody_is_sent_to_a_pattern(gateway: app.Gateway) -> None:
+    """Who asks for a name that is not served is offered addresses that can be opened."""
+    _, _, body = await ask_whole(gateway.public, "/", {"host": "example.com", "accept": "text/html"})
+    assert 'href="https://app.example.com"' in body
+    assert "*." not in body
 
 
 async def test_made_up_hosts_leave_nothing_behind(gateway: app.Gateway) -> None:

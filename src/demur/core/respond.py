@@ -281,7 +281,7 @@ def _view(refusal: Refusal, problem: str) -> View:
         help_url=site.help_url or "",
         idle=refusal.idle,
         keep=site.keep_me_signed_in,
-        origins=refusal.origins,
+        origins=tuple(each for each in refusal.origins if "*" not in each),  # a pattern is no address
     )
 
 
