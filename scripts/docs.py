@@ -330,6 +330,48 @@ def _clause(name: str, clause: dict[str, str]) -> str:
     return f"### {name}\n\n{clause['where']}\n\n{quote}{read}".rstrip() + "\n"
 
 
+# --- other proxies --------------------------------------------------------------------------------
+
+
+def proxies_page() -> str:
+    """What is tried through each real proxy, and what one cannot do; both are data of the tests."""
+    tests = ROOT / "tests/proxies"
+    cannot = tomllib.loads((tests / "cannot.toml").read_text()).get("cannot", [])
+    untested = tomllib.loads((tests / "untested.toml").read_text())
+    source = (tests / "test_faithful.py").read_text()
+    tried = re.findall(r'@behaviour\ndef (\w+)\(.*?\) -> None:\n    """(.*?)"""', source, re.DOTALL)
+    behaviours = "\n".join(f"| {_words(name)} | {' '.join(said.split())} |" for name, said in tried)
+    rows = [f"| {_SURFACES[each['proxy']]} | {_words(each['behaviour'])} | {each['reason']} |" for each in cannot]
+    listed = "\n".join(["| proxy | what is not so | why |", "| --- | --- | --- |", *rows]) if rows else "Nothing."
+    away = "\n".join(f"- {_SURFACES[name]}: {said['reason']}" for name, said in untested.items())
+    return f"""{DO_NOT_EDIT}
+# Through other proxies
+
+The recipe of each proxy, [as `demur recipe` prints it](../how-to/forward-auth.md), is run by the real program in the tests, before a demur and a site that keeps what reaches it.
+nginx, HAProxy and Apache come from Debian 12, Caddy, Envoy and Traefik from packages of PyPI.
+
+## What a proxy cannot do
+
+{listed}
+
+An entry of this table that turns out to work fails the tests.
+
+## What could not be started
+
+{away or "Nothing: all six are run."}
+
+## What is tried through each
+
+| | |
+| --- | --- |
+{behaviours}
+"""  # noqa: E501 - a sentence a line
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ").replace("apps", "app's")
+
+
 # --- all of it ------------------------------------------------------------------------------------
 
 
@@ -339,6 +381,7 @@ def pages() -> dict[Path, Callable[[], str]]:
     made: dict[Path, Callable[[], str]] = {
         DOCS / "reference" / "conformance.md": conformance_page,
         DOCS / "reference" / "hostile.md": hostile_page,
+        DOCS / "reference" / "proxies.md": proxies_page,
         DOCS / "reference" / "reasons.md": reasons_page,
         DOCS / "reference" / "sessions.md": sessions_page,
         DOCS / "reference" / "command-line.md": command_line_page,

@@ -45,18 +45,26 @@ def recipe(
     if proxy not in recipes.RECIPES:
         fail(f'There is no recipe for "{proxy}".', f"There are: {', '.join(recipes.RECIPES)}.")
     document = configuration.load(config)
-    options = recipes.Options(
+    given = recipes.Options(
         _by_origin(upstream or []),
         str(certificate.absolute()) if certificate else CERTIFICATE,
         str((key or certificate or Path(KEY)).absolute()),
     )
-    files = recipes.write(proxy, document, configuration.interpret(document), options)
-    if into is not None:
-        _write(files, into)
-        return
-    first, *others = files
+    files = recipes.write(proxy, document, configuration.interpret(document), given)
     if file is not None and file not in files:
         fail(f'This recipe has no file "{file}".', f"It has: {', '.join(files)}.")
+    if into is not None:
+        _write(files, into)
+    else:
+        _print(files, file)
+    wanting = [place for place in (CERTIFICATE, KEY) if any(place in text for text in files.values())]
+    if wanting:
+        options = " and ".join("--certificate" if place == CERTIFICATE else "--key" for place in wanting)
+        typer.echo(f"Change {' and '.join(wanting)}, or name yours with {options}.", err=True)
+
+
+def _print(files: Mapping[str, str], file: str | None) -> None:
+    first, *others = files
     typer.echo(files[file or first], nl=False)
     if others and file is None:
         names = " and ".join(others)
@@ -64,8 +72,6 @@ def recipe(
             f"This was {first}. The recipe also needs {names}: print it with --file, or write all with --into FOLDER.",
             err=True,
         )
-    if certificate is None and any(f"{CERTIFICATE}" in text for text in files.values()):
-        typer.echo(f"Change {CERTIFICATE} and {KEY}, or name yours with --certificate and --key.", err=True)
 
 
 def _by_origin(given: list[str]) -> dict[str, str]:
@@ -86,4 +92,4 @@ def _write(files: Mapping[str, str], folder: Path) -> None:
             path.write_text(text, encoding="utf-8")
         except OSError as error:
             fail(f"{path} cannot be written: {(error.strerror or str(error)).lower()}.", "Name another with --into.")
-        typer.echo(f"Wrote {path}.", err=True, nl=True)
+        typer.echo(f"Wrote {path}.", err=True)
