@@ -45,6 +45,7 @@ bench:
 	@.venv/bin/python benchmarks/guarded.py
 	@.venv/bin/python benchmarks/readings.py
 	@.venv/bin/python benchmarks/signin_timing.py
+	@.venv/bin/python benchmarks/concealment.py
 
 docs:
 	@scripts/setup test
