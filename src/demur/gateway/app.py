@@ -22,6 +22,7 @@ from demur.core.model import Access, Details, Refuse, StoreUnavailable
 from demur.core.reasons import Reason
 from demur.core.site import find
 from demur.gateway.check import Check
+from demur.gateway.doctor import ticket
 from demur.gateway.proxy.forward import Proxy
 from demur.guard import Guard
 from demur.observe import Both
@@ -233,6 +234,10 @@ class Sites:
         else:
             demur = find(self._served, f"{request.scheme}://{request.host}")
         if demur is not None:
+            examined = ticket.refused(demur.guard, request)
+            if examined is not None:
+                await demur.answer(examined, request, scope, receive, send)
+                return
             await demur.handle(request, scope, receive, send)
             return
         await self._any_of_them.turn_away(refuse, request, scope, receive, send, origins=self._origins)

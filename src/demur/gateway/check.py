@@ -37,6 +37,7 @@ from demur.core.model import (
 from demur.core.reasons import REASONS, Reason
 from demur.core.site import COOKIES, find
 from demur.gateway import slip
+from demur.gateway.doctor import ticket
 from demur.guard import Checked, new_reference
 
 if TYPE_CHECKING:
@@ -179,7 +180,7 @@ class Check:
             request = _request(sent, self._trusted)
             self._some_guard.note(checked, request)
             return self._no(_Asked(request, self._some_guard), checked, way)
-        checked = await asked.guard.acheck(asked.request)
+        checked = ticket.refused(asked.guard, asked.request) or await asked.guard.acheck(asked.request)
         if isinstance(checked.decision, Allow):
             return _yes(checked.decision, checked.now, _left(asked, checked), way)
         if isinstance(checked.decision, Preflight) and checked.decision.forward:

@@ -94,7 +94,10 @@ class Demur:
         if self._pages.serves(request) and fields.plain_target(request.target):
             await self._own(request, scope, receive, send)
             return
-        checked = await self.guard.acheck(request)
+        await self.answer(await self.guard.acheck(request), request, scope, receive, send)
+
+    async def answer(self, checked: Checked, request: Request, scope: Scope, receive: Receive, send: Send) -> None:
+        """Do what was decided about a request of this site."""
         decision = checked.decision
         if isinstance(decision, Allow):
             await self._pass(checked, decision, request, scope, receive, send)
