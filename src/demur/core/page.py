@@ -324,7 +324,7 @@ _STRENGTHS: Mapping[str, str] = {
 def _strength(view: View) -> str:
     """The weakest sign-in that would do, and how recent it has to be."""
     words = _STRENGTHS.get(view.acr_values[0], f"A sign-in of the kind {view.acr_values[0]}")
-    return words if view.max_age is None else f"{words}, not longer ago than {duration(view.max_age)}"
+    return words if view.max_age is None else f"{words}, within the last {duration(view.max_age)}"
 
 
 _LACKING: Mapping[str, str] = {
