@@ -266,6 +266,21 @@ def test_likeness_counts_only_for_rules_that_name_something() -> None:
     assert named(wiki, b"/index.php/Main_Page") == {"/index.php/**"}
 
 
+@pytest.mark.parametrize(
+    ("path", "under"),
+    [
+        (b"/docs", {"/docs"}),  # opened by its name, although /docs/ is not
+        (b"/%64ocs", {"/docs", "-"}),
+        (b"/docs/", {"/docs/**", "/docs"}),
+        (b"/docs/x", {"/docs/**"}),
+    ],
+)
+def test_a_page_may_be_open_before_what_is_below_it(path: bytes, under: set[str]) -> None:
+    """A slash at the end leads to a rule that names this very page, not to the one for all that is below."""
+    table = rules.load([{"path": "/docs", "allow": "anyone"}, {"path": "/docs/**", "allow": "signed-in"}])
+    assert named(table, path) == under
+
+
 def test_rules_that_differ_in_case_alone_all_count() -> None:
     """Where a table itself tells cases apart, a path that could mean either has to be allowed by both."""
     table = rules.load([{"path": "/API/**", "allow": "anyone"}, {"path": "/api/**", "allow": "signed-in"}])

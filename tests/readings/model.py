@@ -264,12 +264,12 @@ def with_the_other_end(segments: list[str]) -> list[str]:
     return segments[:-1] if len(segments) > 1 else segments
 
 
-def other_names(segments: list[str], names: set[str]) -> Iterator[list[str]]:
-    """With and without each of the three changes."""
+def other_names(segments: list[str], names: set[str]) -> Iterator[tuple[list[str], bool]]:
+    """With and without each of the three changes, and whether the last one is among them."""
     for script, suffix, end in itertools.product((False, True), repeat=3):
         path = without_script(segments) if script else segments
         path = without_suffix(path, names) if suffix else path
-        yield with_the_other_end(path) if end else path
+        yield (with_the_other_end(path) if end else path), end
 
 
 # --- all of it ------------------------------------------------------------------------------------
@@ -287,8 +287,9 @@ def judge(rules: Sequence[Rule], method: str, read: dict[str, int], host: str) -
         values = captures(holding[0], segments, depth) if holding else []
         if bound.setdefault(number, values) != values:
             raise NoPath
-        for other in other_names(segments, names):
+        for other, end in other_names(segments, names):
             folded = [fold(segment) for segment in other]
             alike = most_specific(rules, folded_patterns, method, folded, host)
+            alike = [rule for rule in alike if not end or rule.segments[-1] != "**"]
             also |= {rule.number for rule in alike if any(is_literal(pattern) for pattern in rule.segments)}
     return set(bound) | also

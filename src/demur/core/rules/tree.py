@@ -250,21 +250,24 @@ class Kin:
 
     def find(self, method: str, segments: Sequence[str], host: str) -> Iterator[tuple[Rule, Sequence[str]]]:
         """Every rule that holds for another name of the path, and the segments under that name."""
-        for other in self._others(segments):
+        for other, ends_otherwise in self._others(segments):
             found = self._tree.find(method, [fold(segment) for segment in other], host)
             if found is None or not any(map(_is_literal, found.segments)):
+                continue
+            # It covers both ends, and a rule for just one of them stands before it.
+            if ends_otherwise and found.segments[-1] == "**":
                 continue
             for rule in self._twins[_place(found, found.segments)]:
                 if rule.covers(method):
                     yield rule, other
 
-    def _others(self, segments: Sequence[str]) -> Iterator[Sequence[str]]:
+    def _others(self, segments: Sequence[str]) -> Iterator[tuple[Sequence[str], bool]]:
         """The path as it stands, without the script that serves it, without its suffix, with and without a slash at
-        its end, and all of these together."""
+        its end, and all of these together; and whether it is the end that was changed."""
         for path in _scriptless(segments):
             for each in self._suffixless(path):
-                yield each
-                yield each[:-1] if len(each) > 1 and not each[-1] else [*each, ""]
+                yield each, False
+                yield each[:-1] if len(each) > 1 and not each[-1] else [*each, ""], True
 
     def _suffixless(self, segments: Sequence[str]) -> Iterator[Sequence[str]]:
         """Rails' routes end in `(.:format)`, and Spring's did in `.*`: `/admin.json` is `/admin`. What a rule calls by
