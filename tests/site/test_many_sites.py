@@ -391,7 +391,7 @@ def test_confirming_leads_back(old_session: str, context: BrowserContext, sites:
     assert answer.status == 401
     assert page.locator("#username").count() == 0
     page.fill("#password", "bob-borrows-beans")
-    page.click("text=Confirm")
+    page.click("form[data-sign-in] button[type=submit]")
     page.wait_for_selector("text=Hello bob")
     assert page.url == sites.origin("app.example.test") + "/vault/1"
     (cookie,) = context.cookies()
