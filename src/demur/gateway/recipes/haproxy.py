@@ -26,6 +26,9 @@ _ALL = """\
 global
     # Relative paths begin at the folder of this file.
     default-path config
+    # What demur is told about a request stands beside it: half of the room is for that.
+    tune.bufsize    32768
+    tune.maxrewrite 16384
     lua-load-per-thread demur.lua
 
 defaults
@@ -64,7 +67,7 @@ frontend demur_<<port>>
     # What only a proxy may say, and who it is, in any spelling: many apps read Remote_User as Remote-User.
     http-request del-header '<<cleared>>' -m reg
     http-request set-header X-Forwarded-For    %[src]
-    http-request set-header X-Forwarded-Host   %[req.hdr(host)]
+    http-request set-header X-Forwarded-Host   %[req.fhdr(host)]
     http-request set-header X-Forwarded-Method %[method]
     http-request set-header X-Forwarded-Proto  <<scheme>>
     http-request set-header X-Forwarded-Uri    %[pathq]
@@ -214,7 +217,7 @@ def _frontend(plan: Plan, bind: str, port: int, scheme: str, sites: tuple[Site, 
         else "",
         scheme=scheme,
         cleared=_pattern(CLEARED),
-        hosts="\n".join(f"acl {site.name} req.hdr(host),host_only,lower {_match(site)}" for site in sites),
+        hosts="\n".join(f"acl {site.name} req.fhdr(host),host_only,lower {_match(site)}" for site in sites),
         own=" || ".join(condition for site in sites for condition in _own(site)),
         routes="\n".join(f"use_backend demur_{site.name} if {site.name}" for site in sites),
         down=_down("return"),
@@ -239,12 +242,16 @@ def _match(site: Site) -> str:
 
 def _pattern(names: tuple[str, ...]) -> str:
     """Every spelling of these names, and of all that begin as our identity and forwarding fields do."""
-    whole = "|".join(name.lower().replace("-", "[^a-z0-9]") for name in names)
-    return f"^(remote[^a-z0-9].*|x[^a-z0-9]forwarded[^a-z0-9].*|{whole})$"
+    return f"^(remote[^a-z0-9].*|x[^a-z0-9]forwarded[^a-z0-9].*|{_spellings(names)})$"
+
+
+def _spellings(names: tuple[str, ...]) -> str:
+    """These names with any mark for a hyphen, as a regular expression."""
+    return "|".join(name.lower().replace("-", "[^a-z0-9]") for name in names)
 
 
 def _backend(site: Site) -> str:
-    gone = "".join(f"\n    http-request del-header {name}" for name in OVERRIDES) if site.by_method else ""
+    gone = f"\n    http-request del-header '^({_spellings(OVERRIDES)})$' -m reg" if site.by_method else ""
     given = [f"http-request del-header {name}" for name in GIVEN if not name.startswith("Remote-")]
     for name in GIVEN:
         variable = f"var(txn.{_variable(name)})"
