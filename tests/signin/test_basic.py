@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 from dataclasses import replace
 
 import pytest
 from argon2 import Parameters, Type
-from tests.core.support import NOW
+from tests.core.support import NOW, make_request, make_site
 
 from demur.authenticators.password import Argon2Hasher
 from demur.authenticators.throttle import Throttle
-from demur.core.model import Live, StoreUnavailable, Subject, Throttled, Unknown
+from demur.core import rules
+from demur.core.model import Allow, ConfigError, Live, StoreUnavailable, Subject, Throttled, Unknown
 from demur.core.ports import Account, Verified
+from demur.core.reasons import Reason
+from demur.guard import Guard
 from demur.signin import basic
 from demur.signin.basic import AT_MOST, KEPT, BasicPasswords
+from demur.stores.keys import MemoryKeys
 from demur.stores.memory import MemoryStore
 
 CHEAP = Parameters(type=Type.ID, version=19, salt_len=16, hash_len=16, time_cost=1, memory_cost=8, parallelism=1)
@@ -270,6 +275,30 @@ async def test_what_is_known_is_never_held_up(desk: Desk) -> None:
     assert isinstance(await desk.ask(peer=ELSEWHERE), Live)
 
 
+async def test_a_right_one_begins_the_counts_anew(desk: Desk) -> None:
+    """As at the sign-in form: whoever has the password has the few free tries again, from there and for that name."""
+    for turn in range(3):
+        guesses = [await desk.ask(password=f"guess {turn} {number}") for number in range(4)]
+        assert guesses == [Unknown()] * 4
+        assert isinstance(await desk.ask(now=NOW + turn * KEPT), Live)
+
+
+async def test_a_network_that_guesses_names(desk: Desk) -> None:
+    """Failures count for the network, whatever name they were for."""
+    found = [await desk.ask(f"name{number}", "x", peer=ELSEWHERE) for number in range(110)]
+    assert found[:100] == [Unknown()] * 100
+    assert isinstance(found[-1], Throttled)
+    assert await desk.ask("another", "x", peer=HOME) == Unknown()
+
+
+async def test_known_is_known_to_the_letter(desk: Desk) -> None:
+    """What is almost the password is checked, and wrong."""
+    await desk.ask()
+    for almost in ("bo's pässword ", " bo's pässword", "bo's pa\u0308ssworD", "Bo's pässword"):
+        assert await desk.ask(password=almost) == Unknown()
+    assert isinstance(await desk.ask(" BO ", "bo's pässword"), Live)
+
+
 async def test_a_network_answers_for_itself(desk: Desk) -> None:
     """Of two that send the same at the same time, one from where others guess, only that one is held up."""
     for number in range(30):
@@ -313,6 +342,32 @@ async def test_people_that_cannot_be_asked(desk: Desk) -> None:
     assert desk.tried == ["basic success"]
 
 
+async def test_what_stays_open(desk: Desk) -> None:
+    """A stream that was begun with Basic goes on without another check, and no longer once the password is another."""
+    loaded = rules.load([{"path": "/**", "allow": "signed-in", "accepts": ["basic"]}])
+    guard = Guard(make_site(rules=loaded), desk.store, MemoryKeys(), passwords=desk.passwords, clock=lambda: NOW)
+    said = base64.b64encode("bo:bo's pässword".encode()).decode()
+    request = make_request(authorization=f"Basic {said}")
+    checked = await guard.acheck(request)
+    assert isinstance(checked.decision, Allow)
+    ((over, until),) = await guard.still([(checked, request)])
+    assert over is None
+    assert NOW < until <= NOW + AT_MOST
+    assert desk.checks == 1
+    account = desk.people.accounts[BO.id]
+    desk.people.accounts[BO.id] = replace(account, password=await desk.hasher.hash("another"))
+    ((over, _),) = await guard.still([(checked, request)])
+    assert over is not None
+    assert over.reason is Reason.CREDENTIALS_INVALID
+
+
+def test_nobody_knows_passwords() -> None:
+    """A guard whose rules accept Basic says at once that it has nobody to ask."""
+    loaded = rules.load([{"path": "/**", "allow": "signed-in", "accepts": ["basic"]}])
+    with pytest.raises(ConfigError, match="nobody knows any passwords"):
+        Guard(make_site(rules=loaded), MemoryStore(), MemoryKeys())
+
+
 def test_one_loop_after_another() -> None:
     """A source that was used in one event loop is used in the next."""
     desk = Desk()
@@ -326,4 +381,18 @@ def test_one_loop_after_another() -> None:
 
     asyncio.run(cut_off())
     assert isinstance(asyncio.run(desk.ask()), Live)
+    desk.hasher.close()
+
+
+def test_two_loops_at_once() -> None:
+    """What is being checked in one event loop is nothing to wait for in another."""
+    desk = Desk()
+    one = asyncio.new_event_loop()
+    one.run_until_complete(desk.furnish())
+    asking = one.create_task(desk.ask())
+    while not desk.checks:
+        one.run_until_complete(asyncio.sleep(0))
+    assert isinstance(asyncio.run(desk.ask()), Live)
+    assert isinstance(one.run_until_complete(asking), Live)
+    one.close()
     desk.hasher.close()

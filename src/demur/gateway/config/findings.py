@@ -261,6 +261,10 @@ def _rules(index: int, site: Site) -> Iterator[Fault]:
             yield shadowed
         else:
             yield from _open_below(place, rule, rules, site)
+        if rule.requirement.challenge_basic and site.origin.scheme == "http":
+            message = f"rule {rule.number} ({rule.name}) never asks for Basic: {site.origin} has no TLS."
+            fix = "Remove challenge; a client that sends Basic by itself is let in all the same."
+            yield _warning((*place, "challenge"), message, fix)
     if rules.match("GET", b"/", _authority(site)).rule is None:
         what = "nothing matches /" if site.rule else "it has no rules"
         message = f"{site.origin}: {what}, and what no rule opens is closed to everybody."
