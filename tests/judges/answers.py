@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import socket
+import time
 from dataclasses import dataclass
 from html.parser import HTMLParser
 from http.client import HTTPResponse
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """One answer: the line and the fields as they came, and the body without its framing."""
+    """One answer: the line and the fields as they came, and the body without its framing. `at` is when it came, in
+    seconds since the epoch."""
 
     name: str
     method: str
@@ -33,6 +34,7 @@ class Seen:
     start: bytes
     fields: list[tuple[bytes, bytes]]
     body: bytes
+    at: float
 
     @property
     def status(self) -> int:
@@ -115,7 +117,7 @@ async def _over_a_socket(club: Club, case: Case, token: Tokens) -> Seen:
         finally:
             stop.set()
             await serving
-    return Seen(case.name, case.method, case.target, request, start, fields, body)
+    return Seen(case.name, case.method, case.target, request, start, fields, body, time.time())
 
 
 def _exchange(address: tuple[str, int], message: bytes, method: str) -> tuple[bytes, list[tuple[bytes, bytes]], bytes]:
@@ -127,8 +129,3 @@ def _exchange(address: tuple[str, int], message: bytes, method: str) -> tuple[by
             start = f"HTTP/1.1 {response.status} {response.reason}".encode()
             fields = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in response.getheaders()]
             return start, fields, response.read()
-
-
-def plain(text: str) -> str:
-    """A judge's message without what differs from run to run."""
-    return re.sub(r"\s+", " ", text).strip()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 from httplint import HttpRequestLinter, HttpResponseLinter, levels
@@ -20,7 +19,7 @@ def lint(seen: Seen) -> Iterator[Finding]:
     asked.process_request_topline(seen.method.encode(), seen.target.encode(), b"1.1")
     asked.process_headers(seen.request)
     asked.finish_content(complete=True)
-    linter = HttpResponseLinter(start_time=time.time(), _related=asked)
+    linter = HttpResponseLinter(start_time=seen.at, _related=asked)
     linter.is_head_response = seen.method == "HEAD"
     version, status, *phrase = seen.start.split(b" ", 2)
     linter.process_response_topline(version.removeprefix(b"HTTP/"), status, b"".join(phrase))

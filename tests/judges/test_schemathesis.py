@@ -26,7 +26,7 @@ SCHEMATHESIS = str(Path(sys.executable).with_name("schemathesis"))
 HOW = [
     "--checks=all",
     "--seed=1",
-    "--max-examples=30",
+    "--max-examples=20",
     "--continue-on-failure",
     "--no-shrink",
     "--no-color",
