@@ -10,6 +10,7 @@ import time
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 import pytest
 from tests.site.houses import DEMUR, Process, free_port
@@ -224,6 +225,30 @@ def test_the_last_use_is_known(workshop: Workshop) -> None:
         time.sleep(0.2)
     assert listed()["created_at"] <= listed()["last_used_at"] < listed()["expires_at"]
     assert workshop.demur("sessions", "list") == ""
+
+
+def test_tokens_are_no_sessions(workshop: Workshop) -> None:
+    """A person's own page lists neither, and cannot end them: not one by its handle, and not all others."""
+    token = workshop.token("anna")
+    handle = json.loads(workshop.demur("token", "list", "--json"))[0]["handle"]
+
+    def send(path: str, cookie: str, **form: str) -> Answer:
+        kind = ("Content-Type", "application/x-www-form-urlencoded")
+        sent: Pairs = [("Host", f"localhost:{workshop.port}"), *SCRIPT, kind, ("Cookie", f"demur-dev={cookie}")]
+        method, body = ("POST", urlencode(form).encode()) if form else ("GET", b"")
+        return exchange(("127.0.0.1", workshop.port), method, f"/.demur/{path}", sent, body)
+
+    cookies = [
+        send("sign-in", "", username="anna", password="poppy seeds").cookies["demur-dev"].partition(";")[0]
+        for _ in range(2)
+    ]
+    assert [one["current"] for one in json.loads(send("sessions", cookies[0]).body)["sessions"]] == [True, False]
+    assert json.loads(send("sessions", cookies[0], end=handle).body) == {"ended": 0}
+    assert json.loads(send("sessions", cookies[0], end="others").body) == {"ended": 1}
+    assert send("sign-out", cookies[0], out="1").status < 400
+    assert workshop.ask("/plans", f"Bearer {token}").status == 200
+    # nor does a token stand for a session there
+    assert refused(workshop.ask("/.demur/sessions", f"Bearer {token}", *SCRIPT)) == (401, "credentials-invalid")
 
 
 def test_forward_auth(workshop: Workshop) -> None:
