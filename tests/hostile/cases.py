@@ -25,7 +25,9 @@ __all__ = ["ASKERS", "CASES", "CLOSED", "HONEST", "KINDS", "Case", "fill", "of"]
 ASKERS: Final = ("anonymous", "member", "admin", "idle", "revoked", "unknown")
 """Who asks. The last three have no live session: one that lapsed, one that was ended, one that never was."""
 
-_KEYS: Final = frozenset({"id", "source", "note", "as", "request", "end", "methods", "status", "then", "reached"})
+_KEYS: Final = frozenset(
+    {"id", "source", "note", "as", "request", "end", "methods", "status", "then", "reached", "foreign"}
+)
 _PLACE = re.compile(r"\{(?:([a-z_]+)|([^{}]+?)\*([0-9]+))\}")
 
 
@@ -33,7 +35,8 @@ _PLACE = re.compile(r"\{(?:([a-z_]+)|([^{}]+?)\*([0-9]+))\}")
 class Case:
     """One request. `status` are the right ones for the first answer, and `then` those for the answers after it;
     `reached` says whether the site has to see it (None: that does not matter). `lines` is the request before it is
-    filled in, `end` what comes after it: "next", a last request on the same connection, or "nothing"."""
+    filled in, `end` what comes after it: "next", a last request on the same connection, or "nothing". `foreign` is a
+    request of another version, to which there may be an answer of that version."""
 
     id: str
     kind: str
@@ -46,6 +49,7 @@ class Case:
     status: tuple[int, ...]
     then: tuple[tuple[int, ...], ...]
     reached: bool | None
+    foreign: bool
 
     @property
     def honest(self) -> bool:
@@ -89,6 +93,7 @@ def _case(kind: str, said: Mapping[str, Any]) -> Case:
         tuple(said["status"]),
         tuple(tuple(each) for each in said.get("then", ())),
         said.get("reached"),
+        said.get("foreign", False),
     )
 
 

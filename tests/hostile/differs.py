@@ -4,32 +4,35 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from typing import Final
 
 FILE: Final = Path(__file__).with_name("differs.json")
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A surface, the case ("class: id"), the statuses that are right there too, and the reason."""
+    """A surface, the cases ("class: id", with `*` for many), the statuses that are right there too, and the reason."""
 
     surface: str
-    case: str
+    cases: str
     status: tuple[int, ...]
     why: str
 
 
-def _read() -> Mapping[tuple[str, str], Difference]:
-    read = json.loads(FILE.read_text("utf-8"))
-    return {
-        (surface, case): Difference(surface, case, tuple(said["status"]), said["why"])
-        for surface, by_case in read.items()
-        for case, said in by_case.items()
-    }
+DIFFERENCES: Final = tuple(
+    Difference(surface, cases, tuple(said["status"]), said["why"])
+    for surface, by_cases in json.loads(FILE.read_text("utf-8")).items()
+    for cases, said in by_cases.items()
+)
 
 
-DIFFERENCES: Final = _read()
+def status(surface: str, case: str) -> tuple[int, ...]:
+    """The statuses that are right for a case on a surface, beside those that the case lists."""
+    return tuple(
+        each
+        for difference in DIFFERENCES
+        if difference.surface == surface and fnmatchcase(case, difference.cases)
+        for each in difference.status
+    )

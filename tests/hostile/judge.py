@@ -13,6 +13,8 @@ from urllib.parse import unquote_to_bytes, urljoin, urlsplit
 
 from tests.hostile.recorder import ANSWERS
 
+from demur.core import identity
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
@@ -116,6 +118,7 @@ def _steps(path: bytes) -> Iterator[bytes]:
     yield re.sub(rb";[^/]*", b"", path)
     yield path.replace(b"\\", b"/")
     yield re.sub(rb"/{2,}", b"/", path)
+    yield re.sub(rb"^//[^/]*", b"", path) or b"/"
     yield re.split(rb"[#?\0]", path, maxsplit=1)[0]
     yield re.sub(rb"[\t\r\n]+", b"", path)
     yield path.lower()
@@ -182,12 +185,15 @@ class Sight:
     answers: tuple[Answer, ...]
     restricted: bool = True
     """Whether the site that saw it is the one with restricted pages."""
+    strict: bool = True
+    """Whether only demur stands before it. It takes every field away that begins like its own, and lets no refusal
+    be kept; other programs know the fields by name, and refuse in words of their own."""
 
 
 def breaches(sight: Sight) -> list[str]:
     """Everything that must not have happened."""
     found = [fault for record in sight.records for fault in _arrived(record, sight)]
-    found += [fault for answer in sight.answers for fault in _came_back(answer, sight.origin)]
+    found += [fault for answer in sight.answers for fault in _came_back(answer, sight.origin, strict=sight.strict)]
     return found
 
 
@@ -197,7 +203,7 @@ def _arrived(record: Record, sight: Sight) -> Iterator[str]:
         yield f"the site was sent {record.raw[:80]!r}, which has {record.fault}"
         return
     yield from (f"{name} {fault}" for fault in _may_not(record, sight))
-    yield from (f"{name} {fault}" for fault in _believed(record, sight.asker))
+    yield from (f"{name} {fault}" for fault in _believed(record, sight))
     if any(secret in record.raw for secret in sight.secrets):
         yield f"{name} brought a credential of ours to the site"
 
@@ -214,12 +220,14 @@ def _may_not(record: Record, sight: Sight) -> Iterator[str]:
         yield "did not tell the site who asks"
 
 
-def _believed(record: Record, asker: Asker) -> Iterator[str]:
+def _believed(record: Record, sight: Sight) -> Iterator[str]:
     """What a site would believe, and we did not say."""
     for key, value in record.fields:
         look = _MARKS.sub(b"-", key)
-        if look.startswith(b"remote-") and value and asker.told.get(key) != value:
-            yield f"told the site {key!r}: {value!r}"
+        if look.startswith(b"remote-"):
+            ours = sight.strict or look in identity.NAMES
+            if ours and value and sight.asker.told.get(key) != value:
+                yield f"told the site {key!r}: {value!r}"
         elif look.startswith(b"demur-"):
             yield f"brought {key!r} to the site"
         elif key not in _OWN_WORDS and any(word in value.lower() for word in FORGED):
@@ -232,7 +240,12 @@ def _overrides(record: Record) -> Iterator[bytes]:
             yield value
 
 
-def _came_back(answer: Answer, origin: str) -> Iterator[str]:
+def _is_not_kept(said: str, *, strict: bool) -> bool:
+    # 401 and 403 are not among the statuses that may be kept unless somebody says so (RFC 9110, 15.1).
+    return "no-store" in said or (not strict and not re.search("public|max-age", said))
+
+
+def _came_back(answer: Answer, origin: str, *, strict: bool) -> Iterator[str]:
     # as browsers read it (URL standard, 4.4): tabs and line breaks go, and a backslash is a slash
     for value in answer.values("location"):
         read = re.sub(r"[\t\r\n]", "", value.strip()).replace("\\", "/")
@@ -241,12 +254,12 @@ def _came_back(answer: Answer, origin: str) -> Iterator[str]:
             yield f"an answer leads to {value!r}"
     if answer.status >= 400 and answer.values(ANSWERS.decode()):
         return
-    if answer.status in {401, 403} and "no-store" not in ",".join(answer.values("cache-control")):
+    if answer.status in {401, 403} and not _is_not_kept(",".join(answer.values("cache-control")), strict=strict):
         yield f"an answer {answer.status} may be kept by caches"
     if 200 <= answer.status < 300 and any("mallory" in value for _, value in answer.fields):
         yield "an answer repeats a forged word"
 
 
-def answered(answers: Sequence[Answer]) -> list[bytes]:
-    """The targets that the site's own answers are answers to."""
-    return [bytes.fromhex(value) for answer in answers for value in answer.values(ANSWERS.decode())]
+def answered(answers: Sequence[Answer]) -> list[str]:
+    """The digests of the targets that the site's own answers are answers to."""
+    return [value for answer in answers for value in answer.values(ANSWERS.decode())]

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from tests.hostile import cases, figures
-from tests.hostile.differs import DIFFERENCES
+from tests.hostile import cases, differs, figures
 from tests.hostile.houses import try_case
 
 if TYPE_CHECKING:
@@ -31,8 +30,7 @@ def run_class(kind: str, surface: Surface, request: pytest.FixtureRequest) -> No
 
 
 def _try(case: cases.Case, surface: Surface) -> Outcome:
-    known = DIFFERENCES.get((surface.name, f"{case.kind}: {case.id}"))
-    return try_case(case, surface, known.status if known else ())
+    return try_case(case, surface, differs.status(surface.name, f"{case.kind}: {case.id}"))
 
 
 def _counted(kind: str, outcomes: dict[str, Outcome]) -> figures.Row:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Sequence
 
-PATIENCE = 20.0
+PATIENCE = 10.0
 """Seconds for which nothing may come. Nothing waits for that to pass: it is there to end a test that hangs."""
 
 
@@ -44,7 +44,7 @@ def send(
     address: tuple[str, int], data: bytes, methods: Sequence[str] = (), *, context: ssl.SSLContext | None = None
 ) -> Heard:
     """Send it and hear what comes back. `methods` are those of the requests, as far as they are not GET."""
-    came, hung = b"", False
+    came, hung, done = b"", False, False
     with contextlib.ExitStack() as stack:
         connection = stack.enter_context(socket.create_connection(address, timeout=PATIENCE))
         if context is not None:
@@ -57,8 +57,11 @@ def send(
         try:
             while piece := connection.recv(65536):
                 came += piece
-                if context is not None and _says_last(came, methods):
-                    break
+                if not done and _says_last(came, methods):
+                    if context is not None:
+                        break
+                    done = True
+                    connection.shutdown(socket.SHUT_WR)
         except TimeoutError:
             hung = True
         except OSError:
@@ -70,11 +73,13 @@ def send(
 
 
 def _says_last(data: bytes, methods: Sequence[str]) -> bool:
-    """Whether there is a whole answer that is the last one. A TLS connection cannot be closed halfway, so a server that
-    wants its last answer to be read keeps it open for a while."""
+    """Whether there is a whole answer that is the last one. Servers that want it to be read keep the connection open
+    for a while, or until they hear that nothing more is sent; a TLS connection cannot be closed halfway."""
     answers = parse(data, methods).answers
     if not answers or "close" not in ",".join(answers[-1].values("connection")).lower():
         return False
+    if "chunked" in ",".join(answers[-1].values("transfer-encoding")).lower():
+        return data.endswith(b"0\r\n\r\n")
     lengths = answers[-1].values("content-length")
     return bool(lengths) and len(answers[-1].body) == int(lengths[0])
 
