@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from demur.gateway.recipes.plan import CERTIFICATE, Needs
-from demur.gateway.recipes.text import CLEARED, DOWN, GIVEN, HIDDEN, LOST, OVERRIDES, RETRY_AFTER, fill
+from demur.gateway.recipes.text import CLEARED, DOWN, GIVEN, HIDDEN, LOST, OVERRIDES, RETRY_AFTER, WELL_KNOWN, fill
 
 if TYPE_CHECKING:
     from demur.gateway.recipes.plan import Endpoint, Plan, Site
@@ -35,7 +35,8 @@ _SITE = """
 
 <<address>> {<<bind>><<tls>>
 	# demur's own pages: signing in and out, the person's sessions
-	handle <<prefix>>/* {
+	@pages path <<own>>
+	handle @pages {
 		vars demur pages
 		request_header -Forwarded
 		reverse_proxy <<pages>>
@@ -48,10 +49,18 @@ _SITE = """
 			request_header -*.*
 			request_header -Remote*
 			request_header -X-Forwarded*
+			request_header -X-Original*
 			<<cleared>>
-			# Of the protocols that a request may change to, only WebSocket is passed on.
-			@protocol not header_regexp Upgrade (?i)^websocket$
-			request_header @protocol -Upgrade
+			# Of the protocols that a request may change to, only WebSocket is passed on. And a client that names fields
+			# in Connection cannot have Caddy take them away: those that say who it is would be gone, too.
+			@websocket {
+				header Connection *
+				header_regexp Upgrade (?i)^websocket$
+			}
+			@ordinary not header_regexp Upgrade (?i)^websocket$
+			request_header @ordinary -Upgrade
+			request_header @ordinary -Connection
+			request_header @websocket Connection Upgrade
 			request_header -Http2-Settings
 
 			# The question: GET, and without content.
@@ -69,6 +78,7 @@ _SITE = """
 				handle_response @yes {
 					route {
 						vars demur yes
+						request_header -Demur-*
 						# Who it is, and the client's own cookies and Authorization without what was meant for demur.
 						<<given>>
 						@timing not vars {rp.header.Server-Timing} ""
@@ -85,18 +95,18 @@ _SITE = """
 				}
 
 				# A no, in words: demur reads from the slip what was decided, and decides nothing again. It gets the
-				# content too, so that a client which is still sending reads the answer.
+				# content too, so that a client which is still sending reads the answer; but not from one that waits to
+				# be asked for it, which would wait for ever on a connection that stays open.
 				handle_response {
+					@waits header Expect *
+					header @waits Connection close
+					reverse_proxy @waits <<check>> {
+						method GET
+						<<refusal>>
+					}
 					reverse_proxy <<check>> {
-						rewrite /refusal
-						header_up Demur-Refusal {rp.header.Demur-Refusal}
-						header_up X-Forwarded-Method {method}
-						header_up X-Forwarded-Uri {uri}
-						transport http {
-							dial_timeout 5s
-							response_header_timeout 15s
-							expect_continue_timeout 15s
-						}
+						method POST
+						<<refusal>>
 					}
 				}
 			}
@@ -115,8 +125,8 @@ _SITE = """
 
 	# demur does not answer: nobody gets in, and nobody is told to sign in. The app's own failures stay what they are.
 	handle_errors {
-		@pages vars demur pages
-		handle @pages {
+		@lost vars demur pages
+		handle @lost {
 			header Content-Type application/problem+json
 			header Cache-Control no-store
 			header Retry-After <<retry_after>>
@@ -139,6 +149,16 @@ _OTHERS = """
 <<address>> {<<bind>><<tls>>
 	request_header -Forwarded
 	reverse_proxy <<pages>>
+}"""
+
+_REFUSAL = """\
+rewrite /refusal
+header_up Demur-Refusal {rp.header.Demur-Refusal}
+header_up X-Forwarded-Method {method}
+header_up X-Forwarded-Uri {uri}
+transport http {
+	dial_timeout 5s
+	response_header_timeout 15s
 }"""
 
 _GIVEN = """\
@@ -180,13 +200,14 @@ def _site(site: Site, plan: Plan, tls: str) -> str:
         address=f"{site.scheme}://{site.host}:{site.port}",
         bind=_bind(site.bind),
         tls=tls,
-        prefix=site.prefix,
+        own=f"{site.prefix}/*{f' {WELL_KNOWN}' if site.well_known else ''}",
         pages=_at(plan.pages),
         check=_at(plan.check),
         app=_at(site.upstream),
         cleared="\n".join(f"request_header -{name}" for name in gone if not name.startswith("X-Forwarded")),
         given="\n".join(fill(_GIVEN, name=name, word=name.lower().removeprefix("remote-")) for name in GIVEN),
         hidden="\n".join(f"header_down -{name}" for name in HIDDEN),
+        refusal=_REFUSAL,
         retry_after=RETRY_AFTER,
         down=DOWN,
         lost=LOST,

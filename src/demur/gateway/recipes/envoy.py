@@ -12,7 +12,7 @@ import json
 from typing import TYPE_CHECKING
 
 from demur.gateway.recipes.plan import Needs
-from demur.gateway.recipes.text import CLEARED, DOWN, GIVEN, HIDDEN, LOST, OVERRIDES, RETRY_AFTER, fill
+from demur.gateway.recipes.text import CLEARED, DOWN, GIVEN, HIDDEN, LOST, OVERRIDES, RETRY_AFTER, WELL_KNOWN, fill
 
 if TYPE_CHECKING:
     from demur.gateway.recipes.plan import Endpoint, Plan, Site
@@ -49,6 +49,7 @@ _LISTENER = """\
         # A client that waits for leave to send its content gets it from the app, and none from a refusal.
         proxy_100_continue: true
         server_header_transformation: PASS_THROUGH
+        http_protocol_options: {accept_http_10: true}
         request_headers_timeout: 30s
         stream_idle_timeout: 3600s
         upgrade_configs: [{upgrade_type: websocket}]
@@ -78,7 +79,7 @@ _LISTENER = """\
               and_filter:
                 filters:
                 - response_flag_filter: {flags: [UAEX]}
-                - status_code_filter: {comparison: {op: EQ, value: {default_value: 503, runtime_key: demur}}}
+                - status_code_filter: {comparison: {op: EQ, value: {default_value: 503, runtime_key: demur_down}}}
             headers_to_add:
             - {header: {key: retry-after, value: "<<retry_after>>"}}
             - {header: {key: cache-control, value: no-store}}
@@ -87,6 +88,11 @@ _LISTENER = """\
               content_type: application/problem+json
               text_format_source: {inline_string: <<down>>}
           <<lost>>
+          # Envoy's own refusals are for nobody's cache.
+          - filter:
+              status_code_filter: {comparison: {op: GE, value: {default_value: 400, runtime_key: demur_own}}}
+            headers_to_add:
+            - {header: {key: cache-control, value: no-store}, append_action: ADD_IF_ABSENT}
 """
 
 _LOST = """\
@@ -94,7 +100,7 @@ _LOST = """\
     and_filter:
       filters:
       - header_filter: {header: {name: ":path", string_match: {prefix: "<<prefix>>/"}}}
-      - status_code_filter: {comparison: {op: EQ, value: {default_value: 503, runtime_key: demur}}}
+      - status_code_filter: {comparison: {op: EQ, value: {default_value: 503, runtime_key: demur_down}}}
   headers_to_add:
   - {header: {key: retry-after, value: "<<retry_after>>"}}
   - {header: {key: cache-control, value: no-store}}
@@ -109,7 +115,8 @@ _FILTERS = """\
     mutations:
       request_mutations:
       # Many apps read remote_user and remote.user as remote-user, so such names go; and what only a proxy may say.
-      - remove_on_match: {key_matcher: {safe_regex: {regex: "[a-z0-9-]*[^a-z0-9:-].*|(remote|x-forwarded|x-envoy)-.*"}}}
+      - remove_on_match: {key_matcher: {safe_regex: {regex: "[a-z0-9-]*[^a-z0-9:-].*"}}}
+      - remove_on_match: {key_matcher: {safe_regex: {regex: "(remote|x-forwarded|x-original|x-envoy)-.*"}}}
       <<cleared>>
       <<said>>
       response_mutations:
@@ -121,6 +128,11 @@ _FILTERS = """\
       inline_string: |
         function envoy_on_request(handle)
           local headers = handle:headers()
+          -- Whatever asks for another protocol, and is no opening handshake, would be a tunnel past demur.
+          if headers:get("upgrade") and not (headers:get(":method") == "GET" and headers:get("sec-websocket-key")) then
+            handle:respond({[":status"] = "400", ["cache-control"] = "no-store"}, "")
+            return
+          end
           -- demur's answer to HEAD would have no content, and Envoy could not tell its length.
           if headers:get(":method") == "HEAD" then headers:replace(":method", "GET") end
           -- Several Cookie lines are one list, with semicolons; Envoy would join them with commas.
@@ -155,6 +167,11 @@ _FILTERS = """\
         function envoy_on_request(handle)
           local headers = handle:headers()
           if headers:get("x-forwarded-method") == "HEAD" then headers:replace(":method", "HEAD") end
+          local spoken = {}
+          for name in pairs(headers) do
+            if name:find("^demur%-") then spoken[#spoken + 1] = name end
+          end
+          for _, name in ipairs(spoken) do headers:remove(name) end
           local person = headers:get("remote-subject") and "yes" or "no"
           handle:streamInfo():dynamicMetadata():set("demur", "person", person)
         end
@@ -198,13 +215,16 @@ _HOST = """\
   domains: [<<domains>>]
   routes:
   # demur's own pages: signing in and out, the person's sessions
-  - match: {prefix: "<<prefix>>/"}
-    route: {cluster: demur_pages, timeout: 0s}
-    typed_per_filter_config: *unasked
+  <<own>>
   - match: {prefix: "/"}
     route: {cluster: demur_<<name>>, timeout: 0s}
     request_headers_to_remove: [x-forwarded-method, x-forwarded-uri]
     response_headers_to_remove: [<<hidden>>]"""
+
+_OWN = """\
+- match: {<<where>>}
+  route: {cluster: demur_pages, timeout: 0s}
+  typed_per_filter_config: *unasked"""
 
 _CLUSTER = """\
 - name: <<name>>
@@ -296,13 +316,14 @@ def _filters(scheme: str, *, by_method: bool) -> str:
 
 
 def _host(site: Site) -> str:
+    own = [f'prefix: "{site.prefix}/"', *([f'path: "{WELL_KNOWN}"'] if site.well_known else [])]
     domains = dict.fromkeys((site.authority, f"{site.host}:{site.port}"))
     return fill(
         _HOST,
         origin=site.origin,
         name=site.name,
         domains=", ".join(f'"{domain}"' for domain in domains),
-        prefix=site.prefix,
+        own="\n".join(fill(_OWN, where=where) for where in own),
         hidden=", ".join(name.lower() for name in HIDDEN),
     )
 

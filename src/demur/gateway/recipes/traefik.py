@@ -11,9 +11,11 @@ import re
 from typing import TYPE_CHECKING
 
 from demur.gateway.recipes.plan import Needs
-from demur.gateway.recipes.text import CLEARED, HIDDEN, OVERRIDES, RETRY_AFTER, fill
+from demur.gateway.recipes.text import CLEARED, HIDDEN, OVERRIDES, RETRY_AFTER, WELL_KNOWN, fill
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from demur.gateway.recipes.plan import Endpoint, Plan, Site
 
 NEEDS = Needs("Traefik", sockets=False)
@@ -101,7 +103,7 @@ _ROUTERS = """\
 # demur's own pages: signing in and out, the person's sessions
 <<name>>-pages:
   entryPoints: [<<entry>>]
-  rule: <<host>> && PathPrefix(`<<prefix>>/`)
+  rule: <<host>> && <<own>>
   priority: 300
   middlewares: [demur-down]
   service: demur-pages<<tls>><<preflight>>
@@ -142,7 +144,7 @@ _ASK = """\
     # taken from the client's request first. So is what only a proxy may say, and any name with other marks than a
     # hyphen: many apps read Remote_User and Remote.User as Remote-User.
     authResponseHeaders: [Cookie, Authorization]
-    authResponseHeadersRegex: "(?i)^(.*[^a-z0-9-].*|remote-.*|<<cleared>>)$"
+    authResponseHeadersRegex: "(?i)^(.*[^a-z0-9-].*|(remote|demur|x-original)-.*|<<cleared>>)$"
     addAuthCookiesToResponse: [<<cookie>>]"""
 
 _TLS = """
@@ -150,8 +152,8 @@ tls:
   stores: {default: {defaultCertificate: {certFile: "<<certificate>>", keyFile: "<<key>>"}}}
 """
 
-_ITS_OWN = ("X-Real-Ip", "X-Forwarded-Port", "X-Forwarded-Server")
-"""What Traefik itself says, and takes from clients before."""
+_OWN = ("for", "host", "port", "proto", "server")
+"""The X-Forwarded- fields that Traefik itself writes; it takes the client's away before, with X-Real-Ip."""
 
 
 def render(plan: Plan) -> dict[str, str]:
@@ -203,7 +205,9 @@ def _routers(site: Site) -> str:
         "tls": _tls(site.scheme),
     }
     preflight = fill(_PREFLIGHT, **told) if site.preflights == "demur" else ""
-    return fill(_ROUTERS, origin=site.origin, prefix=site.prefix, preflight=preflight, **told)
+    own = f"PathPrefix(`{site.prefix}/`)"
+    own = f"({own} || Path(`{WELL_KNOWN}`))" if site.well_known else own
+    return fill(_ROUTERS, origin=site.origin, own=own, preflight=preflight, **told)
 
 
 def _host(host: str) -> str:
@@ -213,8 +217,21 @@ def _host(host: str) -> str:
 
 
 def _ask(site: Site, loop: str) -> str:
-    gone = [name for name in (*CLEARED, *(OVERRIDES if site.by_method else ())) if name not in _ITS_OWN]
-    return fill(_ASK, name=site.name, loop=loop, cleared="|".join(gone).lower(), cookie=site.cookie)
+    known = ("x-real-ip", "x-original-", "x-forwarded-", "demur-")
+    gone = [name.lower() for name in (*CLEARED, *(OVERRIDES if site.by_method else ()))]
+    gone = [name for name in gone if not name.startswith(known)]
+    gone.append(f"x-forwarded-({_anything_but(_OWN)})")
+    return fill(_ASK, name=site.name, loop=loop, cleared="|".join(gone), cookie=site.cookie)
+
+
+def _anything_but(words: Sequence[str]) -> str:
+    """A pattern for all that is none of the words. Go's patterns have no "not": it is told letter by letter."""
+    first = sorted({word[0] for word in words if word})
+    ways = ["" if "" not in words else ".+"] if not first else [f"[^{''.join(first)}].*"]
+    if first and "" not in words:
+        ways.append("")
+    ways += [f"{letter}({_anything_but([word[1:] for word in words if word.startswith(letter)])})" for letter in first]
+    return "|".join(ways)
 
 
 def _service(name: str, at: Endpoint) -> str:
