@@ -74,6 +74,7 @@ OPEN = rules.load(
         # decoded with slashes kept, and decoded again by the next program
         (b"/a/b%2fc/%2e%2e/%64", "/a/d"),
         (b"/a/b%5cc%20/%2e%2e/%64", "/a/d"),
+        (b"/a/b%2fc/..%3b/d", "/a/d"),
         # parameters
         (b"/a;x=1/b;y", "/a/b"),
         (b"/a;x=1/b;y", "/a;x=1/b;y"),
@@ -135,7 +136,7 @@ def test_a_reading_is_among_them(path: bytes, among: str) -> None:
         (b"/public/%2525252541", "a fifth layer of encoding"),
         (b"/public/" + b"a" * 8185, "too long"),
         (b"/public/" + b"%2f" * 2000, "more marks than anybody needs"),
-        (b"/public/" + b"//;/..%2f%5c%3b%252f" * 6, "more readings than anybody needs"),
+        (b"/public//;a/..%2f%5c%3b%3f#%252f", "more readings than anybody needs"),
     ],
 )
 def test_no_path(path: bytes, why: str) -> None:
@@ -210,6 +211,7 @@ def test_every_reading_is_judged(path: bytes, under: set[str] | None) -> None:
         # other forms of a letter, and some that nobody sees: macOS, code pages of Windows
         (b"/%EF%BD%81dmin/", "/admin/**"),
         (b"/gro%CC%88%C3%9Fe/1", "/größe/**"),
+        (b"/%F0%9D%90%80dmin", "/admin/**"),
         (b"/ad%E2%80%8Bmin/", "/admin/**"),
         (b"/%C2%ADadmin", "/admin/**"),
         # a dotless i is an I in capitals: Java's equalsIgnoreCase
@@ -252,6 +254,8 @@ def test_another_name_for_what_a_rule_names(path: bytes, also: str) -> None:
         (b"/account.css", "/account.css"),  # a rule calls it by this name
         (b"/account/x", "/**"),
         (b"/shop/en/", "/**"),
+        (b"/shop/en/basket/x", "/**"),  # longer than any rule
+        (b"/index.php/Shop/en/basket/x/", "/**"),
     ],
 )
 def test_likeness_closes_nothing_else(path: bytes, only: str) -> None:
@@ -271,6 +275,7 @@ def test_likeness_counts_only_for_rules_that_name_something() -> None:
     [
         (b"/docs", {"/docs"}),  # opened by its name, although /docs/ is not
         (b"/%64ocs", {"/docs", "-"}),
+        (b"/Docs", {"/docs", "-"}),
         (b"/docs/", {"/docs/**", "/docs"}),
         (b"/docs/x", {"/docs/**"}),
     ],
