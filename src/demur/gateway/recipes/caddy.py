@@ -175,8 +175,7 @@ def render(plan: Plan) -> dict[str, str]:
     text = fill(
         _ALL,
         file=plan.file,
-        # On another port than 443 nobody comes by way of port 80.
-        https="" if any(site.port == 443 for site in https) else "\n\tauto_https disable_redirects",
+        https=_automatic(own=own, usual=any(site.port == 443 for site in https)),
         sites="\n".join(_site(site, plan, tls if site in https else "") for site in plan.sites),
         others="\n".join(
             fill(
@@ -190,6 +189,14 @@ def render(plan: Plan) -> dict[str, str]:
         ),
     )
     return {"Caddyfile": text}
+
+
+def _automatic(*, own: bool, usual: bool) -> str:
+    """What Caddy shall not do by itself: get certificates where there are some, and lead from port 80 to another port
+    than the usual one."""
+    if own and usual:
+        return "\n\tauto_https disable_certs"
+    return f"\n\tauto_https {'off' if own else 'disable_redirects'}" if not usual else ""
 
 
 def _site(site: Site, plan: Plan, tls: str) -> str:

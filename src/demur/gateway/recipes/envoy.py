@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 from typing import TYPE_CHECKING
 
@@ -228,7 +229,7 @@ _OWN = """\
 
 _CLUSTER = """\
 - name: <<name>>
-  type: <<type>>
+  <<found>>
   connect_timeout: 5s
   load_assignment:
     cluster_name: <<name>>
@@ -329,12 +330,19 @@ def _host(site: Site) -> str:
 
 
 def _cluster(name: str, at: Endpoint, more: str = "") -> str:
+    address = f'socket_address: {{address: "{at.host}", port_value: {at.port}}}'
     return fill(
         _CLUSTER,
         name=name,
-        type="STATIC" if at.socket else "STRICT_DNS",
-        address=f'pipe: {{path: "{at.socket}"}}'
-        if at.socket
-        else f'socket_address: {{address: "{at.host}", port_value: {at.port}}}',
+        found="type: STATIC" if at.socket or _is_ip(at.host) else "type: LOGICAL_DNS\ndns_lookup_family: ALL",
+        address=f'pipe: {{path: "{at.socket}"}}' if at.socket else address,
         more=more or (fill(_APP_TLS, host=at.host) if at.tls else ""),
     )
+
+
+def _is_ip(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
