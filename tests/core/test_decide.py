@@ -209,6 +209,17 @@ def test_preflight() -> None:
     assert isinstance(decide.plan(SITE, make_request("OPTIONS", "/public/x", **asked)), decide.Plan)
 
 
+@pytest.mark.parametrize(("method", "target"), [("post", "/public/x"), ("Get", "/members/"), ("pATCH", "/nowhere")])
+def test_a_method_in_small_letters_is_refused(method: str, target: str) -> None:
+    """Methods are case-sensitive (RFC 9110, 9.1), and some programs behind us put them into capitals all the same."""
+    decision = decide.plan(SITE, make_request(method, target))
+    assert isinstance(decision, Refuse)
+    assert (decision.reason, decision.details.detail) == (
+        Reason.REQUEST_MALFORMED,
+        "The method has small letters, which some programs read as capitals.",
+    )
+
+
 @pytest.mark.parametrize("target", ["x", "*", "/public/%zz", "/public/\x01", "/public/%00", "/public/x?a#b", "/%ff"])
 def test_what_is_no_target_is_refused(target: str) -> None:
     """What nobody sends in good faith is no request for anything."""

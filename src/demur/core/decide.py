@@ -72,6 +72,11 @@ class Plan:
 
 def plan(site: Site, request: Request) -> Plan | Refuse | Preflight:
     """The rules that a request falls under, and how it identifies itself. A refusal if the target is none."""
+    if request.method != request.method.upper():
+        # "The method token is case-sensitive" (RFC 9110, 9.1), and apps that put it into capitals (Django, Werkzeug)
+        # would read another one than the rules did.
+        detail = "The method has small letters, which some programs read as capitals."
+        return Refuse(Reason.REQUEST_MALFORMED, Details(detail=detail))
     path, _, query = request.target.partition(b"?")
     matches = paths.judge(site.rules, request.method, path, request.host) if fields.plain_query(query) else None
     if matches is None:
