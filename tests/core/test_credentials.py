@@ -210,6 +210,8 @@ def test_a_scope_gives_nothing_that_the_person_has_not() -> None:
     )
     assert isinstance(decision, Refuse)
     assert decision.reason is Reason.NOT_PERMITTED
+    # the token "does not enable access", so there is a challenge; and no error that another token would mend
+    assert challenges(request, token(("report:read",), groups=["guests"])) == (403, ['Bearer realm="Sample"'])
 
 
 def test_a_token_is_not_sent_by_a_browser_of_itself() -> None:

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 _SIGNED_IN_AGAIN = frozenset((Remedy.SIGN_IN, Remedy.CONFIRM, Remedy.REPEAT))
 _ASK_THE_PERSON = {Remedy.SIGN_IN: "sign-in", Remedy.CONFIRM: "confirm"}
-_ABOUT_THE_TOKEN = frozenset((Reason.SCOPE_INSUFFICIENT, Reason.CREDENTIALS_MALFORMED))
 _NOT_ABOUT_US = frozenset((Reason.HOST_UNKNOWN, Reason.REQUEST_MALFORMED))
 _EXPOSED = b"WWW-Authenticate, Retry-After, Link, Demur-Processed"
 _LOOPBACK = re.compile(r"http://(localhost|[^/:]+\.localhost|127\.[0-9.]+|\[::1\])(:[0-9]+)?\Z")
@@ -138,12 +137,13 @@ def _challenges(refusal: Refusal) -> list[bytes]:
 
     With a 401 all that would be accepted. "If the protected resource request does not include authentication
     credentials or does not contain an access token that enables access to the protected resource, the resource server
-    MUST include the HTTP WWW-Authenticate response header field" (RFC 6750, 3): so with a token's 400 and 403 too.
+    MUST include the HTTP WWW-Authenticate response header field" (RFC 6750, 3): so with a token's 400 and 403 too, though
+    a 403 for what its person lacks names no error that another token would mend.
     """
     reason, presented = refusal.refuse.reason, refusal.presented
     if REASONS[reason].status == 401:
         return [_CHALLENGES[scheme](refusal) for scheme in presented.challenges]
-    if presented.scheme is Scheme.BEARER and reason in _ABOUT_THE_TOKEN:
+    if presented.scheme is Scheme.BEARER and (REASONS[reason].status == 403 or reason is Reason.CREDENTIALS_MALFORMED):
         return [_bearer(refusal)]
     return []
 

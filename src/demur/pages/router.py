@@ -118,7 +118,7 @@ class Pages:
             return self._say(said, Absent(), now, down.cause)
 
     def _name(self, request: Request) -> str:
-        name = request.path[len(self._prefix) :].decode("ascii")
+        name = request.path[len(self._prefix) :].decode("latin-1")
         head, slash, _ = name.partition("/")
         return f"{head}/*" if slash and f"{head}/*" in self._routes else name
 

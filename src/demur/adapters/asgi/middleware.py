@@ -91,7 +91,7 @@ class Demur:
 
     async def handle(self, request: Request, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle a request that is known to be for this site."""
-        if self._pages.serves(request) and fields.plain_target(request.target):
+        if self._pages.serves(request):
             await self._own(request, scope, receive, send)
             return
         await self.answer(await self.guard.acheck(request), request, scope, receive, send)
