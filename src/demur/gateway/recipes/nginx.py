@@ -32,14 +32,15 @@ map $http_upgrade $demur_upgrade {
     default          "";
     "~*^websocket$"  websocket;
 }
-# The host that nginx chose the site by, and the port that the client named with it.
-map $http_host $demur_port {
-    default               "";
-    "~(?<demur_p>:[0-9]+)$"  $demur_p;
-}
 map $demur_upgrade $demur_connection {
     default    close;
     websocket  upgrade;
+}
+
+# A host is the one that nginx chose the site by, with the port that the client named.
+map $http_host $demur_port {
+    default                  "";
+    "~(?<demur_p>:[0-9]+)$"  $demur_p;
 }
 
 # What was made for one person is not for shared caches. $demur_subject is empty where nobody in particular asked.
