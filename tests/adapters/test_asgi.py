@@ -16,6 +16,7 @@ from demur.core.model import Refused, Response, Session, Subject, UpstreamFailur
 from demur.core.reasons import Reason
 from demur.core.rules import load
 from demur.core.sessions import identify, mint
+from demur.core.site import Cors
 from demur.guard import Guard
 from demur.pages.router import Pages, Route
 from demur.stores.keys import MemoryKeys
@@ -132,6 +133,14 @@ async def test_no_field_asks_the_app_for_another_method(by_method: bool) -> None
     asked = [(b"x-http-method-override", b"DELETE"), (b"X_HTTP_Method", b"PUT"), (b"x-method-override", b"PUT")]
     await wire.ask("/posts/1", *asked)
     assert [name for name, _ in wire.passed[0]["headers"][1:]] == ([] if by_method else [name for name, _ in asked])
+
+
+async def test_a_preflight_is_no_other_method_for_the_app() -> None:
+    """A preflight that the app answers was let through unasked, so the app must not take it for anything else."""
+    wire = Wire(site=make_site(rules=load([{"path": "/**", "allow": "signed-in"}]), cors=Cors(upstream=True)))
+    asked = [(b"origin", b"https://x.example"), (b"access-control-request-method", b"PUT")]
+    await wire.ask("/members/", *asked, (b"x-http-method-override", b"GET"), method="OPTIONS")
+    assert [name for name, _ in wire.passed[0]["headers"][1:]] == [name for name, _ in asked]
 
 
 async def test_a_refused_request_never_reaches_the_app(wire: Wire) -> None:

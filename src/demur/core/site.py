@@ -74,6 +74,12 @@ class Site:
     relatives: tuple[str, ...] = ()
     authorization_servers: tuple[str, ...] = ()
 
+    @property
+    def by_method(self) -> bool:
+        """Whether a request is let through because of its method, so that nothing may change it behind us: a rule has
+        methods, or preflights are the site's."""
+        return self.cors.upstream or any(rule.methods is not None for rule in self.rules.all)
+
     def origin_of(self, request: Request) -> str:
         """The origin that a request of this site is for, serialized."""
         scheme, wildcard, _ = self.origin.partition("://*.")

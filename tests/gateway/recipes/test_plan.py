@@ -102,6 +102,12 @@ def test_what_the_rules_ask_for(planned: Callable[..., Plan]) -> None:
     assert (site.by_method, site.preflights) == (True, "upstream")
 
 
+def test_preflights_for_the_site_are_no_other_method(planned: Callable[..., Plan]) -> None:
+    """What is let through unasked as a preflight must not be a GET for the app."""
+    (site,) = planned(GATEWAY + SITE.replace("[[site.rule]]", 'cors = "upstream"\n[[site.rule]]')).sites
+    assert site.by_method
+
+
 def test_upstreams_of_the_command_line(planned: Callable[..., Plan]) -> None:
     """The configuration's own stands; what is missing comes from its origin's option, or from the one for all."""
     bare = SITE.replace('upstream = "http://127.0.0.1:9000"\n', "")

@@ -65,7 +65,7 @@ class Demur:
         self.site = guard.site
         self.watch = Watch(guard)
         self._names = tuple(name.encode("ascii") for name in {*COOKIES, guard.site.cookie.name})
-        self._by_method = any(rule.methods is not None for rule in guard.site.rules.all)
+        self._by_method = guard.site.by_method
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle a connection of type http or websocket; anything else is the app's own."""

@@ -65,8 +65,8 @@ class Site:
     begin with `*.`. `authority` is what browsers send in `Host`. `bind` is the address at which the proxy listens on
     `port`: "" for all, an IPv6 address without brackets. `upstream` is the app. `prefix` is where demur's pages are
     ("/.demur"), `cookie` the name of its cookie. `preflights` says who answers those for restricted paths. `by_method`
-    is whether a rule looks at the method, so that nothing may change it behind demur's back. With `well_known`, demur
-    answers at `/.well-known/oauth-protected-resource` as it does below `prefix` (RFC 9728).
+    is whether the method decides (`core.site.Site.by_method`), so that nothing may change it behind demur's back. With
+    `well_known`, demur answers at `/.well-known/oauth-protected-resource` as it does below `prefix` (RFC 9728).
     """
 
     name: str
@@ -183,7 +183,7 @@ def _sites(config: Config, given: Sequence[str | None]) -> Iterator[Site]:
             prefix=table.prefix,
             cookie=core.cookie.name,
             preflights="upstream" if core.cors.upstream else "demur",
-            by_method=any(rule.methods is not None for rule in core.rules.all),
+            by_method=core.by_method,
             well_known=bool(core.authorization_servers),
         )
 
