@@ -4,7 +4,7 @@ The worst are searched for: dense paths of each kind of token, and then changes 
 
     benchmarks/readings.py [--seconds 20]
 
-Exit status 1 if a plain path costs more than a microsecond over its look-up, or any path more than two milliseconds.
+Exit status 1 if any path costs more than two milliseconds.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from demur.core import paths, rules
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-PLAIN, WORST = 1.0, 2000.0  # µs
+WORST = 2000  # µs
 HOST = "app.example.com"
 TABLE = rules.load(
     [
@@ -97,10 +97,8 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=20, help="how long to search for dear paths")
     seconds = parser.parse_args().seconds
     print("plain paths: µs for the rule alone, and over it")
-    over = []
     for path in PLAIN_PATHS:
         alone, whole = steady(path)
-        over.append(whole - alone)
         print(f"  {alone:6.2f} {whole - alone:6.2f}  {path.decode()}")
     print("odd paths: µs, readings")
     for path in HONEST:
@@ -110,7 +108,7 @@ def main() -> int:
     for each, path in dear[:5]:
         shown = path[:60].decode(errors="replace")
         print(f"  {each:6.0f} {len(paths.readings(path) or ()):6} {len(path):6}  {shown}")
-    return 1 if max(over) > PLAIN or dear[0][0] > WORST else 0
+    return 1 if dear[0][0] > WORST else 0
 
 
 if __name__ == "__main__":

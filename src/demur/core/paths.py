@@ -42,7 +42,7 @@ _NO_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _CONTROL = re.compile(r"%(?:[01][0-9A-Fa-f]|7[Ff])")
 _BEYOND_ASCII = re.compile(rb"%[89A-Fa-f]")
 # Almost every path, known at a glance to be plain and to have hardly another name.
-_SIMPLE = re.compile(rb"(?=/)(?:/[A-Za-z0-9_~-]++(?:\.[A-Za-z0-9_~-]++)*)*/?\Z")
+_simple = re.compile(rb"(?=/)(?:/[A-Za-z0-9_~-]++(?:\.[A-Za-z0-9_~-]++)*)*/?\Z").match
 _PARAMETERS = re.compile(r";[^/]*")
 _CUT = re.compile(r"[?#]")
 _KEPT = re.compile(r"%(?:2[Ff]|5[Cc])")
@@ -82,14 +82,12 @@ def judge(rules: Rules, method: str, path: bytes, host: str = "") -> tuple[Match
 
     None if it is no path, or if two readings bind a capture of one rule differently: the answer is 400.
     """
-    simple = len(path) <= LONGEST and _SIMPLE.match(path) is not None
+    simple = _simple(path) is not None and len(path) <= LONGEST
     if simple or fields.plain_path(path):
-        text = path.decode("ascii")
-        if not simple and "%" in text:
-            text = unquote(text, errors="strict")
+        text = path.decode() if simple else unquote(path.decode(), errors="strict")
         segments = rules.beginning(text)
         match = rules.match_segments(method, segments, host)
-        if not rules.kin.may_differ(text, segments, simple=simple):
+        if not rules.kin.may_differ(text, segments, simple):
             return (match,)
         return (match, *_kin(rules, method, [segments], host, {match.rule}))
     try:

@@ -159,9 +159,8 @@ class Rules:
 
     def beginning(self, text: str) -> list[str]:
         """As many segments of a path as can matter to any rule."""
-        segments = text.split("/", self._longest + 1)
-        del segments[self._longest + 1 :], segments[0]
-        return segments
+        longest = self._longest
+        return text.split("/", longest + 1)[1 : longest + 1]
 
     def match_segments(self, method: str, segments: Sequence[str], host: str = "") -> Match:
         """The same for one reading of a path: what stands behind each of its slashes, decoded."""
@@ -227,7 +226,7 @@ class Kin:
             folded.append(replace(rule, segments=segments))
         self._tree = Tree(folded, twins=True)
 
-    def may_differ(self, text: str, segments: Sequence[str], *, simple: bool = False) -> bool:
+    def may_differ(self, text: str, segments: Sequence[str], simple: bool = False) -> bool:  # noqa: FBT001, FBT002 - hot
         """Whether it is worth to ask `find` about a path: almost never, and to know this is cheap. `simple` is ASCII
         without anything but letters, digits, `_`, `~`, `-`, and dots within a name."""
         end = segments[-1]
