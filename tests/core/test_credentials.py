@@ -204,10 +204,8 @@ def test_a_token_is_good(target: str, evidence: Live) -> None:
 
 def test_a_scope_gives_nothing_that_the_person_has_not() -> None:
     """A token's scope is no permission."""
-    decision = judge(
-        make_request(target="/reports/1", authorization=f"Bearer {API_TOKEN}"),
-        token(("report:read",), groups=["guests"]),
-    )
+    request = make_request(target="/reports/1", authorization=f"Bearer {API_TOKEN}")
+    decision = judge(request, token(("report:read",), groups=["guests"]))
     assert isinstance(decision, Refuse)
     assert decision.reason is Reason.NOT_PERMITTED
     # the token "does not enable access", so there is a challenge; and no error that another token would mend

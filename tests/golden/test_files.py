@@ -35,7 +35,8 @@ def test_agrees_with_the_table(case):
     if case.status == 401:
         assert "Cookie" in schemes
     else:
-        about_the_token = case.name in {"token-malformed", "token-twice", "token-scope-insufficient"}
+        of_tokens = {"token-malformed", "token-twice", "token-scope-insufficient", "token-not-permitted"}
+        about_the_token = case.name in of_tokens
         assert schemes == ({"Bearer"} if about_the_token else set())
 
 
