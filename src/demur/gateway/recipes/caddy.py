@@ -19,7 +19,7 @@ NEEDS = Needs("Caddy")
 
 _ALL = """\
 # Caddy asks demur about each request. Written by `demur recipe caddy` for <<file>>; write it again when that changes.
-# Save it as Caddyfile, then `caddy validate`. Needs Caddy 2.8 or newer.
+# Save it as Caddyfile, then `caddy validate`. Tested with Caddy 2.11.
 
 {
 	# Nothing on this machine can change what runs. Take it out if you use `caddy reload`.

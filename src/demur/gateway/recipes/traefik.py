@@ -26,7 +26,7 @@ LOOP = "127.0.0.2"
 _STATIC = """\
 # Traefik asks demur about each request. Written by `demur recipe traefik` for <<file>>; write it again when that
 # changes. Two files: this one, traefik.yaml, is what Traefik starts with (`traefik --configfile=traefik.yaml`); it
-# reads the other, demur.yaml, and again whenever that changes. Needs Traefik 3.7 or newer.
+# reads the other, demur.yaml, and again whenever that changes. Tested with Traefik 3.7.
 
 global: {checkNewVersion: false, sendAnonymousUsage: false}
 
