@@ -194,6 +194,10 @@ def test_equally_specific_rules_are_an_error(first: dict[str, object], second: d
         ({"path": "/a", "allow": "signed-in", "challenge": "basic"}, "would ask for Basic and not accept it"),
         ({"path": "/a", "allow": "signed-in", "challenge": "digest"}, "cannot be asked for"),
         ({"path": "/a", "allow": "signed-in", "origins": ["https://a.example/"]}, "is not an origin"),
+        ({"path": "/a", "allow": "signed-in", "host": "a.example:8443"}, "is not the name of a host"),
+        ({"path": "/a", "allow": "signed-in", "host": "https://a.example"}, "is not the name of a host"),
+        ({"path": "/a", "allow": "signed-in", "host": "a.example."}, "is not the name of a host"),
+        ({"path": "/a", "allow": "signed-in", "host": "*"}, "is not the name of a host"),
     ],
 )
 def test_a_rule_that_cannot_be_used_is_refused(table: dict[str, object], said: str) -> None:

@@ -42,6 +42,7 @@ in hardware (`phr` and `phrh` are registered by OpenID EAP ACR Values, 2)."""
 _ACR = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _ORIGIN = re.compile(r"https?://[a-z0-9.\-\[\]:]+")
+_HOST = re.compile(r"(?:\*\.)?(?:[a-z0-9_-]+\.)*[a-z0-9_-]+|\[[0-9a-f:.]+\]")
 _CAPTURE = re.compile(r"\{[A-Za-z_][A-Za-z0-9_]*\}")
 
 
@@ -82,7 +83,7 @@ def _rule(
         raise ConfigError("A rule needs a path.", place=place, fix='Write for example path = "/members/**".')
     methods = _methods(table.get("methods"), place)
     name = _text(table, "name", place) or f"{' '.join(sorted(methods)) + ' ' if methods else ''}{path}"
-    host = (_text(table, "host", place) or "").lower()
+    host = _host(_text(table, "host", place) or "", place)
     access, terms, max_age, acr = _allow(table, permissions, place)
     accepts = _accepts(table, usual, place)
     requirement = Requirement(
@@ -174,6 +175,18 @@ def _origins(table: Mapping[str, Any], place: str) -> frozenset[str]:
                 fix='Write scheme, host and port in lower case, without a slash at the end: "https://app.example.com".',
             )
     return frozenset(found)
+
+
+def _host(text: str, place: str) -> str:
+    """A host without its port, by which rules are found: with one, a rule that closes something would never hold."""
+    host = text.lower()
+    if host and not _HOST.fullmatch(host):
+        raise ConfigError(
+            f"'host' {text!r} is not the name of a host.",
+            place=place,
+            fix='Write it without scheme, port and a dot at the end: "app.example.com", or "*.example.com".',
+        )
+    return host
 
 
 def _methods(value: object, place: str) -> frozenset[str] | None:
