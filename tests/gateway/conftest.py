@@ -114,11 +114,11 @@ async def front() -> AsyncIterator[Callable[..., Awaitable[Front]]]:
     """Serve an ASGI app on a free port of this loop."""
     running: list[Front] = []
 
-    async def start(app: Any, *, tls: Any = None, drain: float = 0.5) -> Front:
+    async def start(app: Any, *, tls: Any = None, drain: float = 0.5, share: Any = None) -> Front:
         sock, stop, ready = free_socket(), asyncio.Event(), asyncio.Event()
         port = sock.getsockname()[1]
         draining = asyncio.Event()
-        listeners = [Listener(sock, app, tls)]
+        listeners = [Listener(sock, app, tls, share)]
         task = asyncio.create_task(serve(listeners, stop, ready=ready.set, drain=drain, draining=draining.set))
         await ready.wait()
         running.append(it := Front(port, stop, task, draining=draining))

@@ -32,6 +32,8 @@ class Gateway:
     tls: Tls | None
     workers: int
     drain: int
+    connections_per_address: int = 1000
+    trusted_proxies: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from demur.core.model import ConfigError
-from demur.gateway.server import serve as server
+from demur.gateway.server import answers, crowd
+from demur.gateway.server.crowd import Share
 from demur.gateway.server.serve import Listener, serve, tls_context
 
 if TYPE_CHECKING:
@@ -186,17 +187,90 @@ async def test_what_takes_too_long_is_broken_off(front: Any, caplog: pytest.LogC
 
 
 async def test_connections_leave_room_for_the_rest(front: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody can take all files that the process may open: one connection too many is told so and closed."""
-    monkeypatch.setattr(server, "RESERVED", resource.getrlimit(resource.RLIMIT_NOFILE)[0] - 4)
-    serving = await front(hello)
+    """Nobody can take all files that the process may open: where all connections are at work, one too many is told so
+    and closed."""
+    monkeypatch.setattr(crowd, "RESERVED", resource.getrlimit(resource.RLIMIT_NOFILE)[0] - 4)
+    asked, go_on = asyncio.Semaphore(0), asyncio.Event()
+
+    async def waiting(scope: Any, receive: Any, send: Any) -> None:
+        asked.release()
+        await go_on.wait()
+        await hello(scope, receive, send)
+
+    serving = await front(waiting)
     sent = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
-    one, two = [await serving.connect() for _ in range(2)]
+    working = [await serving.connect() for _ in range(2)]
+    for _, writer in working:
+        writer.write(sent)
+        await asked.acquire()
     reader, _ = await serving.connect()
     assert (await asyncio.wait_for(reader.read(), 5)).startswith(b"HTTP/1.1 503")
-    for reader, writer in (one, two):
-        writer.write(sent)
+    go_on.set()
+    for reader, _ in working:
         assert (await asyncio.wait_for(reader.read(), 5)).startswith(b"HTTP/1.1 200")
     assert (await serving.exchange(sent)).startswith(b"HTTP/1.1 200")
+
+
+async def test_who_rests_makes_room(front: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where all places are taken, the connection on which nothing was asked for longest is closed."""
+    monkeypatch.setattr(crowd, "RESERVED", resource.getrlimit(resource.RLIMIT_NOFILE)[0] - 4)
+    serving = await front(hello)
+    asked = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+    (first, first_writer), (second, second_writer) = [await serving.connect() for _ in range(2)]
+    for reader, writer in ((second, second_writer), (first, first_writer)):
+        writer.write(asked)
+        assert (await reader.readuntil(b"http /")).startswith(b"HTTP/1.1 200")
+    assert (await serving.exchange(asked[:-2] + b"Connection: close\r\n\r\n")).startswith(b"HTTP/1.1 200")
+    assert await asyncio.wait_for(second.read(), 5) == b""
+    first_writer.write(asked)
+    assert (await first.readuntil(b"http /")).startswith(b"HTTP/1.1 200")
+
+
+async def test_one_address_does_not_take_all_places(front: Any) -> None:
+    """Beyond its share an address is told 429; others come in, and so does the next one once a place is free."""
+    serving = await front(hello, share=Share(2))
+    sent = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+    (reader, writer), _ = [await serving.connect() for _ in range(2)]
+    refused = await serving.exchange(b"")
+    assert refused.startswith(b"HTTP/1.1 429")
+    assert b"application/problem+json" in refused
+    other, other_writer = await serving.connect(local_addr=("127.0.0.2", 0))
+    other_writer.write(sent)
+    assert (await asyncio.wait_for(other.read(), 5)).startswith(b"HTTP/1.1 200")
+    writer.write(sent)
+    assert (await asyncio.wait_for(reader.read(), 5)).startswith(b"HTTP/1.1 200")
+    assert (await serving.exchange(sent)).startswith(b"HTTP/1.1 200")
+
+
+async def test_who_does_not_read_is_left(front: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client that reads nothing of its answer is hung up on, and the app hears of it."""
+    monkeypatch.setattr(answers, "READ_SECONDS", 0.1)
+    gone = asyncio.Event()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        for _ in range(1000):
+            await send({"type": "http.response.body", "body": bytes(1 << 20), "more_body": True})
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        gone.set()
+
+    serving = await front(app)
+    with socket.create_connection(("127.0.0.1", serving.port)) as client:
+        client.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        await asyncio.wait_for(gone.wait(), 20)
+
+
+@pytest.mark.parametrize(("files", "says"), [(300, "300 files open, which is enough for 118 connections"), (4096, "")])
+def test_too_few_files_are_said(files: int, says: str) -> None:
+    """Whoever starts a gateway that cannot hold many connections is told, and how to mend it."""
+    code = (
+        "import resource as r; from demur.gateway.server.worker import too_few_files;"
+        f"r.setrlimit(r.RLIMIT_NOFILE, (100, {files})); print(too_few_files() or '')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert says in done.stdout
+    assert ("LimitNOFILE" in done.stdout) is bool(says)
 
 
 def test_a_worker_takes_the_files_that_it_may_have() -> None:

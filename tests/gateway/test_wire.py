@@ -208,6 +208,26 @@ async def test_content_that_does_not_come_is_not_waited_for(front: Any, monkeypa
     assert gone.is_set()
 
 
+@pytest.mark.parametrize(("least", "status"), [(10, b"408"), (3, b"200")])
+async def test_content_that_drips_is_not_waited_for(
+    front: Any, monkeypatch: pytest.MonkeyPatch, least: int, status: bytes
+) -> None:
+    """A client that always sends something and never much is too slow all the same."""
+    monkeypatch.setattr(wire, "CONTENT_SECONDS", 0.2)
+    monkeypatch.setattr(wire, "CONTENT_LEAST", least)
+    app = Recorder()
+    server = await front(app)
+    reader, writer = await server.connect()
+    writer.write(b"POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 30\r\n\r\n")
+    answer = asyncio.create_task(reader.read())
+    for _ in range(30):
+        writer.write(b"x")
+        await asyncio.wait((answer,), timeout=0.04)
+        if answer.done():
+            break
+    assert (await asyncio.wait_for(answer, 5)).startswith(b"HTTP/1.1 " + status)
+
+
 async def test_a_slow_app_is_not_a_slow_client(front: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever was not asked for the content yet, cannot send more, or has been answered, is not too late with it."""
     monkeypatch.setattr(wire, "CONTENT_SECONDS", 0.05)

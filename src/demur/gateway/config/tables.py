@@ -82,6 +82,7 @@ class Gateway(Table):
     admin_listen: Listen | None = None
     trusted_proxies: Many[Trusted] = ()
     workers: Annotated[int, Field(ge=1, le=256)] = 1
+    connections_per_address: Annotated[int, Field(ge=1)] = 1000
     insecure_http: bool = False
     drain: Seconds = 30
     log: Literal["auto", "json", "text"] = "auto"

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from uvicorn.config import Config
 
 from demur.core.model import ConfigError
+from demur.gateway.server.crowd import Crowd, room
 from demur.gateway.server.websocket import WebSocket
 from demur.gateway.server.wire import Http, State
 
@@ -23,15 +24,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from demur.gateway.server.crowd import Share
+
 
 # Longer than nginx's own limit for idle connections to us (60 s): whoever closes first loses no request.
 _IDLE_SECONDS: Final = 75
-RESERVED: Final = 64
-"""How many files a process may have open that are no connections: stores, keys, listeners, idle connections."""
-
-MOST_CONNECTIONS: Final = 32768
-"""How many connections there may be where the system sets no limit to files."""
-
 _MESSAGE_LIMIT: Final = 16 * 1024 * 1024
 
 Event: TypeAlias = MutableMapping[str, Any]
@@ -42,11 +39,13 @@ App: TypeAlias = Callable[[Event, Receive, Send], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """A bound socket, the ASGI app that answers there, and the TLS context if it speaks TLS."""
+    """A bound socket, the ASGI app that answers there, the TLS context if it speaks TLS, and how many connections one
+    address may hold (None: as many as there are)."""
 
     socket: socket.socket
     app: App
     tls: ssl.SSLContext | None = None
+    share: Share | None = None
 
 
 def tls_context(certificate: Path, key: Path) -> ssl.SSLContext:
@@ -104,7 +103,7 @@ class _Server:
 
     def __init__(self, listener: Listener) -> None:
         self._listener = listener
-        self._state = State(_room())
+        self._state = State(Crowd(room(resource.getrlimit(resource.RLIMIT_NOFILE)[0]), listener.share))
         self._config = Config(
             dated(listener.app),
             http=Http,
@@ -164,13 +163,6 @@ class _Server:
         await asyncio.sleep(0.01)  # a connection that was accepted a moment ago may be on its way to its protocol
         while self._state.connections or self._state.tasks:  # noqa: ASYNC110 - uvicorn keeps both, and tells nobody
             await asyncio.sleep(0.05)
-
-
-def _room() -> int:
-    """How many connections may be open at once. Each may take a second file, for the connection behind it; and if it
-    were for clients to use up all of them, the store could not be opened for anybody."""
-    files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    return MOST_CONNECTIONS if files == resource.RLIM_INFINITY else max(1, (files - RESERVED) // 2)
 
 
 def dated(app: App) -> App:

@@ -159,6 +159,8 @@ class _Parent(Generic[C]):
         before = {sign: signal.signal(sign, self._note) for sign in SIGNALS}
         wakeup = signal.set_wakeup_fd(self._wake[1], warn_on_full_buffer=False)
         try:
+            if few := worker.too_few_files():
+                self._say(few)
             self._next = self._begin(config)
             while self._turn():
                 pass
@@ -336,7 +338,7 @@ class _Parent(Generic[C]):
             lambda: self._build(generation.config),
             generation.sockets,
             index=index,
-            drain=generation.config.gateway.drain,
+            listening=generation.config.gateway,
             tls=generation.tls,
             pipe=pipe,
             life=self._life[0],

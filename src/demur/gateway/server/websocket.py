@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from websockets.frames import Frame
     from websockets.http11 import Request as Handshake
 
@@ -23,6 +25,8 @@ class WebSocket(WebSocketsSansIOProtocol):
     _gathered: bytearray
     gone: asyncio.Event
     """Whether nothing that is received any more can matter: somebody has said goodbye, or the connection is lost."""
+    left: Callable[[], None]
+    """Called when the connection is lost."""
 
     def take(self, transport: asyncio.Transport, scope: dict[str, Any]) -> None:
         """Go on where HTTP has stopped. The library sees no more of the request than it needs; the app sees all."""
@@ -63,6 +67,7 @@ class WebSocket(WebSocketsSansIOProtocol):
         """They are gone."""
         super().connection_lost(exc)
         self.gone.set()
+        self.left()
 
     def handle_ping(self) -> None:
         """Answer, unless the client does not read: pongs would pile up, and the last is enough (RFC 6455, 5.5.3)."""

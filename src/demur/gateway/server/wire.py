@@ -12,13 +12,10 @@
 
 from __future__ import annotations
 
-import json
 import re
 import socket
 import struct
-from email.utils import formatdate
 from functools import partial
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import unquote
 
@@ -26,13 +23,16 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from demur.core.reasons import BASE, REASONS, Reason
+from demur.gateway.server import answers
+from demur.gateway.server.answers import Cork, Cycle10, whole
 from demur.gateway.server.websocket import WebSocket
 
 if TYPE_CHECKING:
     import asyncio
 
     from uvicorn.config import Config
+
+    from demur.gateway.server.crowd import Crowd
 
 HEAD_LIMIT: Final = 64 * 1024
 """How many bytes the head of a request may have, target and all fields together."""
@@ -41,12 +41,14 @@ HEAD_SECONDS: Final = 30.0
 """How long a client may take for one head, or for the rest of a content that nobody wants any more."""
 
 CONTENT_SECONDS: Final = 60.0
-"""How long a client may say nothing within the content of a request that nobody has answered yet."""
+"""In which time a client has to send the least of a content that nobody has answered yet."""
+
+CONTENT_LEAST: Final = 60 * 240
+"""How many bytes that is: 240 in a second. Slower than any network that people use, and not slower for ever."""
 
 LAST_CALL: Final = 1.0
 """How many seconds a connection that is idle when the server stops may still begin a request."""
 
-_CORKED: Final = 4096
 MOST_WAITING: Final = 100
 """How many requests of one connection may wait for an answer. Each takes some kB, and thousands arrive at once."""
 
@@ -56,66 +58,19 @@ _KEY = re.compile(rb"[A-Za-z0-9+/]{22}==")
 
 
 class State(ServerState):
-    """What the connections of one listener share: `room` is how many there may be."""
+    """What the connections of one listener share."""
 
-    def __init__(self, room: int) -> None:
+    def __init__(self, crowd: Crowd) -> None:
         super().__init__()
-        self.room = room
+        self.crowd = crowd
         self.draining = False
-
-
-class _Cycle10(RequestResponseCycle):
-    """An answer to HTTP/1.0: without a length its end is the end of the connection (RFC 9112, 6.3)."""
-
-    until_close = False
-
-    async def send(self, message: Any) -> None:  # noqa: ANN401 - uvicorn's own union of events
-        """Take the app's next event."""
-        if message["type"] == "http.response.start":
-            self.until_close = not any(name == b"content-length" for name, _ in message.get("headers", ()))
-            if self.until_close:
-                self.chunked_encoding = False
-                self.keep_alive = False
-        elif self.until_close:
-            self.expected_content_length = len(message.get("body", b""))
-        await super().send(message)
-
-
-class _Cork:
-    """A transport that writes once in a turn of the loop: a head and a short content leave in one packet."""
-
-    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
-        self._transport = transport
-        self._loop = loop
-        self._parts: list[bytes] = []
-        self.is_closing = transport.is_closing
-
-    def write(self, data: bytes) -> None:
-        """Queue; a larger piece goes out at once, so that whoever writes hears when it is too much."""
-        self._parts.append(data)
-        if len(data) > _CORKED:
-            self.flush()
-        elif len(self._parts) == 1:
-            self._loop.call_soon(self.flush)
-
-    def flush(self) -> None:
-        """Write what is queued."""
-        if self._parts:
-            data = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
-            self._parts.clear()
-            self._transport.write(data)
-
-    def close(self) -> None:
-        """Close after what is queued."""
-        self.flush()
-        self._transport.close()
 
 
 class Http(HttpToolsProtocol):
     """One connection. See the module's text for what it does in its own way."""
 
     server_state: State
-    _cork: _Cork
+    _cork: Cork
 
     def __init__(
         self, config: Config, state: State, app_state: dict[str, Any], loop: asyncio.AbstractEventLoop
@@ -124,7 +79,9 @@ class Http(HttpToolsProtocol):
         self.parser = httptools.HttpRequestParser(self)
         self._clock: asyncio.TimerHandle | None = None
         self._content_clock: asyncio.TimerHandle | None = None
-        self._heard = 0.0
+        self._content_size = 0
+        self._content_waits = False
+        self._reader_clock: asyncio.TimerHandle | None = None
         self._last_call: asyncio.TimerHandle | None = None
         self._in_head = True
         self._head_size = 0
@@ -143,10 +100,11 @@ class Http(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Somebody is there."""
         super().connection_made(transport)
-        self._cork = _Cork(transport, self.loop)
-        if len(self.connections) > self.server_state.room:
+        self._cork = Cork(transport, self.loop)
+        refused = self.server_state.crowd.enter(self, self.client[0] if self.client else "")
+        if refused is not None:
             self._deaf = True
-            transport.write(_answer(503, "Too many connections are open."))
+            transport.write(whole(*refused))
             transport.close()
             return
         self._start_clock()
@@ -155,8 +113,9 @@ class Http(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """They are gone."""
+        self.server_state.crowd.leave(self)
         self._stop_clock()
-        for clock in (self._last_call, self._content_clock):
+        for clock in (self._last_call, self._content_clock, self._reader_clock):
             if clock is not None:
                 clock.cancel()
         super().connection_lost(exc)
@@ -166,6 +125,7 @@ class Http(HttpToolsProtocol):
         if self._deaf:
             return
         self._unset_keepalive_if_required()
+        self.server_state.crowd.works(self)
         if self._in_head:
             self._head_size += len(data)
         if not self._feed(data):
@@ -174,9 +134,9 @@ class Http(HttpToolsProtocol):
             self._refuse(431, "The head of this request is larger than 64 kB.")
         elif (cycle := self.running) is not None:
             if cycle.more_body:
-                self._heard = self.loop.time()
+                self._content_size += len(data)
                 if self._content_clock is None:
-                    self._content_clock = self.loop.call_later(CONTENT_SECONDS, self._look_for_content)
+                    self._await_content(cycle)
         elif self._clock is None and self.timeout_keep_alive_task is None:
             self._start_clock()
 
@@ -231,7 +191,7 @@ class Http(HttpToolsProtocol):
             if cycle.response_started:
                 self.transport.abort()
                 return
-        self._cork.write(_answer(status, detail))
+        self._cork.write(whole(status, detail))
         self._cork.flush()
         # To close while something unread arrives would reset the connection, and the answer would be lost with it
         # (RFC 9112, 9.6): say that this was all, and read on for a moment.
@@ -248,19 +208,53 @@ class Http(HttpToolsProtocol):
         else:
             self._refuse(408, "The request did not arrive in time.")
 
-    def _look_for_content(self) -> None:
-        """See whether the client has fallen silent, though it was asked and we read."""
+    def _await_content(self, cycle: RequestResponseCycle) -> None:
+        self._content_size = 0
+        self._content_clock = self.loop.call_later(CONTENT_SECONDS, self._look_for_content, cycle)
+
+    def _look_for_content(self, since: RequestResponseCycle) -> None:
+        """See whether the client has sent its content too slowly, though it was asked and we read."""
         self._content_clock = None
         cycle = self.running
         if self._deaf or cycle is None or not cycle.more_body or cycle.response_started:
             return
-        if self.flow.read_paused or cycle.waiting_for_100_continue:
-            self._heard = self.loop.time()
-        left = self._heard + CONTENT_SECONDS - self.loop.time()
-        if left > 0:
-            self._content_clock = self.loop.call_later(left, self._look_for_content)
-        else:
+        waited, self._content_waits = self._content_waits, self.flow.read_paused or cycle.waiting_for_100_continue
+        excused = waited or self._content_waits or cycle is not since
+        if not excused and self._content_size < CONTENT_LEAST:
             self._refuse(408, "The content of the request did not arrive in time.")
+        else:
+            self._await_content(cycle)
+
+    def pause_writing(self) -> None:
+        """More waits for the client than it should."""
+        super().pause_writing()
+        self._await_reader()
+
+    def resume_writing(self) -> None:
+        """The client has read."""
+        super().resume_writing()
+        if self._reader_clock is not None:
+            self._reader_clock.cancel()
+            self._reader_clock = None
+
+    def _await_reader(self) -> None:
+        waiting = self.transport.get_write_buffer_size()
+        self._reader_clock = self.loop.call_later(answers.READ_SECONDS, self._look_for_reader, waiting)
+
+    def _look_for_reader(self, waiting: int) -> None:
+        """Leave a client that reads nothing: what is behind an answer waits with it."""
+        if self.transport.get_write_buffer_size() < waiting:
+            self._await_reader()
+        else:
+            self.transport.abort()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Nothing was asked for long."""
+        self._cork.close()
+
+    def make_room(self) -> None:
+        """Somebody else needs the place, and nothing is asked here."""
+        self._cork.close()
 
     def _start_clock(self) -> None:
         self._clock = self.loop.call_later(HEAD_SECONDS, self._too_slow)
@@ -290,7 +284,7 @@ class Http(HttpToolsProtocol):
                 return
             cycle.disconnected = True
             self._cork.flush()
-            if isinstance(cycle, _Cycle10) and cycle.until_close:
+            if isinstance(cycle, Cycle10) and cycle.until_close:
                 # Where the end of the connection is the end of the answer, only a reset says that this was not it.
                 sock = self.transport.get_extra_info("socket")
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -357,7 +351,7 @@ class Http(HttpToolsProtocol):
         self.scope["extensions"]["demur.abort"] = {"call": partial(self.abort, self.cycle)}
         self.cycle.transport = cast("asyncio.Transport", self._cork)
         if version == "1.0":
-            self.cycle.__class__ = _Cycle10
+            self.cycle.__class__ = Cycle10
         if self._last_call is not None or self.server_state.draining:
             self.cycle.keep_alive = False
 
@@ -382,6 +376,7 @@ class Http(HttpToolsProtocol):
             # The answer came first, and with it the time for the next request began, until more content arrived.
             self._stop_clock()
             self._unset_keepalive_if_required()
+            self.server_state.crowd.rests(self)
             self.timeout_keep_alive_task = self.loop.call_later(
                 self.timeout_keep_alive, self.timeout_keep_alive_handler
             )
@@ -389,6 +384,8 @@ class Http(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """An answer is whole."""
         super().on_response_complete()
+        if self.running is None and not self._in_head:
+            self.server_state.crowd.rests(self)
         if self._in_head and self.running is None and self.timeout_keep_alive_task is not None:
             # The next request has begun already, behind the last one.
             self._unset_keepalive_if_required()
@@ -419,6 +416,7 @@ class Http(HttpToolsProtocol):
         """Hand the connection over, with the request as it came."""
         self.connections.discard(self)
         protocol = WebSocket(self.config, self.server_state, self.app_state, self.loop)
+        protocol.left = partial(self.server_state.crowd.leave, self)
         protocol.take(self.transport, dict(self.scope))
         self.transport.set_protocol(protocol)
 
@@ -430,23 +428,3 @@ class _Unanswerable(Exception):  # noqa: N818 - it is the request's fault
         super().__init__(detail)
         self.status = status
         self.detail = detail
-
-
-def _answer(status: int, detail: str) -> bytes:
-    """A whole answer, outside of any request."""
-    phrase = HTTPStatus(status).phrase
-    if status == REASONS[Reason.REQUEST_MALFORMED].status:
-        row = REASONS[Reason.REQUEST_MALFORMED]
-        named = {"type": BASE + Reason.REQUEST_MALFORMED, "title": row.title, "reason": Reason.REQUEST_MALFORMED.value}
-    else:
-        named = {"title": phrase}
-    body = json.dumps({**named, "status": status, "detail": detail}).encode()
-    lines = (
-        f"HTTP/1.1 {status} {phrase}",
-        "content-type: application/problem+json",
-        "cache-control: no-store",
-        f"date: {formatdate(usegmt=True)}",
-        f"content-length: {len(body)}",
-        "connection: close",
-    )
-    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body

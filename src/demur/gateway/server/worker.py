@@ -13,14 +13,16 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol, TypeAlias
 
 from demur.core.model import ConfigError
+from demur.gateway.server.crowd import Share, room
 
 if TYPE_CHECKING:
     import socket
     import ssl
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from demur.gateway.config.addresses import Address
+    from demur.gateway.server.crowd import Network
 
 Event: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Event]]
@@ -32,6 +34,9 @@ SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
 
 MOST_FILES: Final = 65536
 """How many files a worker asks for."""
+
+FEW_FILES: Final = 4096
+"""With fewer than these, clients that rest take the places of those that ask."""
 
 READY: Final = b"ready\n"
 """What a worker says when it accepts connections; anything else is why it does not."""
@@ -59,6 +64,10 @@ class Listening(Protocol):
     def tls(self) -> Tls | None: ...
     @property
     def workers(self) -> int: ...
+    @property
+    def connections_per_address(self) -> int: ...
+    @property
+    def trusted_proxies(self) -> Sequence[Network | str]: ...
     @property
     def drain(self) -> int: ...
 
@@ -95,7 +104,7 @@ def work(
     sockets: Mapping[str, socket.socket],
     *,
     index: int,
-    drain: float,
+    listening: Listening,
     tls: ssl.SSLContext | None,
     pipe: int,
     life: int,
@@ -115,7 +124,7 @@ def work(
         import uvloop  # noqa: PLC0415 - the parent has no use for it
 
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            clean = runner.run(_serve(build(), sockets, index, drain, tls, pipe, life))
+            clean = runner.run(_serve(build(), sockets, index, listening, tls, pipe, life))
         status = 0 if clean else 3
     except ConfigError as error:
         _tell(pipe, str(error).encode("utf-8", "replace"))
@@ -128,11 +137,28 @@ def work(
         os._exit(status)
 
 
+def files_to_have() -> int:
+    """As many files as a worker may have open, within reason."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    return MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
+
+
+def too_few_files() -> str | None:
+    """What to tell whoever starts this, if a worker may have too few files open."""
+    most = files_to_have()
+    if most >= FEW_FILES:
+        return None
+    return (
+        f"demur: a worker may have {most} files open, which is enough for {room(most)} connections.\n"
+        f"    Allow {MOST_FILES}: LimitNOFILE= in a systemd unit, `ulimit -n` in a shell."
+    )
+
+
 def want_files() -> None:
     """Take as many files as this process may have, within reason. What it begins with is meant for programs that use
     `select` (getrlimit(2)), and one client could use that up."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    most = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
+    most = files_to_have()
     if soft not in {resource.RLIM_INFINITY, most} and soft < most:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
@@ -142,11 +168,17 @@ def _tell(pipe: int, text: bytes) -> None:
         os.write(pipe, text[:60000])
 
 
+def _share(listening: Listening) -> Share:
+    """How many connections one address may hold. Proxies that are trusted speak for many."""
+    exempt = tuple(each for each in listening.trusted_proxies if not isinstance(each, str))
+    return Share(listening.connections_per_address, exempt)
+
+
 async def _serve(
     built: Built,
     sockets: Mapping[str, socket.socket],
     index: int,
-    drain: float,
+    listening: Listening,
     tls: ssl.SSLContext | None,
     pipe: int,
     life: int,
@@ -154,13 +186,20 @@ async def _serve(
     from demur.gateway.server.serve import Listener, serve  # noqa: PLC0415 - the parent has no use for it
 
     apps: dict[str, App] = {"listen": built.public, "check_listen": built.check, "admin_listen": built.admin}
-    listeners = [Listener(sock, apps[name], tls if name == "listen" else None) for name, sock in sockets.items()]
+    # The others are for the operator's own programs.
+    for_strangers = (tls, _share(listening))
+    listeners = [
+        Listener(sock, apps[name], *(for_strangers if name == "listen" else (None, None)))
+        for name, sock in sockets.items()
+    ]
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
     loop.add_reader(life, stop.set)
     house = asyncio.create_task(built.keep_house()) if index == 0 else None
     try:
-        return await serve(listeners, stop, ready=lambda: _tell(pipe, READY), drain=drain, draining=built.check.drain)
+        return await serve(
+            listeners, stop, ready=lambda: _tell(pipe, READY), drain=listening.drain, draining=built.check.drain
+        )
     finally:
         loop.remove_reader(life)
         if house is not None:
