@@ -116,6 +116,7 @@ def challenges(request: Request, evidence: Evidence, where: Site | None = None) 
         # not well-formed is the client's mistake, and another answer (RFC 6750, 3.1)
         ({"authorization": "Bearer"}, BEARER, Unreadable()),
         ({"authorization": "Bearer a b"}, BEARER, Unreadable()),
+        ({"authorization": f"Bearer\t{API_TOKEN}", **COOKIE}, NONE, Unreadable()),
         ({"authorization": 'Bearer token="abc"'}, BEARER, Unreadable()),
         ({"authorization": f"Bearer {API_TOKEN}, Bearer {API_TOKEN}"}, BEARER, Unreadable()),
         ({"authorization": basic("böse:schlüssel".encode())}, BASIC, Lookup(Scheme.BASIC, "böse:schlüssel".encode())),

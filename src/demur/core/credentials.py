@@ -73,7 +73,8 @@ def read(
 
 
 def _ours(value: bytes, accepts: frozenset[Scheme]) -> Scheme | None:
-    word, _, rest = value.strip(b" \t").partition(b" ")
+    # A tab is no separator there (RFC 9110, 11.4), but a token of ours behind one must not reach the site.
+    word, _, rest = value.strip(b" \t").replace(b"\t", b" ").partition(b" ")
     name = word.lower()
     if name == b"bearer" and (Scheme.BEARER in accepts or rest.lstrip(b" ").startswith(_OURS)):
         return Scheme.BEARER
