@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from tests.core.support import NOW, SITE, TOKEN, make_live, make_request, make_site
 
-from demur.core import decide
+from demur.core import decide, rules
 from demur.core.model import (
     Absent,
     Access,
@@ -101,6 +101,22 @@ def test_the_decision(target: str, evidence: Evidence, reason: Reason | None) ->
     """For each kind of evidence and requirement there is one answer."""
     decision = judge(make_request(target=target), evidence)
     assert (decision.reason if isinstance(decision, Refuse) else None) is reason
+
+
+def test_what_is_asked_in_place_of_a_concealed_page_is_open_to_them() -> None:
+    """Anything but HEAD asks the site with GET, so GET has to be open beside the concealed page, too."""
+    closed = {"path": "/*/export", "methods": ["GET"], "allow": {"groups": ["admins"]}}
+    table = [
+        {"path": "/**", "allow": "anyone"},
+        {"path": "/vault/**", "allow": {"groups": ["keepers"]}, "conceal": True},
+    ]
+    for more, reason in (([], Reason.NOT_FOUND), ([closed], Reason.SIGN_IN_REQUIRED)):
+        site = make_site(rules=rules.load([*table, *more]))
+        plan = decide.plan(site, request := make_request("POST", "/vault/export"))
+        assert isinstance(plan, decide.Plan)
+        decision, _ = decide.strictest(site, request, plan, Absent(), NOW)
+        assert isinstance(decision, Refuse)
+        assert decision.reason is reason
 
 
 def test_details_of_a_refusal() -> None:

@@ -244,9 +244,16 @@ def _concealed(
         decided = decide(site, request, conceal.around, evidence, now, scheme)
     else:
         there = replace(request, target=rules.sibling(site.rules, request.path, conceal, rules.UNUSED))
-        matches = paths.judge(site.rules, request.method, there.path, request.host) or ()
-        decided = strictest(site, there, Plan(matches, Presented(scheme)), evidence, now)[0]
+        decided = _beside(site, there, evidence, now, scheme)
+        if isinstance(decided, Allow) and request.method not in {"GET", "HEAD"}:
+            # It is GET that the site is asked with in its place.
+            decided = _beside(site, replace(there, method="GET"), evidence, now, scheme)
     return decided if isinstance(decided, Refuse) else Refuse(Reason.NOT_FOUND, Details(beside=decided))
+
+
+def _beside(site: Site, there: Request, evidence: Evidence, now: int, scheme: Scheme | None) -> Allow | Refuse:
+    matches = paths.judge(site.rules, there.method, there.path, there.host) or ()
+    return strictest(site, there, Plan(matches, Presented(scheme)), evidence, now)[0]
 
 
 def strictest(site: Site, request: Request, plan: Plan, evidence: Evidence, now: int) -> tuple[Allow | Refuse, Match]:
