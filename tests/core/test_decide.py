@@ -105,13 +105,13 @@ def test_the_decision(target: str, evidence: Evidence, reason: Reason | None) ->
 
 def test_what_is_asked_in_place_of_a_concealed_page_is_open_to_them() -> None:
     """Anything but HEAD asks the site with GET, so GET has to be open beside the concealed page, too."""
-    closed = {"path": "/*/export", "methods": ["GET"], "allow": {"groups": ["admins"]}}
-    table = [
+    closed: dict[str, object] = {"path": "/*/export", "methods": ["GET"], "allow": {"groups": ["admins"]}}
+    table: list[dict[str, object]] = [
         {"path": "/**", "allow": "anyone"},
         {"path": "/vault/**", "allow": {"groups": ["keepers"]}, "conceal": True},
     ]
-    for more, reason in (([], Reason.NOT_FOUND), ([closed], Reason.SIGN_IN_REQUIRED)):
-        site = make_site(rules=rules.load([*table, *more]))
+    for all_, reason in ((table, Reason.NOT_FOUND), ([*table, closed], Reason.SIGN_IN_REQUIRED)):
+        site = make_site(rules=rules.load(all_))
         plan = decide.plan(site, request := make_request("POST", "/vault/export"))
         assert isinstance(plan, decide.Plan)
         decision, _ = decide.strictest(site, request, plan, Absent(), NOW)
