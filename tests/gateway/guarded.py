@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,12 +70,22 @@ class Check:
         self.draining = True
 
 
+def lose_the_end() -> None:
+    """Have the parent end, and lose what it says about that: as a worker does that is just being born."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    os.kill(os.getppid(), signal.SIGTERM)
+    signal.sigwait({signal.SIGTERM})
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+
+
 class Built:
     def __init__(self, config: Config) -> None:
         if config.fault == "build":
             raise ConfigError("the database is not one.")
         if config.fault == "crash":
             os.abort()
+        if config.fault == "deaf":
+            lose_the_end()
         self.config = config
         self.check = Check()
         self.admin = self.public

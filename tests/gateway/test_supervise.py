@@ -158,6 +158,13 @@ def test_listening_is_said_once_it_is_true(gateway: Gateway, tmp_path: Path) -> 
     assert not (tmp_path / "check.sock").exists()
 
 
+def test_an_end_in_the_middle_of_the_start(gateway: Gateway) -> None:
+    """A worker that did not hear of the end because it was just being born is told again once it is ready."""
+    process = gateway.launch(workers=1, fault="deaf")
+    assert process.wait(20) == 0
+    assert not gateway.said("demur is listening on ")
+
+
 def test_a_crashed_worker_is_replaced(gateway: Gateway) -> None:
     """A worker that ends is told, with why, and another one takes its place."""
     gateway.start(workers=2)

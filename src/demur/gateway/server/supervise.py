@@ -358,6 +358,8 @@ class _Parent(Generic[C]):
         before, self._current, self._next = self._current, generation, None
         generation.started, generation.deadline = True, None
         if self._ending:
+            # What it was told while it was being born, before it could listen to signals, it has not heard.
+            self._retire(generation)
             return
         where = ", ".join(
             sockets.url(sock, tls=name == "listen" and generation.tls is not None)
