@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 
 import pytest
@@ -122,6 +123,25 @@ def test_where_a_sign_in_leads(method: str, referer: str | None, leads: str) -> 
     request = make_request(method, "/members/?a=1", **({"referer": referer} if referer else {}))
     refusal = respond.Refusal(SITE, request, Refuse(Reason.SIGN_IN_REQUIRED), UUID)
     assert respond.goes_on_to(refusal) == leads
+
+
+@pytest.mark.parametrize("target", ["//evil.example/x?a://b", "/x?a=https://evil.example/", "https://evil.example/"])
+@pytest.mark.parametrize("reason", [Reason.NOT_PERMITTED, Reason.REQUEST_MALFORMED, Reason.CROSS_SITE_REFUSED])
+def test_no_address_makes_a_refusal_lead_away(target: str, reason: Reason) -> None:
+    """The links of a page lead to pages of this site, whatever was asked for."""
+    refusal = respond.Refusal(SITE, make_request(target=target), Refuse(reason), UUID, form=Form.PAGE)
+    text = respond.refuse(refusal, page.DEFAULT).body.decode()
+    links = re.findall(r'<a [^>]*href="([^"]*)"', text)
+    assert "/" in links
+    assert all(link.startswith("/") and not link.startswith("//") for link in links)
+
+
+@pytest.mark.parametrize("target", ["/x", "/x?back=https://other.example/"])
+def test_a_form_for_another_origin_leads_back_here(target: str) -> None:
+    """Where people sign in elsewhere, the form says from which site they come, whatever the query says."""
+    site = make_site(sign_in_origin="https://login.example.com", relatives=("https://login.example.com",))
+    refusal = respond.Refusal(site, make_request(target=target), Refuse(Reason.SIGN_IN_REQUIRED), UUID, form=Form.PAGE)
+    assert f'name="next" value="https://app.example.com{target}"' in respond.refuse(refusal, page.DEFAULT).body.decode()
 
 
 SIGNED_IN = Allow(BO, ends=Ends(NOW + 600, NOW + 7200))

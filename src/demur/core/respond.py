@@ -253,7 +253,7 @@ def _view(refusal: Refusal, problem: str) -> View:
         form = None  # no password is as strong as that
     framed = fields.in_frame(refusal.request)
     next_ = goes_on_to(refusal)
-    if form and site.sign_in_origin and not framed and "://" not in next_:
+    if form and site.sign_in_origin and not framed and next_.startswith("/"):
         next_ = site.origin_of(refusal.request) + next_  # the form leads to another origin, and back from there
     return View(
         reason=said.reason,
@@ -277,12 +277,18 @@ def _view(refusal: Refusal, problem: str) -> View:
         framed=framed,
         prefix=site.prefix,
         switch=f"{site.prefix}/sign-out" if person else "",
-        home=next_ if "://" in next_ and not form else "/",
+        home=_home(refusal.next) if not form else "/",
         help_url=site.help_url or "",
         idle=refusal.idle,
         keep=site.keep_me_signed_in,
         origins=tuple(each for each in refusal.origins if "*" not in each),  # a pattern is no address
     )
+
+
+def _home(next_: str | None) -> str:
+    """The start page, or the page of a relative that a form led from. What was asked for is no such page: somebody may
+    have made it up, as `//evil.example/?://`."""
+    return "/" if next_ is None or next_.startswith("/") else next_
 
 
 def goes_on_to(refusal: Refusal) -> str:

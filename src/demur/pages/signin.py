@@ -56,7 +56,7 @@ class SignInPages:
         asked = parse_qs(visit.request.target.partition(b"?")[2].decode("ascii", "replace"))
         next_ = respond.onward(visit.site, visit.request, asked.get("next", ["/"])[0])
         if visit.site.sign_in_origin:
-            there = next_ if "://" in next_ else visit.site.origin_of(visit.request) + next_
+            there = visit.site.origin_of(visit.request) + next_ if next_.startswith("/") else next_
             return look.see_other(f"{visit.site.sign_in_url()}?{urlencode({'next': there})}")
         return self._page(
             visit, "Sign in", "Use the name and the password of your account.", form="sign-in", next_=next_
