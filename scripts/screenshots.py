@@ -96,6 +96,14 @@ PAGES: dict[str, Callable[[], bytes]] = {
             person="Alma Reyes",
             switch="/.demur/sign-out",
         ),
+        "stronger": view(
+            Reason.STEP_UP_REQUIRED,
+            acr_values=("mfa", "phr", "phrh"),
+            person="Alma Reyes",
+            switch="/.demur/sign-out",
+        ),
+        "token-expired": view(Reason.TOKEN_EXPIRED),
+        "scope": view(Reason.SCOPE_INSUFFICIENT, person="Alma Reyes"),
         "not-permitted": view(
             Reason.NOT_PERMITTED,
             person="Alma Reyes",

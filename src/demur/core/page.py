@@ -254,7 +254,7 @@ def _title(view: View) -> str:
     if view.reason is Reason.CREDENTIALS_INVALID and view.form and view.title == REASONS[view.reason].title:
         return "Sign in to continue" if view.message else "Please sign in again"
     if view.acr_values and view.reason is Reason.STEP_UP_REQUIRED:
-        return "A stronger sign-in is needed"
+        return "A password is not enough here"
     return view.title
 
 
