@@ -245,3 +245,11 @@ def test_what_the_site_is_asked_for_in_place_of_what_is_concealed() -> None:
     assert conceal is not None
     ask = respond.ask_site(SITE.rules, make_request(target="/inner/vault/7?a=1"), conceal, Allow(), "zz")
     assert ask == AskSite(b"/inner/zz/7?a=1", Allow())
+
+
+@pytest.mark.parametrize(("asked", "form"), [(("pwd", "mfa"), b'name="password"'), (("mfa", "phr"), b"is not enough")])
+def test_a_page_asks_for_what_would_do(asked: tuple[str, ...], form: bytes) -> None:
+    """Where a password is strong enough there is its form; where it is not, the page says so."""
+    answer = said(Reason.STEP_UP_REQUIRED, details=Details(subject=BO, acr_values=asked), form=Form.PAGE)
+    assert form in answer.body
+    assert (b'name="password"' in answer.body) is ("pwd" in asked)

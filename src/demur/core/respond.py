@@ -249,8 +249,10 @@ def _view(refusal: Refusal, problem: str) -> View:
     form = _ASK_THE_PERSON.get(row.remedy)
     if form == "sign-in" and person is not None:
         form = "confirm"  # the password of somebody who is signed in was wrong
-    if details.acr_values:
-        form = None  # no password is as strong as that
+    # What a password is strong enough for, such as a rule that wants a person and no token, has its form.
+    stronger = () if rules.STRENGTHS[0] in details.acr_values else details.acr_values
+    if stronger:
+        form = None
     framed = fields.in_frame(refusal.request)
     next_ = goes_on_to(refusal)
     if form and site.sign_in_origin and not framed and next_.startswith("/"):
@@ -269,7 +271,7 @@ def _view(refusal: Refusal, problem: str) -> View:
         message=refusal.message,
         person=(person.display_name or person.name) if person else "",
         missing=details.missing,
-        acr_values=details.acr_values,
+        acr_values=stronger,
         max_age=details.max_age,
         retry_after=details.retry_after,
         ended_at=details.ended_at,
