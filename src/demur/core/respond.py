@@ -137,8 +137,8 @@ def _challenges(refusal: Refusal) -> list[bytes]:
 
     With a 401 all that would be accepted. "If the protected resource request does not include authentication
     credentials or does not contain an access token that enables access to the protected resource, the resource server
-    MUST include the HTTP WWW-Authenticate response header field" (RFC 6750, 3): so with a token's 400 and 403 too. A 403
-    for what its person lacks names no error, for no other token would mend it.
+    MUST include the HTTP WWW-Authenticate response header field" (RFC 6750, 3): so with a token's 400 and 403 too.
+    A 403 for what its person lacks names no error, for no other token would mend it.
     """
     reason, presented = refusal.refuse.reason, refusal.presented
     if REASONS[reason].status == 401:
