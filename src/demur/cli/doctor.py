@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path  # noqa: TC003 - typer reads it at run time
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -27,6 +28,10 @@ def doctor(
     certificates: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Trust these certificates (PEM), such as one made for a test.")
     ] = None,
+    proxy: Annotated[
+        str,
+        typer.Option(metavar="NAME", help="Which proxy it is, as in `demur recipe`: for what to change in it."),
+    ] = "",
     json: AsJson = False,
 ) -> None:
     """Examine the running proxy: send requests through it, and say what is right, what leaks and how to mend it.
@@ -35,8 +40,13 @@ def doctor(
     """
     from demur.gateway.config import tables as configuration  # noqa: PLC0415 - load what is used
     from demur.gateway.doctor.examination import Means, examinations  # noqa: PLC0415 - load what is used
+    from demur.gateway.doctor.mending import PROXIES  # noqa: PLC0415 - load what is used
 
-    means = Means(stand_in, _address(connect), certificates)
+    if proxy and proxy not in PROXIES:
+        fail(f'--proxy "{proxy}" is none that there is a recipe for.', f"Choose from {', '.join(PROXIES)}.")
+    means = Means(stand_in, _address(connect), certificates, proxy)
+    # A session of the doctor's ends with the examination, whatever ends that.
+    signal.signal(signal.SIGTERM, _leave)
     wrong = False
     report = []
     for origin, findings in examinations(configuration.read(config), means):
@@ -50,6 +60,10 @@ def doctor(
         as_json(report)
     if wrong:
         raise typer.Exit(1)
+
+
+def _leave(number: int, _: object) -> NoReturn:
+    raise SystemExit(128 + number)
 
 
 def _address(text: str | None) -> tuple[str, int] | None:

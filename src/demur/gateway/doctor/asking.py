@@ -29,7 +29,11 @@ _MOST = 1024 * 1024
 
 
 class NoAnswer(Exception):  # noqa: N818 - what happened
-    """Nobody answered, or not in HTTP. The text is for people."""
+    """Nobody answered, or not in HTTP. The text and `fix` are for people."""
+
+    def __init__(self, said: str, fix: str = "Start the proxy, or say where it is with --connect.") -> None:
+        super().__init__(said)
+        self.fix = fix
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +93,15 @@ class Line:
                 came = tuple((name.lower(), text) for name, text in response.getheaders())
                 content = b"" if response.status == 101 else response.read(_MOST)
                 return Answer(response.status, came, content)
+        except ssl.SSLCertVerificationError as error:
+            raise NoAnswer(
+                f"the certificate of {self.authority} is not trusted: {error.verify_message}",
+                "If it is one of your own, name it with --certificates.",
+            ) from None
         except ssl.SSLError as error:
-            raise NoAnswer(f"TLS with {self.authority} fails: {error.reason or error}") from None
+            raise NoAnswer(
+                f"TLS with {self.authority} fails: {error.reason or error}", "Does the proxy speak TLS at that port?"
+            ) from None
         except (OSError, HTTPException) as error:
             said = getattr(error, "strerror", None) or str(error) or type(error).__name__
             raise NoAnswer(f"{method} {target} at {self.address[0]}:{self.address[1]}: {said}") from None

@@ -5,13 +5,13 @@ A check whose fault no test has made is worth nothing: tests/doctor breaks each 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from demur.core import fields, identity
-from demur.gateway.doctor import listening
-from demur.gateway.doctor.asking import PAGE, SCRIPT, Answer, Line, NoAnswer
+from demur.gateway.doctor import listening, mending
+from demur.gateway.doctor.asking import PAGE, SCRIPT, Answer, Line, NoAnswer, Pairs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -44,7 +44,8 @@ class Patient:
 
     `restricted` is a path that asks for a sign-in and that the visitor may open; `open` one that anybody may, or "".
     `token` is the visitor's, `leaving` that of a second session, which may be ended; `pass_` is a ticket. `upstream` is
-    where the app listens, `check` where demur's check does (host "" for a unix socket or none).
+    where the app listens, `check` where demur's check does (host "" for a unix socket or none). `proxy` is its name, or
+    "" where it is not known.
     """
 
     site: Site
@@ -57,6 +58,7 @@ class Patient:
     upstream: tuple[str, int]
     check: tuple[str, int]
     standin: StandIn | None
+    proxy: str = ""
 
     def cookie(self, token: str, *more: str) -> tuple[str, str]:
         """The field with a session, and perhaps other cookies before it."""
@@ -71,22 +73,44 @@ class Patient:
 
 
 class _Wrong(Exception):  # noqa: N818 - what was found
-    def __init__(self, said: str, fix: str) -> None:
+    """What is wrong, and how to mend it. `recipe`: the proxy's configuration is where it has to be mended."""
+
+    def __init__(self, said: str, fix: str = "", *, recipe: bool = True) -> None:
         super().__init__(said)
         self.said = said
         self.fix = fix
+        self.recipe = recipe
 
 
 class _NotSeen(Exception):  # noqa: N818 - what was not found
     """The check could not be made; the text says what it would take."""
 
 
-_AGAIN: Final = "Compare the proxy's configuration with what `demur recipe` prints."
 _STAND_IN: Final = "nobody stands in for the app: stop it, and run `demur doctor --stand-in`"
+_NOT_THERE: Final = "the request did not reach the app: mend what is wrong above first"
+_NOBODY: Final = "demur's sessions are in its memory (sessions.store), so nobody can be signed in for a test"
+
+
+def _unseen(patient: Patient) -> str:
+    """Why nothing was seen of a request with a session."""
+    if not patient.standin:
+        return _STAND_IN
+    return _NOT_THERE if patient.token else _NOBODY
 
 
 def _refusal(patient: Patient) -> Answer:
     return patient.line.ask("GET", patient.restricted)
+
+
+def _seen_by_the_app(patient: Patient) -> list[tuple[str, str]]:
+    """Paths that the app gets to see, each with the token that takes."""
+    if not patient.standin:
+        raise _NotSeen(_STAND_IN)
+    found = [(patient.restricted, patient.token)] if patient.token else []
+    found += [(patient.open, "")] if patient.open else []
+    if not found:
+        raise _NotSeen(_NOBODY)
+    return found
 
 
 def status(patient: Patient) -> str:
@@ -96,7 +120,7 @@ def status(patient: Patient) -> str:
         return f"a request for {patient.restricted} from nobody is refused with 401"
     raise _Wrong(
         f"a request for {patient.restricted} from nobody was answered with {answer.status} instead of 401",
-        f"The proxy does not ask demur, or does not hand on what it answers. {_AGAIN}",
+        "The proxy does not ask demur, or does not hand on what it answers.",
     )
 
 
@@ -106,12 +130,10 @@ def body(patient: Patient) -> str:
     if answer.problem.get("reason") != "sign-in-required":
         raise _Wrong(
             "the problem that says why a program was refused is lost",
-            f"The proxy makes a body of its own. {_AGAIN}",
+            "The proxy makes a body of its own.",
         )
     if b"application/problem+json" not in page.body or b"<form" not in page.body:
-        raise _Wrong(
-            "the page with the form to sign in is lost", f"The proxy makes a page of its own, or caches one. {_AGAIN}"
-        )
+        raise _Wrong("the page with the form to sign in is lost", "The proxy makes a page of its own, or caches one.")
     return "a refusal keeps its content: a problem for programs, the form for people"
 
 
@@ -121,13 +143,13 @@ def challenge(patient: Patient) -> str:
     try:
         schemes = [each.scheme.lower() for line in lines for each in fields.parse_challenges(line.encode("latin-1"))]
     except ValueError as wrong:
-        raise _Wrong(f"the challenge cannot be read: {wrong}", f"The proxy changes it. {_AGAIN}") from None
+        raise _Wrong(f"the challenge cannot be read: {wrong}", "The proxy changes it.") from None
     if "cookie" not in schemes:
-        raise _Wrong("the challenge is lost", f"A 401 needs one (RFC 9110, 15.5.2). {_AGAIN}")
+        raise _Wrong("the challenge is lost on the way", "A 401 needs one (RFC 9110, 15.5.2).")
     if len(schemes) != len(set(schemes)) or len(schemes) != len(lines):
         raise _Wrong(
             f"the challenge comes {len(schemes)} times, on {len(lines)} lines",
-            f"The check's answer and the refusal both give it, or the proxy joins lines. {_AGAIN}",
+            "The check's answer and the refusal both give it, or the proxy joins lines.",
         )
     return "the challenge comes once"
 
@@ -137,7 +159,7 @@ def head(patient: Patient) -> str:
     answer = patient.line.ask("HEAD", patient.restricted)
     if answer.status == 401 and not answer.body:
         return "HEAD is refused as GET is"
-    raise _Wrong(f"HEAD was answered with {answer.status} instead of 401", _AGAIN)
+    raise _Wrong(f"HEAD was answered with {answer.status} instead of 401")
 
 
 def handshake(patient: Patient) -> str:
@@ -153,7 +175,7 @@ def handshake(patient: Patient) -> str:
         return "a WebSocket handshake from nobody is refused with 401"
     raise _Wrong(
         f"a WebSocket handshake from nobody was answered with {answer.status} instead of 401",
-        f"Handshakes take another way through the proxy. {_AGAIN}",
+        "Handshakes take another way through the proxy.",
     )
 
 
@@ -167,18 +189,18 @@ def unavailable(patient: Patient) -> str:
     if answer.status != 503:
         raise _Wrong(
             f"503 (demur cannot check access now) arrives as {answer.status}",
-            f"People would be told something untrue while demur's store is down. {_AGAIN}",
+            "People would be told something untrue while demur's store is down.",
         )
     when = answer.values("retry-after")
     if len(when) != 1 or not when[0].isdecimal():
-        raise _Wrong("503 arrives without its Retry-After", f"Clients would not know when to try again. {_AGAIN}")
+        raise _Wrong("503 arrives without its Retry-After", "Clients would not know when to try again.")
     return "503 arrives as 503, with Retry-After"
 
 
 def set_cookie(patient: Patient) -> str:
     """What demur sets reaches the browser."""
     if not patient.leaving:
-        raise _NotSeen("demur's sessions are in its memory (sessions.store), so nobody can be signed in for a test")
+        raise _NotSeen(_NOBODY)
     own = f"{patient.line.scheme}://{patient.line.authority}"
     kind = ("Content-Type", "application/x-www-form-urlencoded")
     sent = (*SCRIPT, ("Origin", own), kind, patient.cookie(patient.leaving))
@@ -188,9 +210,9 @@ def set_cookie(patient: Patient) -> str:
     if answer.status >= 400:
         raise _Wrong(
             f"signing out was answered with {answer.status}",
-            f"{patient.site.prefix}/ has to go to gateway.listen, with its host and scheme. {_AGAIN}",
+            f"{patient.site.prefix}/ has to go to gateway.listen, with its host and scheme.",
         )
-    raise _Wrong("Set-Cookie is dropped on the way", f"Nobody could sign in or out. {_AGAIN}")
+    raise _Wrong("Set-Cookie is dropped on the way", "Nobody could sign in or out.")
 
 
 def preflight(patient: Patient) -> str:
@@ -204,8 +226,17 @@ def preflight(patient: Patient) -> str:
         return "a CORS preflight is answered"
     raise _Wrong(
         f"a CORS preflight was answered with {answer.status} and without leave",
-        f"OPTIONS with Origin and Access-Control-Request-Method has to go to gateway.listen. {_AGAIN}",
+        "OPTIONS with Origin and Access-Control-Request-Method has to go to gateway.listen.",
     )
+
+
+_CHECKS_AT = ("/check", "/refusal", "/demur-check", "/demur-refusal", "/auth")
+_OF_THE_CHECK = ("demur-refusal", *(name.decode("ascii") for name in identity.NAMES))
+
+
+def _comes_from_the_check(answer: Answer) -> bool:
+    """Whether this is what only the check's own listener says: a slip, who somebody is, or what a proxy does wrong."""
+    return any(answer.values(name) for name in _OF_THE_CHECK) or b"proxy has to send" in answer.body
 
 
 def check_is_private(patient: Patient) -> str:
@@ -215,19 +246,24 @@ def check_is_private(patient: Patient) -> str:
         raise _Wrong(
             f"check_listen is {host}:{port}, where others can ask it and be believed",
             'Write check_listen = "unix:check.sock", or an address on loopback.',
+            recipe=False,
         )
-    asked = (
+    asked: Pairs = (
         ("X-Forwarded-Method", "GET"),
         ("X-Forwarded-Proto", patient.line.scheme),
         ("X-Forwarded-Host", patient.line.authority),
         ("X-Forwarded-Uri", patient.restricted),
     )
-    for path in ("/check", "/check?answer=fields", "/refusal", "/demur-check", "/demur-refusal"):
-        answer = patient.line.ask("GET", path, (*SCRIPT, *asked))
-        if answer.values("demur-refusal") or answer.values("remote-subject") or b"proxy has to send" in answer.body:
+    own = (f"{patient.site.prefix}/check", f"{patient.site.prefix}/refusal")
+    # Some proxies set these fields, others pass on what a client says, or nothing.
+    questions: list[tuple[str, Pairs]] = [(path, ()) for path in (*_CHECKS_AT, *own)]
+    questions += [(f"{path}?answer=fields", asked) for path, _ in questions]
+    for path, more in questions:
+        answer = patient.line.ask("GET", path, (*SCRIPT, *more))
+        if _comes_from_the_check(answer):
             raise _Wrong(
                 f"{path} reaches demur's check from outside",
-                f"Whoever asks there says himself which request he means. Take that route away. {_AGAIN}",
+                "Whoever asks there says himself which request he means. Take that route away.",
             )
     return "the check cannot be reached from outside"
 
@@ -240,14 +276,15 @@ def forged_address(patient: Patient) -> str:
         "X-Original-URL": elsewhere,
         "X-Rewrite-URL": elsewhere,
         "X-Original-URI": elsewhere,
-        "X-Forwarded-Method": "OPTIONS",
+        # no method, so that demur would say so
+        "X-Forwarded-Method": "(doctor)",
     }
     for name, text in lies.items():
         answer = patient.line.ask("GET", patient.restricted, (*SCRIPT, (name, text)))
         if answer.status != 401:
             raise _Wrong(
                 f"a client that sends {name} gets {answer.status} instead of 401",
-                f"The proxy has to put its own value in its place, or take the field away. {_AGAIN}",
+                "The proxy has to put its own value in its place, or take the field away.",
             )
     return "what a client says about its own request is not believed"
 
@@ -255,12 +292,12 @@ def forged_address(patient: Patient) -> str:
 def session(patient: Patient) -> str:
     """Somebody who is signed in gets in."""
     if not patient.token:
-        raise _NotSeen("demur's sessions are in its memory (sessions.store), so nobody can be signed in for a test")
+        raise _NotSeen(_NOBODY)
     answer, _ = patient.through(token=patient.token)
     if answer.status in {401, 403} or (answer.status >= 500 and answer.problem):
         raise _Wrong(
             f"somebody who is signed in gets {answer.status} at {patient.restricted}",
-            f"The proxy has to pass Cookie on to the check. {_AGAIN}",
+            "The proxy has to pass Cookie on to the check.",
         )
     return "somebody who is signed in gets in"
 
@@ -269,37 +306,35 @@ def forged_identity(patient: Patient) -> str:
     """Who it is, only demur tells the app."""
     lie = "nobody-you-know"
     lies = tuple((name, lie) for name in ("Remote-User", "Remote_User", "Remote-Groups", "Remote.Subject"))
-    for target, token in ((patient.restricted, patient.token), (patient.open, "")):
-        if not target:
-            continue
+    for target, token in _seen_by_the_app(patient):
         _, seen = patient.through(*lies, target=target, token=token)
         if seen is None:
-            raise _NotSeen(_STAND_IN)
+            raise _NotSeen(_unseen(patient))
         passed = [
             name for name, text in seen.fields if lie in text and identity.is_identity_field(name.lower().encode())
         ]
         if passed:
             raise _Wrong(
                 f"a client that sends {passed[0]} is that person for the app",
-                f"The proxy has to set all identity fields itself, and take other spellings away. {_AGAIN}",
+                "The proxy has to set all identity fields itself, and take other spellings away.",
             )
     return "identity fields of a client do not reach the app"
 
 
 def our_cookie(patient: Patient) -> str:
     """The app sees its own cookies, and not the session's."""
-    mine = (patient.cookie(patient.token, "app=1"),)
-    _, seen = patient.through(*mine)
-    if seen is None:
-        raise _NotSeen(_STAND_IN)
-    cookies = "; ".join(seen.values("cookie"))
-    if patient.token in cookies:
-        raise _Wrong(
-            "the app is given demur's own cookie",
-            f"Whoever takes over the app, or reads its log, could be anybody. {_AGAIN}",
-        )
-    if "app=1" not in cookies:
-        raise _Wrong("the app's own cookies are lost", f"Only demur's own has to go. {_AGAIN}")
+    for target, token in _seen_by_the_app(patient):
+        _, seen = patient.through(patient.cookie(token or "none", "app=1"), target=target)
+        if seen is None:
+            raise _NotSeen(_unseen(patient))
+        cookies = "; ".join(seen.values("cookie"))
+        if f"{patient.site.cookie.name}=" in cookies:
+            raise _Wrong(
+                f"the app is given demur's own cookie at {target}",
+                "Whoever takes over the app, or reads its log, could be anybody.",
+            )
+        if "app=1" not in cookies:
+            raise _Wrong(f"the app's own cookies are lost at {target}", "Only demur's own has to go.")
     return "demur's cookie does not reach the app, and others do"
 
 
@@ -310,11 +345,13 @@ def same_bytes(patient: Patient) -> str:
     if seen is None:
         if answer.status == 400:
             return "an odd address is refused before it reaches the app"
-        raise _NotSeen(_STAND_IN)
+        if patient.standin and patient.token and answer.status == 404:
+            raise _Wrong(f"{odd} does not reach the app: 404", "Addresses have to go on as they are.")
+        raise _NotSeen(_unseen(patient))
     if seen.target != odd.encode("ascii"):
         raise _Wrong(
             f"{odd} reaches the app as {seen.target.decode('latin-1')}",
-            f"What was judged and what is served have to be the same. {_AGAIN}",
+            "What was judged and what is served have to be the same.",
         )
     return "the app gets addresses as they were judged"
 
@@ -323,16 +360,18 @@ def app_cookies(patient: Patient) -> str:
     """What the app sets reaches the browser."""
     answer, seen = patient.through(token=patient.token)
     if seen is None:
-        raise _NotSeen(_STAND_IN)
+        raise _NotSeen(_unseen(patient))
     names = [line.partition("=")[0] for line in answer.values("set-cookie")]
     if not {"doctor-one", "doctor-two"} <= set(names):
-        raise _Wrong("cookies that the app sets are lost", f"Set-Cookie comes on lines of its own. {_AGAIN}")
+        raise _Wrong("cookies that the app sets are lost", "Set-Cookie comes on lines of its own.")
     return "cookies that the app sets arrive"
 
 
 def way_round(patient: Patient) -> str:
     """The app listens for the proxy and for nobody else."""
     host, port = patient.upstream
+    if patient.standin:
+        raise _NotSeen("somebody stands in for the app: see where it listens without --stand-in, while it runs")
     found = sorted(listening.addresses(port)) if host else []
     if not found:
         raise _NotSeen("the app is on another machine, or not running: see that only the proxy can connect to it")
@@ -341,6 +380,7 @@ def way_round(patient: Patient) -> str:
         raise _Wrong(
             f"the app listens at {public[0]}, port {port}, where clients reach it without the proxy",
             "Let it listen at 127.0.0.1 or a unix socket, or close the port.",
+            recipe=False,
         )
     return "the app listens for this machine only"
 
@@ -367,7 +407,12 @@ CHECKS: Mapping[str, Callable[[Patient], str]] = {
 
 
 def examine(patient: Patient) -> list[Finding]:
-    """All checks of a site. Never raises for what it finds."""
+    """All checks of a site, or the one finding that nobody answers there. Never raises for what it finds."""
+    try:
+        answer = _refusal(patient)
+    except NoAnswer as none:
+        return [Finding("answer", Verdict.WRONG, str(none), none.fix)]
+    patient = replace(patient, proxy=patient.proxy or mending.proxy(answer.values("server")))
     return [_one(name, check, patient) for name, check in CHECKS.items()]
 
 
@@ -375,8 +420,9 @@ def _one(name: str, check: Callable[[Patient], str], patient: Patient) -> Findin
     try:
         return Finding(name, Verdict.RIGHT, check(patient))
     except _Wrong as wrong:
-        return Finding(name, Verdict.WRONG, wrong.said, wrong.fix)
+        more = mending.how(name, patient.proxy) if wrong.recipe else ""
+        return Finding(name, Verdict.WRONG, wrong.said, " ".join(part for part in (wrong.fix, more) if part))
     except _NotSeen as why:
         return Finding(name, Verdict.NOT_SEEN, str(why))
     except NoAnswer as none:
-        return Finding(name, Verdict.WRONG, str(none), "Start the proxy, or say where it is with --connect.")
+        return Finding(name, Verdict.WRONG, str(none), none.fix)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from demur.core.model import Key
     from demur.core.rules import Rule
     from demur.core.site import Site
     from demur.gateway.config.tables import Config
@@ -31,11 +32,12 @@ _WORD = "demur-doctor"
 @dataclass(frozen=True, slots=True)
 class Means:
     """What the command line says: whether to stand in for the apps, where to connect instead of where the names of the
-    sites lead, and what certificates to trust."""
+    sites lead, what certificates to trust, and the proxy's name ("": as it says itself)."""
 
     stand_in: bool = False
     connect: tuple[str, int] | None = None
     certificates: Path | None = None
+    proxy: str = ""
 
 
 def examinations(config: Config, means: Means) -> Iterator[tuple[str, list[Finding]]]:
@@ -43,19 +45,25 @@ def examinations(config: Config, means: Means) -> Iterator[tuple[str, list[Findi
     StoreUnavailable."""
     sites = config.sites()
     key = person.key_of(config)
-    with contextlib.ExitStack() as stack:
-        tokens = ("", "")
-        if key is not None and not config.sessions.store.startswith("memory:"):
-            first, second = (stack.enter_context(person.visitor(config, sites, key)) for _ in range(2))
-            tokens = (first, second)
-        for table, site in zip(config.site, sites, strict=True):
-            line = _line(table.origin, means)
+    for table, site in zip(config.site, sites, strict=True):
+        line = _line(table.origin, means)
+        paths = _paths(site, line)
+        with _stand_in(table, means) as standin, _visitors(config, site, key) as tokens:
             pass_ = ticket.write(line.authority, key, int(time.time())) if key else ""
-            with _stand_in(table, means) as standin:
-                patient = Patient(
-                    site, line, *_paths(site, line), *tokens, pass_, _upstream(table), _check(config), standin
-                )
-                yield str(table.origin), examine(patient)
+            patient = Patient(
+                site, line, *paths, *tokens, pass_, _upstream(table), _check(config), standin, proxy=means.proxy
+            )
+            yield str(table.origin), examine(patient)
+
+
+@contextlib.contextmanager
+def _visitors(config: Config, site: Site, key: Key | None) -> Iterator[tuple[str, str]]:
+    """The tokens of two sessions; "" where nobody can be signed in from here."""
+    if key is None or config.sessions.store.startswith("memory:"):
+        yield "", ""
+        return
+    with person.visitor(config, site, key) as first, person.visitor(config, site, key) as second:
+        yield first, second
 
 
 def _line(origin: Origin, means: Means) -> Line:
@@ -63,8 +71,19 @@ def _line(origin: Origin, means: Means) -> Line:
     authority = origin.authority.replace("*", _WORD, 1)
     context = None
     if origin.scheme == "https":
-        context = ssl.create_default_context(cafile=str(means.certificates) if means.certificates else None)
+        context = _context(means.certificates)
     return Line(origin.scheme, host, authority, means.connect or (host.strip("[]"), origin.port), context)
+
+
+def _context(certificates: Path | None) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=str(certificates) if certificates else None)
+    except OSError as error:
+        raise ConfigError(
+            f"{certificates} cannot be read: {(error.strerror or str(error)).lower()}.",
+            place="--certificates",
+            fix="Name a file with certificates in PEM.",
+        ) from None
 
 
 def _upstream(table: Table) -> tuple[str, int]:
@@ -110,11 +129,7 @@ def _stand_in(table: Table, means: Means) -> Iterator[StandIn | None]:
 def _paths(site: Site, line: Line) -> tuple[str, str]:
     """A path that asks for a sign-in and that the visitor may open, and one that is open or ""."""
     found = [_example(rule) for rule in site.rules.all]
-    groups = frozenset[str]()
-    for rule in site.rules.all:
-        terms = rule.requirement.terms
-        groups |= terms.groups | terms.all_groups | terms.permission_groups
-    visitor = Subject("", person.NAME, groups)
+    visitor = Subject("", person.NAME, person.groups(site))
     restricted = [path for path in found if _outcomes(site, line, path, visitor) == (401, None)]
     opened = [path for path in found if _outcomes(site, line, path, visitor) == (None, None)]
     if not restricted:

@@ -26,12 +26,11 @@ _LASTS = 120
 
 
 @contextlib.contextmanager
-def visitor(config: Config, sites: tuple[Site, ...], key: Key) -> Iterator[str]:
-    """The token of a session, which ends with the block. Raises StoreUnavailable."""
+def visitor(config: Config, site: Site, key: Key) -> Iterator[str]:
+    """The token of a session, which ends with the block, or by itself soon. Raises StoreUnavailable."""
     now = int(time.time())
-    groups = frozenset[str]().union(*(_groups(site) for site in sites))
     # A UUID of no person: those are version 7.
-    subject = Subject(f"00000000-0000-4000-8000-{secrets.token_hex(6)}", NAME, groups)
+    subject = Subject(f"00000000-0000-4000-8000-{secrets.token_hex(6)}", NAME, groups(site))
     token = sessions.mint(secrets.token_bytes(32), key)
     session = Session(
         sessions.identify(token), subject.id, now, now, now, now + _LASTS, 0, acr=STRENGTHS[-1], device=NAME
@@ -47,8 +46,9 @@ def visitor(config: Config, sites: tuple[Site, ...], key: Key) -> Iterator[str]:
         await store.end_all(subject.id, Ending.ENDED, Actor.SYSTEM, int(time.time()))
         await store.aclose()
 
-    asyncio.run(begin())
+    # Also where the beginning is interrupted: it may be written already.
     try:
+        asyncio.run(begin())
         yield token
     finally:
         asyncio.run(end())
@@ -59,7 +59,7 @@ def key_of(config: Config) -> Key | None:
     return None if config.sessions.key_folder is None else FileKeys(config.sessions.key_folder).ring().current
 
 
-def _groups(site: Site) -> Iterator[str]:
-    for rule in site.rules.all:
-        terms = rule.requirement.terms
-        yield from terms.groups | terms.all_groups | terms.permission_groups
+def groups(site: Site) -> frozenset[str]:
+    """Every group that opens something there."""
+    terms = [rule.requirement.terms for rule in site.rules.all]
+    return frozenset[str]().union(*(each.groups | each.all_groups | each.permission_groups for each in terms))
