@@ -499,6 +499,14 @@ def our_cookie_stays_here(stand: Stand) -> None:
 
 
 @behaviour
+def trace_repeats_no_session(stand: Stand) -> None:
+    """An answer to TRACE leaves out what is likely to be sensitive (RFC 9110, 9.3.8): no proxy gives a session back."""
+    token, _ = stand.session("ann")
+    lines = f"Host: {stand.host}\r\nCookie: {stand.cookie}={token}\r\nMax-Forwards: 0\r\nConnection: close\r\n\r\n"
+    assert token.encode() not in stand.raw(f"TRACE /members/x HTTP/1.1\r\n{lines}".encode())
+
+
+@behaviour
 def a_foreign_authorization_is_the_apps(stand: Stand) -> None:
     """What is not meant for demur passes untouched."""
     said = ("Authorization", 'Signature keyId="k", signature="a/b+c=="')

@@ -44,6 +44,8 @@ _SITE = """
     ProxyRequests       Off
     ProxyPreserveHost   On
     ProxyTimeout        3600
+    # Apache itself would answer TRACE, asking nobody, and repeat the cookie.
+    TraceEnable         Off
 
     # What demur is told about the client is said here. Set, never added to.
     ProxyAddHeaders Off
