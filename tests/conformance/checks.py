@@ -19,6 +19,7 @@ Check: TypeAlias = "Callable[[Seen, Answers], str | None]"
 
 DEAD = ("idle", "expired", "ended", "revoked")
 HEADS = {"anonymous-page-head": "anonymous-page", "anonymous-script-head": "anonymous-script"}
+HEADS |= {"unavailable-page-head": "unavailable-page"}
 HEADS |= {"forbidden-page-head": "forbidden-page", "bearer-revoked-head": "bearer-revoked", "allowed-head": "allowed"}
 
 BY_REASON = {

@@ -53,7 +53,7 @@ from tests.conformance.checks import (
     typed,
     unreadable,
 )
-from tests.conformance.exchanges import EXCHANGES, PARTNER
+from tests.conformance.exchanges import EXCHANGES, PARTNER, WITHOUT_STORE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -72,7 +72,8 @@ class Clause:
     check: Check
 
 
-NAMES = tuple(each.name for each in EXCHANGES)
+NAMES = tuple(each.name for each in (*EXCHANGES, *WITHOUT_STORE))
+LOST = ("unavailable-script", "unavailable-page", "unavailable-page-head", "unavailable-token")
 _NOT_THESE = {"anonymous-expecting", "listed-origin-forbidden", "listed-origin-allowed", "session-in-two-fields"}
 _BEGIN = ("anonymous-", "session-", "step-up-", "sign-in-wrong", "listed-origin", "unlisted", "signed-out")
 UNAUTHORIZED: tuple[str, ...] = (
@@ -163,6 +164,10 @@ SHOWN: Mapping[str, tuple[tuple[str, ...], Check]] = {
     "problem-extensions": (PROBLEMS, named),
     "problem-in-html": (PAGES, page),
     "reason": (tuple(BY_REASON), reasoned),
+    "503-retry-after": (LOST, both(status(503), retry_after, not_reached, has("cache-control", "no-store"))),
+    "503-not-your-fault": (LOST, hasnt("www-authenticate", "set-cookie")),
+    "503-nobody-else": (("unavailable-public",), ok),
+    "503-nothing-sent": (("unavailable-anonymous",), challenged),
     "bearer-parameters": (
         ("anonymous-script", *BEARERS),
         both(never_bare, lambda seen, _: None if challenges(seen, "Bearer") else "no challenge for Bearer"),

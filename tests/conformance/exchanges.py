@@ -220,3 +220,13 @@ EXCHANGES: tuple[Exchange, ...] = (
         until=429,
     ),
 )
+
+WITHOUT_STORE: tuple[Exchange, ...] = (
+    Exchange("unavailable-script", target="/api/x", fields=SCRIPT, session="live"),
+    Exchange("unavailable-page", fields=NAVIGATION, session="live"),
+    Exchange("unavailable-page-head", "HEAD", fields=NAVIGATION, session="live"),
+    Exchange("unavailable-token", target="/api/x", fields=SCRIPT, token="live"),
+    Exchange("unavailable-anonymous", target="/api/x", fields=SCRIPT),
+    Exchange("unavailable-public", target="/public/x", session="live"),
+)
+"""What is asked while nobody can look anything up."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 import socket
+import sqlite3
 import sys
 import time
 from dataclasses import dataclass, replace
@@ -12,7 +13,17 @@ from http.client import HTTPResponse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.conformance.exchanges import EXCHANGES, HOLDER, PASSWORD, PERSON, RULES, SITE, Exchange, Seen
+from tests.conformance.exchanges import (
+    EXCHANGES,
+    HOLDER,
+    PASSWORD,
+    PERSON,
+    RULES,
+    SITE,
+    WITHOUT_STORE,
+    Exchange,
+    Seen,
+)
 from tests.proxies.real import PROXIES, Stand, behind, configuration
 from tests.proxies.recorder import ID, Recorder, Reply
 from tests.site.houses import DEMUR, PHP, Process, free_port, run
@@ -131,7 +142,20 @@ def _tokens(stand: Stand, now: int) -> dict[str, str]:
 
 def _ask(stand: Stand) -> dict[str, Seen]:
     world = _world(stand)
-    return {each.name: _one(stand, each, world) for each in EXCHANGES}
+    answers = {each.name: _one(stand, each, world) for each in EXCHANGES}
+    with _without_store(stand):
+        return answers | {each.name: _one(stand, each, world) for each in WITHOUT_STORE}
+
+
+@contextlib.contextmanager
+def _without_store(stand: Stand) -> Iterator[None]:
+    """While the sessions cannot be looked up."""
+    with contextlib.closing(sqlite3.connect(stand.store_file, isolation_level=None)) as database:
+        database.execute("ALTER TABLE session RENAME TO elsewhere")
+        try:
+            yield
+        finally:
+            database.execute("ALTER TABLE elsewhere RENAME TO session")
 
 
 def _one(stand: Stand, asked: Exchange, world: World) -> Seen:
