@@ -6,7 +6,7 @@
 - An answer is whole or it is an error. Framing is llhttp's, in its strict mode; trailers and interim answers are
   dropped.
 - A connection is used again only if the exchange on it came to its proper end (RFC 9112, 9.3).
-- Both directions wait for each other: no more than about 256 kB of an answer is held in memory.
+- Both directions wait for each other: of an answer about 256 kB are held in memory, buffers included.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ IDLE_SECONDS = 4.0
 """How long an idle connection is kept. Servers commonly close theirs after 5 seconds; whoever closes first loses
 no request."""
 
-_HIGH = 256 * 1024
-_LOW = 64 * 1024
+_HIGH = 64 * 1024
+_LOW = 16 * 1024
 _IDLE_CONNECTIONS = 64
 _CONTROLS = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _NO_BODY = frozenset({204, 304})
@@ -66,7 +66,7 @@ class Head:
     fields: Fields
 
 
-class Connection(asyncio.Protocol):
+class Connection(asyncio.BufferedProtocol):
     """One exchange at a time over one transport.
 
     `head` resolves when an answer begins, or raises `UpstreamFailure`. `chunk` gives the content piece by piece,
@@ -242,8 +242,15 @@ class Connection(asyncio.Protocol):
                 sock.setsockopt(socket.IPPROTO_TCP, option, value)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
 
-    def data_received(self, data: bytes) -> None:
-        """Something came."""
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Where to read to. It is as large as a piece may be: whoever does not read makes us hold some."""
+        return self._owner.buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """That much was read, and has to be taken before anybody else reads."""
+        self._take(bytes(self._owner.buffer[:nbytes]))
+
+    def _take(self, data: bytes) -> None:
         if self._raw:
             self.on_body(data)
             self._notify()
@@ -368,6 +375,7 @@ class Upstream:
         self.connect_timeout = connect_timeout
         self._tls = tls
         self._idle: deque[tuple[float, Connection]] = deque()
+        self.buffer = memoryview(bytearray(_HIGH))
         self._path = ""
         self._host = ""
         self._port = 0
