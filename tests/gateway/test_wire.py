@@ -125,6 +125,7 @@ async def test_own_answers_have_a_date_and_no_name(front: Any) -> None:
         (b"POST / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: a\r\nTransfer-Encoding: gzip\r\n\r\n", 501),
         (b"GET /" + b"a" * HEAD_LIMIT + b" HTTP/1.1\r\n" + CLOSE, 431),
         (b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 20_000 + CLOSE, 431),
+        (b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 257 + CLOSE, 431),
         (b"GET / HTTP/1.1\r\nX: " + b"a" * 2 * HEAD_LIMIT, 431),
     ],
 )

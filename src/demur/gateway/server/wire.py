@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 HEAD_LIMIT: Final = 64 * 1024
 """How many bytes the head of a request may have, target and all fields together."""
 
+MOST_FIELDS: Final = 256
+"""How many fields it may have. Each costs more than its bytes."""
+
 HEAD_SECONDS: Final = 30.0
 """How long a client may take for one head, or for the rest of a content that nobody wants any more."""
 
@@ -308,6 +311,8 @@ class Http(HttpToolsProtocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         """A field. What comes after the content is dropped: the request is being answered by then."""
         if self._in_head and not self._skips_head:
+            if len(self.headers) == MOST_FIELDS:
+                raise _Unanswerable(431, f"This request has more than {MOST_FIELDS} fields.")
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
