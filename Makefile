@@ -46,6 +46,7 @@ bench:
 	@.venv/bin/python benchmarks/readings.py
 	@.venv/bin/python benchmarks/signin_timing.py
 	@.venv/bin/python benchmarks/concealment.py
+	@.venv/bin/python benchmarks/exhaustion.py
 
 docs:
 	@scripts/setup test
