@@ -569,6 +569,19 @@ async def test_a_promised_length_is_broken_off(bench: Bench) -> None:
     assert news.sent.empty()
 
 
+async def test_what_stands_in_for_something_concealed_ends_too(bench: Bench) -> None:
+    """A site that accepts any handshake accepts one for a concealed page, and it ends as one beside that would."""
+    bench.app = holding(ACCEPT)
+    cookie = await bench.cookie()
+    await bench.publish(groups=frozenset())
+    for target in ("/inner/nothing/", "/inner/vault/"):
+        news = await bench.open("websocket", target, cookie=cookie)
+        assert (await news.next())["type"] == "websocket.accept"
+    await bench.end()
+    for client in bench.clients:
+        assert (await client.next())["code"] == 3000
+
+
 async def test_head_is_not_watched(bench: Bench) -> None:
     """There is nothing in the answer to HEAD that could end."""
     bench.app = holding(EVENTS)

@@ -23,12 +23,22 @@ if TYPE_CHECKING:
 
 
 class Exit:
-    """The way out for one answer of the app: its first message decides whether it leaves, dressed, or is refused."""
+    """The way out for one answer of the app: its first message decides whether it leaves, dressed, or is refused.
+    `asked` is what the app was asked in place of the request, if that is something else."""
 
     def __init__(
-        self, demur: Demur, checked: Checked, allow: Allow, request: Request, scope: Scope, receive: Receive, send: Send
+        self,
+        demur: Demur,
+        checked: Checked,
+        allow: Allow,
+        request: Request,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        asked: Request | None = None,
     ) -> None:
         self._demur = demur
+        self._asked = asked
         self._checked = checked
         self.allow = allow
         self._request = request
@@ -94,7 +104,8 @@ class Exit:
         lines = self._demur.leaving(answered, status, self.allow, self._checked.now, self._request)
         await self._send({**message, "headers": lines})
         if streams.stays_open(message["type"], answered, self._request):
-            self._watched = self._demur.watch.add(self._checked, self._request, self._over)
+            allowed = replace(self._checked, decision=self.allow)
+            self._watched = self._demur.watch.add(allowed, self._asked or self._request, self._over)
         if self._watched is not None:
             abort = self._scope.get("extensions", {}).get("demur.abort", {}).get("call")
             self._open = streams.Open(message["type"], answered, self._send, abort)

@@ -230,7 +230,7 @@ class Demur:
             asked = replace(asked, method="GET")
             there = {**wire.without(there, _ABOUT_A_BODY), "method": "GET"}
             receive = wire.nothing
-        exit_ = Exit(self, checked, ask.allowed, request, scope, receive, send)
+        exit_ = Exit(self, checked, ask.allowed, request, scope, receive, send, asked)
         await self._through(self._inner(there, ask.allowed, asked, checked), receive, exit_)
 
     def note(self, checked: Checked, request: Request, refuse: Refuse, error: str) -> None:
