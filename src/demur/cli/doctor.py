@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
+import textwrap
 from pathlib import Path  # noqa: TC003 - typer reads it at run time
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -11,8 +13,13 @@ import typer
 from demur.cli.terminal import DEFAULT, AsJson, ConfigFile, as_json, fail, paint
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from demur.gateway.doctor.checks import Finding
 
+_NAME = 16
+"""Characters of the longest name of a check."""
+_WIDTH = 120
 _MARKS = {"right": ("right   ", "green"), "wrong": ("WRONG   ", "red"), "not seen": ("not seen", "yellow")}
 
 
@@ -45,25 +52,35 @@ def doctor(
     if proxy and proxy not in PROXIES:
         fail(f'--proxy "{proxy}" is none that there is a recipe for.', f"Choose from {', '.join(PROXIES)}.")
     means = Means(stand_in, _address(connect), certificates, proxy)
-    # A session of the doctor's ends with the examination, whatever ends that.
-    signal.signal(signal.SIGTERM, _leave)
     wrong = False
     report = []
-    for origin, findings in examinations(configuration.read(config), means):
-        wrong = wrong or any(finding.verdict == "wrong" for finding in findings)
-        report.append({"origin": origin, "findings": [_plain(finding) for finding in findings]})
-        if not json:
-            typer.echo(origin)
-            for finding in findings:
-                _say(finding)
+    with _ended_in_order():
+        for origin, findings in examinations(configuration.read(config), means):
+            wrong = wrong or any(finding.verdict == "wrong" for finding in findings)
+            report.append({"origin": origin, "findings": [_plain(finding) for finding in findings]})
+            if not json:
+                typer.echo(origin)
+                for finding in findings:
+                    _say(finding)
     if json:
         as_json(report)
     if wrong:
         raise typer.Exit(1)
 
 
-def _leave(number: int, _: object) -> NoReturn:
-    raise SystemExit(128 + number)
+@contextlib.contextmanager
+def _ended_in_order() -> Iterator[None]:
+    """The doctor's own sessions end with the block, whatever ends it: Ctrl-C does so by itself."""
+
+    def leave(number: int, _: object) -> NoReturn:
+        raise SystemExit(128 + number)
+
+    before = {number: signal.signal(number, leave) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _address(text: str | None) -> tuple[str, int] | None:
@@ -81,6 +98,8 @@ def _plain(finding: Finding) -> dict[str, str]:
 
 def _say(finding: Finding) -> None:
     word, colour = _MARKS[finding.verdict]
-    typer.echo(f"  {paint(word, colour)}  {finding.said}")
-    if finding.fix:
-        typer.echo(f"            {finding.fix}")
+    typer.echo(f"  {paint(word, colour)}  {finding.check:<{_NAME}}  {finding.said}")
+    indent = " " * (_NAME + 14)
+    # what has to be typed stays in one piece
+    for line in textwrap.wrap(finding.fix, _WIDTH - len(indent), break_long_words=False, break_on_hyphens=False):
+        typer.echo(indent + line)

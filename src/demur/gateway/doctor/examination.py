@@ -53,7 +53,9 @@ def examinations(config: Config, means: Means) -> Iterator[tuple[str, list[Findi
             patient = Patient(
                 site, line, *paths, *tokens, pass_, _upstream(table), _check(config), standin, proxy=means.proxy
             )
-            yield str(table.origin), examine(patient)
+            found = examine(patient)
+        # outside of the block: whoever is told may take their time, or not come back
+        yield str(table.origin), found
 
 
 @contextlib.contextmanager

@@ -37,6 +37,7 @@ class StandIn:
     def __init__(self, host: str, port: int) -> None:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self._listener = socket.create_server((host, port), family=family, backlog=32)
+        self.address: tuple[str, int] = self._listener.getsockname()[:2]
         self._seen: dict[str, Seen] = {}
         threading.Thread(target=self._accept, daemon=True).start()
 
