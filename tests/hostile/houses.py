@@ -79,6 +79,7 @@ class People:
     """Who asks: a session's token for each kind, and who they are."""
 
     tokens: Mapping[str, str]
+    api: Mapping[str, str]
     subjects: Mapping[str, Subject]
     key: Key
 
@@ -110,6 +111,17 @@ async def _issue(store: Store, ring_key: Key, subject: Subject, who: str) -> str
     return token
 
 
+async def _issue_api(store: Store, key: Key, subject: Subject, who: str) -> str:
+    """A token for programs: one that is good for everything that its person may, or one that was revoked."""
+    token = sessions.mint_api_token(who.encode().ljust(32, b"!"), key)
+    now = int(time.time())
+    kept = Session(sessions.identify(token), subject.id, now - 60, now - 60, now - 60, now + 3600, 0, kind="token")
+    await store.issue(kept, subject)
+    if who == "api_revoked":
+        await store.apply([End(kept.id, Ending.REVOKED, Actor.ADMINISTRATOR, now - 5)])
+    return token
+
+
 def people(folder: Path) -> People:
     """Add everybody to the state in that folder; `demur.toml` is there already."""
     for name, groups in PEOPLE.items():
@@ -119,15 +131,17 @@ def people(folder: Path) -> People:
     subjects = run(_subjects(folder))
     key = FileKeys(folder / "keys").ring().current
 
-    async def issue() -> dict[str, str]:
+    async def issue() -> tuple[dict[str, str], dict[str, str]]:
         store = stores.open(f"sqlite:{folder / 'sessions.db'}")
         try:
-            return {who: await _issue(store, key, subjects[name], who) for who, name in _IS.items()}
+            api = {who: await _issue_api(store, key, subjects["mia"], who) for who in ("api_token", "api_revoked")}
+            return {who: await _issue(store, key, subjects[name], who) for who, name in _IS.items()}, api
         finally:
             await store.aclose()
 
-    tokens = {**run(issue()), "unknown": sessions.mint(b"nobody".ljust(32, b"."), key)}
-    return People(tokens, subjects, key)
+    issued, api = run(issue())
+    tokens = {**issued, "unknown": sessions.mint(b"nobody".ljust(32, b"."), key)}
+    return People(tokens, api, subjects, key)
 
 
 # --- what stands before the site ------------------------------------------------------------------
@@ -168,6 +182,7 @@ class Surface:
             "origin": f"{self.scheme}://{self.host}",
             "name": name,
             **tokens,
+            **self.people.api,
             **{f"as_{who}": f"Cookie: {name}={token}" for who, token in tokens.items()},
             "slip": self._slip(int(time.time())),
             "old_slip": self._slip(int(time.time()) - 3600),
@@ -212,7 +227,9 @@ def try_case(case: Case, surface: Surface, also: Collection[int] = ()) -> Outcom
     late = (*surface.site.take(), *surface.open_site.take())
 
     secrets = tuple(
-        value.encode() for name, value in known.items() if name in {*surface.people.tokens, "slip", "old_slip"}
+        value.encode()
+        for name, value in known.items()
+        if name in {*surface.people.tokens, *surface.people.api, "slip", "old_slip"}
     )
     asker = surface.people.asker(case.who)
     sight = Sight(asker, known["origin"], secrets, seen, heard.answers, strict=surface.strict)

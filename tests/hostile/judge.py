@@ -33,6 +33,7 @@ allow = "signed-in"
 [[site.rule]]
 path = "/api/private/**"
 allow = "signed-in"
+accepts = ["bearer"]
 
 [[site.rule]]
 path = "/shop/**"
