@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import signal
+import socket
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
 from tests.doctor.test_examination import MEMBERS, configured
-from tests.site.houses import free_port
+from tests.site.houses import DEMUR, free_port
 from typer.testing import CliRunner, Result
 
+from demur import stores
 from demur.cli import app
 from demur.gateway.doctor.checks import CHECKS, Finding, Verdict
 from demur.gateway.doctor.standin import StandIn
@@ -18,6 +22,8 @@ from demur.gateway.doctor.standin import StandIn
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from demur.gateway.config.tables import Config
 
 
 def doctor(folder: Path, *more: str) -> Result:
@@ -110,3 +116,31 @@ def test_signals_are_as_they_were(folder: Path) -> None:
     before = signal.getsignal(signal.SIGTERM)
     doctor(folder)
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_no_session_outlives_the_command(number: signal.Signals, tmp_path: Path) -> None:
+    """Whoever stops it in the middle, while the proxy lets it wait."""
+    with socket.create_server(("127.0.0.1", 0)) as proxy:
+        config = configured(tmp_path, MEMBERS, proxy=proxy.getsockname()[1])
+        command = [*DEMUR, "doctor", "--config", str(tmp_path / "demur.toml")]
+        proxy.settimeout(30)
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL) as running, proxy.accept()[0] as connection:
+            assert connection.recv(65536).startswith(b"GET /members/demur-doctor HTTP/1.1\r\n")
+            assert alive(config) == 2
+            running.send_signal(number)
+            assert running.wait(30) != 0
+            assert alive(config) == 0
+
+
+def alive(config: Config) -> int:
+    """How many sessions are."""
+
+    async def count() -> int:
+        store = stores.open(config.sessions.store)
+        try:
+            return len(await store.sessions())
+        finally:
+            await store.aclose()
+
+    return asyncio.run(count())
