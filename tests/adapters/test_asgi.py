@@ -143,6 +143,15 @@ async def test_a_preflight_is_no_other_method_for_the_app() -> None:
     assert [name for name, _ in wire.passed[0]["headers"][1:]] == [name for name, _ in asked]
 
 
+async def test_a_server_without_the_raw_path() -> None:
+    """What a server has decoded is judged as the app will read it, marks of a query and escapes included."""
+    wire = Wire(site=make_site(rules=load([{"path": "/**", "allow": "anyone"}, {"path": "/a", "allow": "nobody"}])))
+    for path, status in (("/b%25", 200), ("/%61", 401), ("/b?/../a", 401), ("/ö", 200)):
+        wire.sent.clear()
+        await wire.ask("/", path=path, raw_path=None)
+        assert wire.status == status, path
+
+
 async def test_a_refused_request_never_reaches_the_app(wire: Wire) -> None:
     """Neither app nor body is touched before the answer is on its way."""
     fields = await wire.ask("/members/", (b"content-length", b"6"), method="POST", body=[b"abc", b"def"])

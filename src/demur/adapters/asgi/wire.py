@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import TYPE_CHECKING, Any, TypeAlias
+from urllib.parse import quote
 
 from demur.core import fields, identity
 from demur.core.model import Details, Refuse, Request
@@ -65,7 +66,8 @@ def target(scope: Scope) -> bytes:
     raw = scope.get("extensions", {}).get("demur.target")
     if raw is not None:
         return bytes(raw["raw"])
-    path = bytes(scope.get("raw_path") or scope["path"].encode("utf-8"))
+    # What was decoded is encoded again, or a "?" out of a path would begin a query.
+    path = bytes(scope.get("raw_path") or quote(scope["path"], safe="/:@!$&'()*+,;=~").encode("ascii"))
     query = bytes(scope["query_string"])
     return path + b"?" + query if query else path
 
