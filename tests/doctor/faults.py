@@ -930,8 +930,18 @@ APACHE = (
         "apache",
         "unavailable",
         "pages for errors",
-        after(_APACHE_SITE, "RewriteEngine On\nProxyErrorOverride On 503\nErrorDocument 503 /sorry.html"),
-        "503",
+        after(_APACHE_SITE, "ProxyErrorOverride On 503"),
+        "503 arrives without its Retry-After",
+    ),
+    Fault(
+        "apache",
+        "unavailable",
+        "a page elsewhere for errors",
+        both(
+            after("ErrorDocument 503", "ErrorDocument 503 http://localhost:{proxy}/public/sorry"),
+            after(_APACHE_SITE, "ProxyErrorOverride On 503"),
+        ),
+        "arrives as 302",
     ),
     Fault(
         "apache",
