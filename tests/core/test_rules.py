@@ -285,6 +285,10 @@ def test_conceal_knows_what_is_around(around: str, access: Access) -> None:
     assert (conceal.depth, conceal.around and conceal.around.access) == (1, access)
     assert table.match("GET", b"/a/nothing/7").requirement.beside == conceal
     assert rules.sibling(table, b"/a/vault/7/x%20y", conceal, "zzz") == b"/a/zzz/7/x%20y"
+    # a site that answers in the format of the suffix does so in its place, too
+    assert rules.sibling(table, b"/a/vault.json", conceal, "zzz") == b"/a/zzz.json"
+    assert rules.sibling(table, b"/a/VAULT.tar.gz/7", conceal, "zzz") == b"/a/zzz.tar.gz/7"
+    assert rules.sibling(table, b"/a/vaults.json", conceal, "zzz") == b"/a/zzz"
     # where it cannot be said which segment it is, the rule itself says
     for path in (b"/a//vault/7", b"/b/../a/vault/7", b"/vault", b"/b/vault/7", b"/a/\xff"):
         assert rules.sibling(table, path, conceal, "zzz") == b"/a/zzz"

@@ -132,11 +132,18 @@ def sibling(rules: Rules, path: bytes, conceal: Conceal, random: str) -> bytes:
     """
     segments = path.decode("ascii", "replace").split("/")[1:]
     if fields.plain_path(path) and len(segments) > conceal.depth:
-        there = _sibling(segments, conceal.depth, random).encode("ascii")
+        there = _sibling(segments, conceal.depth, random + _suffix(conceal, segments)).encode("ascii")
         if all(map(_fits, conceal.here, segments)) or rules.match("GET", there).requirement.terms == Terms():
             return there
     before = [random if segment[:1] in {"*", "{"} else quote(segment, safe="") for segment in conceal.here]
     return _sibling(before, conceal.depth, random).encode("ascii")
+
+
+def _suffix(conceal: Conceal, segments: Sequence[str]) -> str:
+    """What follows the concealed name in its segment, as in `/vault.json`: sites answer in the format that it names,
+    when nothing is there, too."""
+    name, segment = conceal.here[conceal.depth], segments[conceal.depth]
+    return segment[len(name) :] if segment.lower().startswith(f"{name.lower()}.") else ""
 
 
 def _fits(pattern: str, segment: str) -> bool:
