@@ -136,7 +136,7 @@ MAKE = ["create", "--user", "ann", "--label", "x"]
         (["revoke", "--user", "eve"], 'There is nobody called "eve".'),
         (["revoke", "--user", "ann", "feed"], "HANDLE and --user contradict each other."),
         (["revoke", "feed"], "There is no token with the handle feed.\n    Alive are: "),
-        (["revoke", ""], " is the start of several."),
+        (["revoke", ""], "A handle is empty."),
     ],
 )
 def test_what_cannot_be(run, deployment, args, said):

@@ -62,6 +62,9 @@ async def names_of(people: People, subjects: Iterable[str]) -> dict[str, str]:
 
 def chosen(living: Sequence[Session], handle: str, none: str) -> Session:
     """The one whose handle begins like that. Ends the command otherwise; `none` says that there is none."""
+    if not handle:
+        # A variable of a shell that is not set must not mean the only one that there is.
+        fail("A handle is empty.", "Give at least the beginning of one.")
     found = [session for session in living if session.handle.startswith(handle.lower())]
     if len(found) != 1:
         what = f"{handle} is the start of several." if found else none
