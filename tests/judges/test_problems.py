@@ -25,7 +25,7 @@ def faults(where: str, status: int, text: str) -> list[Finding]:
     found = [Finding(where, error.message) for error in JUDGE.iter_errors(problem)]
     if problem.get("status", status) != status:
         # "The "status" member, if present, is only advisory; ... generators MUST use the same status code in the
-        # actual HTTP response" (RFC 9457, 3.1.3)
+        # actual HTTP response" (RFC 9457, 3.1.2)
         found.append(Finding(where, f"status {problem['status']} in an answer with {status}"))
     return found
 
