@@ -130,7 +130,7 @@ def test_one_can_be_ended_by_its_handle(run, deployment):
         (["end", "--user", "eve"], 'There is nobody called "eve".'),
         (["end", "--user", "ann", "--handle", "feed"], "ann has no session with the handle feed.\n    Alive are: "),
         (["end", "--user", "bob", "--handle", "feed"], "None of them is alive."),
-        (["end", "--user", "ann", "--handle", ""], " is the start of several."),
+        (["end", "--user", "ann", "--handle", ""], "A handle is empty."),
         (["end", "--user", "ann", "--all", "--handle", "feed"], "--all and --handle contradict each other."),
         (["end"], "Missing option '--user'"),
     ],
