@@ -15,7 +15,7 @@ help:
 	@echo "make check   what a developer needs all day: form, types, direction, fast tests"
 	@echo "make test    everything: installs what tests need, then runs all of them"
 	@echo "make nightly what takes too long for make test: a million paths, each judged by a model, too"
-	@echo "make bench   what guarding a request costs, measured here"
+	@echo "make bench   what guarding a request costs and what an attack costs others, measured here"
 	@echo "make docs    write the generated pages anew and check every link"
 	@echo "make clean   remove .venv, caches and the sample's state"
 
