@@ -140,7 +140,7 @@ CONCEALING = SITE.replace("/**", "/vault/**") + 'conceal = true\n[[site.rule]]\n
         (UPSTREAM, "", PASSES, f":7: error: {PUBLIC} has no upstream: with Some proxy before it, demur passes"),
         (SITE, CONCEALING, ASKS, ":13: error: the rule for /vault/** conceals"),
         (PUBLIC, "http://localhost:8000", ASKS, ":8: error: http://localhost:8000 is where the proxy has to listen"),
-        (PUBLIC, "http://localhost:8001", ASKS, "Give check_listen a port of its own"),
+        (PUBLIC, "http://localhost:8001", ASKS, "Give check_listen a port of its own, such as 8002."),
         (PUBLIC, "http://localhost:9000", ASKS, "http://127.0.0.1:9000 is where the proxy itself listens"),
         (SITE, SITE.replace(".com", ".com:80") + SITE.replace(PUBLIC, "http://localhost"), ASKS, "http and https"),
     ],

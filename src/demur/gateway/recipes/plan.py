@@ -313,6 +313,15 @@ def _rule_faults(index: int, core: CoreSite, needs: Needs) -> Iterator[Fault]:
             )
 
 
+def _another_port(config: Config) -> int:
+    """A port that the configuration does not name."""
+    gateway = config.gateway
+    named = {address.port for address in (gateway.listen, gateway.check_listen, gateway.admin_listen) if address}
+    named |= {table.origin.port for table in config.site}
+    named |= {Origin.parse(table.upstream).port for table in config.site if table.upstream}
+    return next(port for port in range(8000, 8100) if port not in named)
+
+
 def _port_faults(config: Config, given: Sequence[str | None]) -> Iterator[Fault]:
     schemes: dict[int, str] = {}
     for index, table in enumerate(config.site):
@@ -326,7 +335,7 @@ def _port_faults(config: Config, given: Sequence[str | None]) -> Iterator[Fault]
                 yield Fault(
                     place,
                     f"{origin} is where the proxy has to listen, and gateway.{key} is {address}.",
-                    f"Give {key} a port of its own, such as {8001 if key == 'check_listen' else 8000}.",
+                    f"Give {key} a port of its own, such as {_another_port(config)}.",
                 )
         behind = _behind(upstream) if (upstream := given[index]) else Endpoint()
         if is_loopback(behind.host) and any(behind.port == each.origin.port for each in config.site):
