@@ -168,6 +168,7 @@ def _warnings(config: Config) -> Iterator[Fault]:
         yield from _transport(index, site, config.gateway)
         yield from _rules(index, site)
         yield from _strengths(index, site)
+        yield from _told(index, site, config.gateway)
 
 
 def _near(path: Path) -> str:
@@ -312,6 +313,20 @@ def _open_below(place: Place, rule: Rule, rules: Rules, site: Site) -> Iterator[
     if below.rule is not None and below.requirement.access is not Access.REQUIRED:
         message = f"what is below {rule.path} is open to anyone, by rule {below.rule.number} ({below.rule.name})."
         yield _warning((*place, "path"), message, f'If that is not meant, write path = "{rule.path}/**".')
+
+
+def _told(index: int, site: Site, gateway: Gateway) -> Iterator[Fault]:
+    """What is concealed where demur passes requests on, and told to whoever only asks."""
+    if gateway.check_listen is None:
+        return
+    for rule in site.core().rules.all:
+        if rule.requirement.conceal is not None:
+            message = (
+                f"rule {rule.number} ({rule.name}) conceals only what comes by {gateway.listen}: a proxy that asks at "
+                "check_listen gets a 404 that is not the site's own."
+            )
+            fix = "Let demur pass these requests on, or remove conceal or check_listen."
+            yield _warning(("site", index, "rule", rule.number - 1, "conceal"), message, fix)
 
 
 def _strengths(index: int, site: Site) -> Iterator[Fault]:
