@@ -1,9 +1,9 @@
 """What others notice of somebody who tries to use a gateway up.
 
 A real `demur serve` before a small site, with one worker. People with a session ask for a page, again and again; in
-every other round somebody at another address does one of the things in `ATTACKS`, from a process of its own. The 99th
-percentile of the people's times, as a ratio of a round with to the round without before it; the smallest ratio counts,
-for whatever else the machine does only makes it larger. It has to stay below 2.
+every other round somebody at another address does one of the things in `ATTACKS`, from a process of its own. What counts
+is the 99th percentile of the people's times: the median of the rounds with, over the median of those without. It has
+to stay below 2.
 
     benchmarks/exhaustion.py [--rounds 5] [--seconds 3] [--only idle,cookies]
 
@@ -345,8 +345,11 @@ async def _attack(name: str, port: int) -> None:
 
 @dataclass(slots=True)
 class Compared:
-    """An attack: the 99th percentiles without it and with it (medians of the rounds, in seconds), the smallest ratio
-    within a round, statuses that were not 200, and the bytes that the worker took for it."""
+    """An attack: the 99th percentiles without it and with it (medians of the rounds, in seconds), the smallest ratio of
+    a round with to the one before it, statuses that were not 200, and the bytes that the worker took for it.
+
+    The smallest ratio is for a machine that does much else meanwhile: it shows only an attack that works every time.
+    """
 
     name: str
     quiet: float
@@ -356,9 +359,14 @@ class Compared:
     memory: int
 
     @property
+    def typical(self) -> float:
+        """How many times slower the slowest hundredth of the people is served."""
+        return self.loaded / self.quiet
+
+    @property
     def is_right(self) -> bool:
         """Whether nobody has noticed much."""
-        return self.ratio < BELOW and not self.others and self.memory < MOST_MEMORY
+        return self.typical < BELOW and not self.others and self.memory < MOST_MEMORY
 
 
 async def compare(gateway: Gateway, name: str, rounds: int, seconds: float, *, enough: float = 0.0) -> Compared:
@@ -387,7 +395,7 @@ async def _main(names: Sequence[str], rounds: int, seconds: float) -> bool:
             found = await compare(gateway, name, rounds, seconds)
             right = right and found.is_right
             print(
-                f"{name:10} {found.quiet * 1000:7.2f} ms {found.loaded * 1000:8.2f} ms {found.ratio:7.2f}"
+                f"{name:10} {found.quiet * 1000:7.2f} ms {found.loaded * 1000:8.2f} ms {found.typical:7.2f}"
                 f" {found.memory / 1e6:5.1f} MB   {'all 200' if not found.others else found.others[:5]}",
                 flush=True,
             )
