@@ -1,9 +1,9 @@
 """What others notice of somebody who tries to use a gateway up.
 
 A real `demur serve` before a small site, with one worker. People with a session ask for a page, again and again; in
-every other round somebody at another address does one of the things in `ATTACKS`, from a process of its own. What counts
-is the 99th percentile of the people's times: the median of the rounds with, over the median of those without. It has
-to stay below 2.
+every other round somebody at another address does one of the things in `ATTACKS`, from a process of its own. What
+counts is the 99th percentile of the people's times: the median of the rounds with, over the median of those without.
+It has to stay below 2.
 
     benchmarks/exhaustion.py [--rounds 5] [--seconds 3] [--only idle,cookies]
 
