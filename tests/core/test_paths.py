@@ -453,3 +453,25 @@ def test_no_bytes_are_too_much(octets: bytes, table: rules.Rules) -> None:
         if fields.plain_path(path):
             assert found is not None
             assert found[0] == table.match("GET", path)
+
+
+def test_what_is_remembered_is_little_and_the_same() -> None:
+    """A plain path that comes again is judged as before, by method and host too; few are kept, and no long ones."""
+    table = rules.load(
+        [
+            {"path": "/**", "allow": "anyone"},
+            {"path": "/admin/**", "allow": {"groups": ["admins"]}, "methods": ["POST"]},
+            {"path": "/admin/**", "allow": "signed-in", "host": "app.example.com"},
+        ]
+    )
+    asked = [(method, b"/admin/x", host) for method in ("GET", "POST") for host in ("", "app.example.com")]
+    first = [paths.judge(table, *each) for each in asked]
+    assert [paths.judge(table, *each) for each in asked] == first
+    assert len(set(first)) == 3
+    for number in range(5000):
+        paths.judge(table, "GET", b"/x/%d" % number)
+    paths.judge(table, "GET", b"/" + b"a" * 5000)
+    paths.judge(table, "GET", b"/x//y")
+    assert len(table.judged) <= 1024
+    assert max(len(path) for _, path, _ in table.judged) <= 256
+    assert all(b"//" not in path for _, path, _ in table.judged)

@@ -54,6 +54,10 @@ _ENCODED_DOTS = {**_DOTS, "%2e": 1, ".%2e": 2, "%2e.": 2, "%2e%2e": 2}
 _ENCODED_DOT = re.compile(r"/\.?%2[Ee]")
 _LONGEST_DOTS = len("%2e%2e")
 
+# Most requests are for few paths. What was found about those is found again, in a few hundred kilobytes at most.
+_REMEMBERED = 1024
+_SHORT = 256
+
 _HEX = "0123456789ABCDEFabcdef"
 _OCTETS = {f"{high}{low}".encode(): bytes.fromhex(high + low) for high in _HEX for low in _HEX}
 _OCTETS_BEYOND_ASCII = {escape: octet for escape, octet in _OCTETS.items() if octet > b"\x7f"}
@@ -82,14 +86,23 @@ def judge(rules: Rules, method: str, path: bytes, host: str = "") -> tuple[Match
 
     None if it is no path, or if two readings bind a capture of one rule differently: the answer is 400.
     """
+    asked = (method, path, host)
+    known = rules.judged.get(asked)
+    if known is not None:
+        return known
     simple = _simple(path) is not None and len(path) <= LONGEST
     if simple or fields.plain_path(path):
         text = path.decode() if simple else unquote(path.decode(), errors="strict")
         segments = rules.beginning(text)
         match = rules.match_segments(method, segments, host)
-        if not rules.kin.may_differ(text, segments, simple):
-            return (match,)
-        return (match, *_kin(rules, method, [segments], host, {match.rule}))
+        found: tuple[Match, ...] = (match,)
+        if rules.kin.may_differ(text, segments, simple):
+            found = (match, *_kin(rules, method, [segments], host, {match.rule}))
+        if len(path) <= _SHORT:
+            if len(rules.judged) >= _REMEMBERED:
+                rules.judged.clear()
+            rules.judged[asked] = found
+        return found
     try:
         return _judge(rules, method, _all(_written(path)), host)
     except _Malformed:

@@ -132,15 +132,16 @@ class Tree:
 
 
 class Rules:
-    """A site's compiled table. Made by `load`, never changed."""
+    """A site's compiled table. Made by `load`, never changed; `judged` is what `core.paths` remembers of it."""
 
-    __slots__ = ("_longest", "_nowhere", "_tree", "_without_captures", "accepts", "all", "conceals", "kin")
+    __slots__ = ("_longest", "_nowhere", "_tree", "_without_captures", "accepts", "all", "conceals", "judged", "kin")
 
     def __init__(self, rules: Sequence[Rule], accepts: frozenset[Scheme] = frozenset()) -> None:
         self.all = tuple(rules)
         self.accepts = accepts.union(*(rule.requirement.accepts for rule in rules))
         self.conceals = any(rule.requirement.conceal for rule in rules)
         self.kin = Kin(rules)
+        self.judged: dict[tuple[str, bytes, str], tuple[Match, ...]] = {}
         self._longest = max((len(rule.segments) for rule in rules), default=0) + _MARGIN
         self._nowhere = Match(replace(CLOSED, accepts=accepts))
         self._tree = Tree(rules)
