@@ -134,6 +134,7 @@ def tab(browser: Browser, served: Served) -> Iterator[Page]:
         news(`${folder}news`, (said) => { seen.news = said; }, (why) => { seen.newsOver = why; });
         chat(`${folder}chat`, (said) => { seen.chat = said; }, (why) => { seen.chatOver = why; });
         const raw = new WebSocket(new URL(`${folder}chat`, location.href.replace(/^http/, "ws")));
+        raw.onmessage = () => { seen.open = true; };
         raw.onclose = ({ code, reason, wasClean }) => { seen.raw = [code, reason, wasClean]; };
       };
     }""")
@@ -145,11 +146,11 @@ def test_why_it_ends(served: Served, tab: Page) -> None:
     """After signing out elsewhere, `onclose` gets the code and the reason, and an EventSource the last event."""
     served.sign_in(tab)
     tab.evaluate("() => listen('/members/')")
-    tab.wait_for_function("() => seen.news === 'hello' && seen.chat === 'hello'")
+    tab.wait_for_function("() => seen.news === 'hello' && seen.chat === 'hello' && seen.open")
     served.do(served.store.end_all(BO.id, Ending.ENDED, Actor.SELF, 1_900_000_000))
     tab.wait_for_function("() => seen.newsOver && seen.chatOver && seen.raw")
     assert tab.evaluate("() => seen") == {
-        "news": "hello", "newsOver": "session-ended",
+        "open": True, "news": "hello", "newsOver": "session-ended",
         "chat": "hello", "chatOver": "session-ended",
         "raw": [3000, "session-ended", True],
     }  # fmt: skip
@@ -159,7 +160,7 @@ def test_why_it_may_not_go_on(served: Served, tab: Page) -> None:
     """Who is taken out of the group is told that this is it, and not to sign in."""
     served.sign_in(tab)
     tab.evaluate("() => listen('/staff/')")
-    tab.wait_for_function("() => seen.news === 'hello' && seen.chat === 'hello'")
+    tab.wait_for_function("() => seen.news === 'hello' && seen.chat === 'hello' && seen.open")
     served.do(served.store.publish(Subject(BO.id, BO.name, version=2)))
     tab.wait_for_function("() => seen.newsOver && seen.chatOver && seen.raw")
     assert tab.evaluate("() => [seen.newsOver, seen.chatOver, seen.raw]") == [
