@@ -3,11 +3,15 @@
 import asyncio
 import json
 import re
+import shutil
 import time
+from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from demur import stores
+from demur.cli import app
 from demur.core.model import Actor, Ended, Ending, Live
 from demur.core.sessions import identify
 
@@ -51,14 +55,27 @@ class Deployment:
         return asyncio.run(load())
 
 
-@pytest.fixture
-def deployment(run, write, folder) -> Deployment:
-    """Ann and bob may sign in, dora may not."""
-    write(SITE.format(accepts='accepts = ["bearer"]'))
+@pytest.fixture(scope="module")
+def peopled(tmp_path_factory) -> Path:
+    """A folder whose accounts know ann and bob, and dora, who is disabled; made once, for hashing takes its time."""
+    made: Path = tmp_path_factory.mktemp("peopled")
+    file = made / "demur.toml"
+    file.write_text("version = 1\n" + SITE.format(accepts='accepts = ["bearer"]'))
+
+    def command(*args: str, **more) -> None:
+        done = CliRunner().invoke(app, [*args, "--config", str(file)], **more)
+        assert done.exit_code == 0, done.output
+
     for name in ("ann", "bob", "dora"):
-        added = run("user", "add", name, "--password-stdin", input="correct horse battery\n")
-        assert added.exit_code == 0, added.output
-    assert run("user", "disable", "dora").exit_code == 0
+        command("user", "add", name, "--password-stdin", input="correct horse battery\n")
+    command("user", "disable", "dora")
+    return made
+
+
+@pytest.fixture
+def deployment(run, peopled, folder) -> Deployment:
+    """Ann and bob may sign in, dora may not."""
+    shutil.copytree(peopled, folder, dirs_exist_ok=True)
     return Deployment(run, folder)
 
 

@@ -20,6 +20,7 @@ def faults(where: str, line: str) -> list[Finding]:
     return [] if len(challenges) == 1 else [Finding(where, f"{len(challenges)} challenges on one line: {line}")]
 
 
+@pytest.mark.slow
 def test_every_challenge(answers, pages):
     """Each challenge is valid and stands on a line of its own; each 401 has one, and no answer has one scheme twice."""
     seen = [answers.to(case) for case in CASES] + pages
