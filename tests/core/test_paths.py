@@ -475,3 +475,11 @@ def test_what_is_remembered_is_little_and_the_same() -> None:
     assert len(table.judged) <= 1024
     assert max(len(path) for _, path, _ in table.judged) <= 256
     assert all(b"//" not in path for _, path, _ in table.judged)
+
+
+def test_a_stream_of_no_file_is_a_name_like_any_other() -> None:
+    """`::$DATA.php` has no name before its stream, so it is taken for a script, and what follows it for the path."""
+    table = rules.load([{"path": "/", "allow": "anyone"}, {"path": "/admin", "allow": "signed-in"}])
+    judged = paths.judge(table, "GET", b"/::$DATA.php/%61dmin")
+    assert judged is not None
+    assert {match.rule.path for match in judged if match.rule} == {"/admin"}

@@ -223,9 +223,10 @@ def fold(segment: str) -> str:
         segment = unicodedata.normalize("NFKC", segment.upper().casefold())
         segment = segment.replace("i" + chr(0x307), "i")
     segment = segment.lower()
-    for at in range(1, len(segment)):
-        if segment[at] == ":" and ":$" in segment[at:]:
-            segment = segment[:at]
+    for at, char in enumerate(segment):
+        if char == ":":
+            if at > 0 and ":$" in segment:  # a stream is that of a file, and a file has a name
+                segment = segment[:at]
             break
     kept = segment
     while kept and kept[-1] in ". ":
