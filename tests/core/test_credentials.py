@@ -322,3 +322,11 @@ def test_concealed_from_a_token_with_scopes() -> None:
 def test_a_wildcard_is_one_label(pattern: str, origin: str, *, covered: bool) -> None:
     """`*.` stands for exactly one label, of the same scheme and port."""
     assert covers(pattern, origin) is covered
+
+
+def test_what_one_reading_does_not_accept_is_not_judged() -> None:
+    """Where a path may be read under two rules, a scheme counts if both accept it; another is the site's own affair."""
+    foreign = make_request(target="/both/..%2fpeople/x", authorization="Bearer of-the-app", **COOKIE)
+    assert isinstance(judge(foreign, make_live()), Allow)
+    _, lines = challenges(make_request(target="/both/..%2fpeople/x"), Absent())
+    assert [line.split()[0] for line in lines] == ["Cookie"]

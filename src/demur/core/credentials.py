@@ -26,11 +26,12 @@ _NONE: frozenset[Scheme] = frozenset()
 _OURS = sessions.TOKEN_PREFIX.encode("ascii")
 
 
-def presented(site: Site, request: Request, requirement: Requirement) -> Presented:
-    """By which scheme a request identifies itself under a requirement, and which challenges answer a refusal."""
-    used = scheme(site, request, requirement.accepts)
+def presented(site: Site, request: Request, requirement: Requirement, accepts: frozenset[Scheme]) -> Presented:
+    """By which scheme a request identifies itself, and which challenges answer a refusal. `accepts` is what every
+    reading of the path accepts, `requirement` that of the path as it is written."""
+    used = scheme(site, request, accepts)
     challenges = [Scheme.COOKIE]
-    if Scheme.BEARER in requirement.accepts:
+    if Scheme.BEARER in accepts:
         challenges.append(Scheme.BEARER)
     if used is Scheme.BASIC or (requirement.challenge_basic and _may_prompt(site, request)):
         challenges.append(Scheme.BASIC)

@@ -87,7 +87,8 @@ def plan(site: Site, request: Request) -> Plan | Refuse | Preflight:
         return planned
     if planned.looks and is_preflight(request):
         return Preflight(forward=site.cors.upstream)
-    return replace(planned, presented=credentials.presented(site, request, matches[0].requirement))
+    presented = credentials.presented(site, request, matches[0].requirement, planned.accepts)
+    return replace(planned, presented=presented)
 
 
 def is_preflight(request: Request) -> bool:
