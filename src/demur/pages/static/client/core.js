@@ -1,0 +1,429 @@
+// demur in the browser: it reads refusals, has the person sign in again in place, and repeats what was refused.
+//
+// - Only the server ends a session. A clock, a message from another tab, a closed socket: each only makes us ask.
+// - A refused call is repeated once, never more; only if the app never saw it ("Demur-Processed: ?0") or it is a GET
+//   or HEAD; and only as the person that the page was made for, which the server checks again ("Demur-Subject").
+// - Nothing is held while a person types: each visible tab shows its own dialog, and one sign-in closes all.
+
+import { remedies } from "./reasons.js";
+
+/**
+ * Why a call was refused: the members of the problem (RFC 9457), and what the fields of the answer say.
+ * @typedef {object} Refusal
+ * @property {number} status
+ * @property {string} reason one of the table of reasons
+ * @property {string} remedy what to do about it
+ * @property {boolean} processed false only where it is certain that the app never saw the call
+ * @property {string} url
+ * @property {string} [title]
+ * @property {string} [detail]
+ * @property {string} [instance] the reference, `urn:uuid:…`
+ * @property {string} [subject] whose session it was, if it was one
+ * @property {string[]} [missing]
+ * @property {string} [request_access]
+ */
+/**
+ * A live session. Ends are in seconds from now; `idle_ends_in` is null if idleness does not end it.
+ * @typedef {{subject: string, name: string, display_name: string, idle_ends_in: number | null, expires_in: number,
+ *   draft_key: string}} Session
+ */
+/**
+ * What `read` needs of an answer: a Response, or what an XMLHttpRequest knows.
+ * @typedef {{status: number, url?: string, headers: {get(name: string): string | null},
+ *   text(): string | Promise<string>, clone?(): Response}} Answer
+ */
+/**
+ * `prefix` is where demur's own addresses are. `warn` and `urge` are seconds before the end: of the notice, of the
+ * dialog. `off` names what is not wanted: fetch, forms, drafts, watch, warn, hide. `origins` are others whose refusals
+ * are handled too.
+ * @typedef {{prefix: string, warn: number, urge: number, off: string, origins: string,
+ *   strings: Record<string, string>}} Options
+ */
+/**
+ * What the page shows; each may be replaced.
+ * @typedef {object} Ui
+ * @property {(refusal: Refusal, signal: AbortSignal) => Promise<boolean>} signIn
+ * @property {(about: {ends: number, absolute: boolean}, signal: AbortSignal) =>
+ *   Promise<"stay" | "sign-in" | "sign-out" | null>} expiring
+ * @property {(refusal: Refusal, session: Session | null) => void} forbidden
+ */
+
+const home = new URL(/\/client\/core\.js$/.test(import.meta.url) ? import.meta.url.slice(0, -15) : "/.demur", location.origin);
+const send = /** @type {typeof fetch} */ (Object(fetch).native ?? fetch).bind(globalThis);
+const channel = new BroadcastChannel("demur");
+const visible = () => document.visibilityState === "visible";
+
+/** @type {Options} */
+const options = { prefix: home.pathname, warn: 120, urge: 30, off: "", origins: "", strings: {} };
+let person = "";
+let over = false;
+/** How long the session lasts, and when we heard that: by the clock on the wall, and by one that nobody sets.
+ * @type {{idle: number, absolute: number, wall: number, steady: number} | undefined} */
+let ends;
+/** Set while somebody has to sign in. @type {{refusal: Refusal, promise: Promise<boolean>, shown: boolean,
+ *   show(): void, done(signedIn: boolean): void} | undefined} */
+let waiting;
+/** @type {AbortController | undefined} */
+let warning;
+/** Seconds that a session may be idle, as far as we have seen. */
+let full = 0;
+/** Whether a sign-in was declined and nothing was done since: what runs by itself does not ask again. */
+let quiet = false;
+let extending = false;
+/** When the server last said something, by the steady clock. */
+let heard = 0;
+/** @type {ReturnType<typeof setTimeout>} */
+let timer;
+/** @type {Refusal} */
+let last = { status: 401, reason: "sign-in-required", remedy: "sign-in", processed: true, url: "" };
+
+/** Tell the page; false if it does not want what would follow.
+ * @param {string} name @param {object} [detail] */
+const emit = (name, detail) => dispatchEvent(new CustomEvent("demur:" + name, { cancelable: true, detail }));
+
+/** @param {string} name */
+const wanted = (name) => !options.off.split(/\W+/).includes(name);
+
+/** @param {boolean} on */
+const hide = (on) => {
+  if (wanted("hide")) document.body.style.visibility = on ? "hidden" : "";
+};
+
+// --- the session -----------------------------------------------------------------------------------
+
+/** @param {number | null} idle @param {number} absolute @param {number} [ago] milliseconds */
+const lasts = (idle, absolute, ago = 0) => {
+  const [wall, steady] = [Date.now() - ago, performance.now() - ago];
+  ends = { idle: idle ?? absolute, absolute, wall, steady };
+  full = Math.max(full, ends.idle);
+  over = false;
+  tick();
+};
+
+/** Milliseconds that are left. Sleep stops one clock, and people set the other: the one that went further counts. */
+const left = () => {
+  if (!ends) return Infinity;
+  const gone = Math.max(Date.now() - ends.wall, performance.now() - ends.steady);
+  return Math.min(ends.idle, ends.absolute) * 1000 - gone;
+};
+
+/** What an answer tells in Server-Timing. @param {PerformanceResourceTiming[]} entries */
+const learn = (entries) => {
+  for (const { name, serverTiming = [], responseStart } of entries) {
+    const told = Object.fromEntries(serverTiming.map((metric) => [metric.name, metric]));
+    if (!told.session || new URL(name).origin !== location.origin || responseStart < heard) continue;
+    heard = responseStart;
+    person ||= told.subject?.description ?? "";
+    if (told.subject && told.subject.description !== person) session().catch(() => 0);
+    else lasts(told.session.duration, +told.session.description, performance.now() - responseStart);
+  }
+};
+
+/** The server's own word. @param {string} path @param {RequestInit} init @returns {Promise<Session | null>} */
+const ask = async (path, init) => {
+  const [before, ended] = [waiting, over];
+  const response = await send(options.prefix + path, init);
+  if (response.ok) {
+    const found = await response.json();
+    heard = performance.now();
+    lasts(found.idle_ends_in, found.expires_in);
+    if (person && found.subject !== person) leave(found);
+    else {
+      person = found.subject;
+      // Who has to confirm is signed in all the while, and an answer to an older question proves nothing.
+      if (before === waiting && before?.refusal.remedy === "sign-in") before.done(true);
+      else if (ended && !waiting) emit("restored");
+    }
+    return found;
+  }
+  const refusal = await read(response);
+  if (response.status !== 401 || !refusal) throw new Error("demur: " + response.status);
+  end(refusal);
+  return null;
+};
+
+/** @returns {Promise<Session | null>} */
+const session = () => ask("/session", { headers: { "demur-background": "?1" }, cache: "no-store" });
+
+/** @returns {Promise<Session | null>} */
+const extend = async () => {
+  const found = await ask("/session/extend", { method: "POST" });
+  channel.postMessage({ type: "extended", subject: person });
+  return found;
+};
+
+/** The server said that the session is over. @param {Refusal} refusal */
+const end = (refusal) => {
+  last = refusal;
+  person ||= refusal.subject ?? "";
+  over = true;
+  ends = undefined;
+  heard = performance.now();
+};
+
+/** Somebody else is signed in: nothing of this page is sent as them. @param {Session} found */
+const leave = (found) => {
+  waiting?.done(false);
+  warning?.abort();
+  if (!emit("switched", { session: found })) return;
+  hide(true);
+  // A page out of a cache that nobody empties would be loaded again for ever.
+  const [entry] = /** @type {PerformanceNavigationTiming[]} */ (performance.getEntriesByType("navigation"));
+  if (entry?.type !== "reload" || performance.now() > 9000) location.reload();
+  else location.replace(options.prefix + "/account");
+};
+
+/** The page may belong to somebody who has left: nothing is seen of it until the server says otherwise. */
+const verify = async () => {
+  if (!person) return;
+  hide(true);
+  try {
+    const found = await session();
+    if (!found && emit("signed-out") && !(await restore(last))) return location.reload();
+    if (!found || found.subject === person) hide(false);
+  } catch {
+    location.reload();
+  }
+};
+
+// --- signing in again ------------------------------------------------------------------------------
+
+/** Have the person sign in. All that waits, waits for the same. @param {Refusal} refusal @returns {Promise<boolean>} */
+const restore = (refusal) => {
+  if (waiting) return waiting.promise;
+  if (!emit("required", { refusal })) return Promise.resolve(false);
+  warning?.abort();
+  const control = new AbortController();
+  /** @type {(signedIn: boolean) => void} */
+  let settle;
+  /** @type {Promise<boolean>} */
+  const promise = new Promise((resolve) => (settle = resolve));
+  const mine = (waiting = {
+    refusal,
+    promise,
+    shown: false,
+    async show() {
+      if (mine.shown || !visible()) return;
+      mine.shown = true;
+      const signedIn = await demur.ui.signIn(refusal, control.signal).catch(() => false);
+      if (mine !== waiting) return;
+      if (signedIn) await healed();
+      else mine.done(false);
+    },
+    done(signedIn) {
+      if (waiting === mine) waiting = undefined;
+      control.abort();
+      quiet = !signedIn;
+      settle(signedIn);
+      if (signedIn) emit("restored");
+    },
+  });
+  mine.show();
+  return promise;
+};
+
+/** Somebody has signed in: is it the person of this page? */
+const healed = async () => {
+  const mine = waiting;
+  const found = await session().catch(() => null);
+  if (mine && mine === waiting) mine.done(!!found);
+  if (found && found.subject === person) hide(false);
+};
+
+// --- before it ends --------------------------------------------------------------------------------
+
+const tick = () => {
+  clearTimeout(timer);
+  const rest = left() - options.warn * 1000;
+  if (!ends || over || !wanted("warn")) return;
+  if (rest > 0) warning?.abort(), (warning = undefined), (timer = setTimeout(tick, Math.min(rest, 60_000)));
+  else if (visible() && !waiting) warn();
+};
+
+const warn = async () => {
+  if (warning) return;
+  const control = (warning = new AbortController());
+  // Another tab may have gone on.
+  const found = await session().catch(() => undefined);
+  if (warning !== control) return;
+  if (!found) {
+    warning = undefined;
+    if (!over) timer = setTimeout(tick, 9000);
+    return;
+  }
+  const absolute = found.expires_in <= (found.idle_ends_in ?? Infinity);
+  const about = { ends: Date.now() + left(), absolute };
+  if (!emit("expiring", about)) return;
+  // At the end the server is asked whether it is.
+  timer = setTimeout(async () => {
+    if (!(await session().catch(() => found)) && warning === control) restore(last);
+  }, left());
+  const choice = await demur.ui.expiring(about, control.signal).catch(() => null);
+  if (choice === "stay") extend().catch(() => 0);
+  if (choice === "sign-in") signIn();
+  if (choice === "sign-out") signOut();
+};
+
+// --- calls -----------------------------------------------------------------------------------------
+
+/** What an answer says, or null if it is no refusal of demur's. @param {Answer} response
+ * @returns {Promise<Refusal | null>} */
+const read = async (response) => {
+  const { status, headers, url = "" } = response;
+  if (status < 400) return null;
+  let problem = {};
+  if (/\bproblem\+json/.test(headers.get("content-type") ?? "")) {
+    problem = await Promise.resolve((response.clone?.() ?? response).text()).then(JSON.parse).catch(() => ({}));
+  }
+  const [, said] = /\bCookie .*?(?:error="([\w-]+)"|$)/.exec(headers.get("www-authenticate") ?? "") ?? [, false];
+  const told = said === "insufficient_user_authentication" ? "step-up-required" : (said ?? "sign-in-required");
+  const reason = Object(problem).reason ?? told;
+  if (!Object.hasOwn(remedies, reason)) return null;
+  const processed = headers.get("demur-processed") !== "?0";
+  return { ...problem, status, reason, remedy: remedies[reason], processed, url };
+};
+
+/**
+ * Do what the reason asks for. True: repeat the call now, once.
+ * @param {Refusal} refusal @param {{method?: string, background?: boolean, spent?: boolean}} [call] `spent`: it
+ *   cannot be sent again @returns {Promise<boolean>}
+ */
+const recover = async (refusal, { method = "GET", background, spent } = {}) => {
+  if (!emit("refused", { refusal })) return false;
+  const { remedy, status, processed, reason } = refusal;
+  const repeatable = !spent && (!processed || /^(GET|HEAD)$/i.test(method));
+  if (remedy === "repeat") return repeatable;
+  if (remedy === "sign-in" || remedy === "confirm") {
+    if (remedy === "sign-in") end(refusal);
+    return !quiet && (await restore(refusal)) && repeatable;
+  }
+  if (reason === "subject-changed") await session().catch(() => 0);
+  if (status === 403 && remedy !== "reload" && !background && emit("forbidden", { refusal })) {
+    demur.ui.forbidden(refusal, await session().catch(() => null));
+  }
+  return false;
+};
+
+/** A body as it is now; whoever made the call may go on to change it. @param {any} body */
+const snapshot = (body) => {
+  if (body instanceof URLSearchParams) return new URLSearchParams(body);
+  if (body instanceof ArrayBuffer || ArrayBuffer.isView(body)) return structuredClone(body);
+  if (!(body instanceof FormData)) return body;
+  const copy = new FormData();
+  for (const [name, value] of body) copy.append(name, value);
+  return copy;
+};
+
+/** As `fetch`, but refused calls wait until they can be answered. @type {typeof fetch} */
+const call = async (input, init) => {
+  const spent = init?.body instanceof ReadableStream;
+  const copy = init && !spent ? { ...init, body: snapshot(init.body) } : undefined;
+  const first = new Request(input, init);
+  const { method, mode, signal } = first;
+  const { origin } = new URL(first.url);
+  const own = origin === location.origin;
+  if ((!own && !options.origins.includes(origin)) || mode === "no-cors") return send(first);
+  // The body of a Request can be read once; what `init` holds can be sent again as it is.
+  const spare = Object(input).method && !init?.body && !spent ? first.clone() : input;
+  /** @param {Request} request */
+  const attempt = (request) => {
+    if (own && person) request.headers.set("demur-subject", person);
+    return send(request);
+  };
+  const response = await attempt(first);
+  const refusal = await read(response);
+  if (!refusal) return response;
+  const background = first.headers.get("demur-background") === "?1";
+  const aborted = new Promise((_, fail) => signal.addEventListener("abort", () => fail(signal.reason)));
+  const again = await Promise.race([recover(refusal, { method, background, spent }), aborted]);
+  return again ? attempt(new Request(spare, copy)) : response;
+};
+
+// --- what pages use --------------------------------------------------------------------------------
+
+/** @param {Refusal} [refusal] */
+const signIn = (refusal = person && !over ? { ...last, reason: "step-up-required", remedy: "confirm" } : last) =>
+  restore(refusal);
+
+/** End the session, here and in every tab. @param {string} [next] where to go then */
+const signOut = async (next = options.prefix + "/signed-out") => {
+  const response = await send(options.prefix + "/sign-out", { method: "POST" });
+  if (!response.ok) throw new Error("demur: " + response.status);
+  channel.postMessage({ type: "signed-out" });
+  location.assign(next);
+};
+
+/** @param {Partial<Record<keyof Options, any>>} given */
+const configure = (given) => {
+  Object.assign(options, given, { warn: +(given.warn ?? options.warn), urge: +(given.urge ?? options.urge) });
+  tick();
+};
+
+/** @param {Partial<Record<keyof Options, any>>} [given] */
+const install = (given = {}) => {
+  configure(given);
+  if (wanted("fetch")) window.fetch = call;
+  if (wanted("watch")) import("./watch.js").then((watch) => watch.install(demur));
+  if (wanted("forms")) import("./forms.js").then((forms) => forms.install(demur));
+  // What comes back from the browser's memory is not seen before the server was asked.
+  addEventListener("pagehide", () => person && hide(true));
+  addEventListener("pageshow", ({ persisted }) => persisted && verify());
+  const [entry] = /** @type {PerformanceNavigationTiming[]} */ (performance.getEntriesByType("navigation"));
+  if (entry?.type === "back_forward" || entry?.transferSize === 0) verify();
+  return demur;
+};
+
+export const demur = {
+  options,
+  get person() {
+    return person;
+  },
+  /** Whether the session is known to be over, or has lasted as long as it can. */
+  get over() {
+    return over || left() <= 0;
+  },
+  configure,
+  install,
+  fetch: call,
+  read,
+  recover,
+  session,
+  extend,
+  signIn,
+  signOut,
+  /** @param {string} name @param {(event: CustomEvent) => void} listener */
+  on(name, listener) {
+    const hear = /** @type {EventListener} */ (listener);
+    addEventListener("demur:" + name, hear);
+    return () => removeEventListener("demur:" + name, hear);
+  },
+  /** What calls by other means than `fetch` have to carry. */
+  headers: () => (person ? { "demur-subject": person } : {}),
+  /** @type {Ui} */
+  ui: {
+    signIn: async (...about) => (await import("./ui.js")).signIn(demur, ...about),
+    expiring: async (...about) => (await import("./ui.js")).expiring(demur, ...about),
+    forbidden: async (...about) => (await import("./ui.js")).forbidden(demur, ...about),
+  },
+};
+
+channel.onmessage = ({ data: { type, subject } }) => {
+  if (type === "signed-out") verify();
+  else if (type === "signed-in" || over || waiting || warning || (person && subject !== person)) healed();
+};
+/** Who types or points is there, and the server hears of it about ten times in an idle time. */
+const act = () => {
+  quiet = false;
+  if (!ends || over || extending || ends.idle >= ends.absolute || left() > full * 900) return;
+  extending = true;
+  extend().catch(() => 0).finally(() => (extending = false));
+};
+for (const kind of ["keydown", "pointerdown"]) addEventListener(kind, act, true);
+addEventListener("visibilitychange", () => {
+  if (!visible()) return;
+  if (waiting) session().then(() => waiting?.show(), () => waiting?.show());
+  tick();
+});
+learn(/** @type {any} */ (performance.getEntriesByType("navigation")));
+new PerformanceObserver((list) => learn(/** @type {any} */ (list.getEntries()))).observe({ type: "resource" });
+if (person) channel.postMessage({ type: "alive", subject: person });
