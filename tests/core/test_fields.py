@@ -830,6 +830,52 @@ def test_imf_fixdate(now: int, expected: bytes) -> None:
     assert fields.imf_fixdate(now) == expected
 
 
+@pytest.mark.parametrize(
+    ("values", "packed"),
+    [
+        ([], False),
+        ([b""], False),
+        ([b"gzip"], True),
+        ([b"GZip , br"], True),
+        ([b"br", b"gzip;q=0.001"], True),
+        ([b"x-gzip"], True),  # RFC 9110, 8.4.1.3: "SHOULD consider [...] to be equivalent"
+        ([b"gzip;q=0"], False),
+        ([b"gzip;q=0.000, *"], False),
+        ([b"*, gzip;q=0"], False),
+        ([b"*"], True),
+        ([b"*;q=0"], False),
+        ([b"identity, deflate"], False),
+        ([b"gzip;q=2"], False),
+        ([b"gzip;q=1.000"], True),
+        ([b"gzip;q"], False),
+        ([b"notgzip"], False),
+    ],
+)
+def test_accepts_gzip(values: list[bytes], packed: bool) -> None:
+    """Nobody gets what they did not ask for."""
+    assert fields.accepts_gzip(values) is packed
+
+
+@pytest.mark.parametrize(
+    ("values", "same"),
+    [
+        ([], False),
+        ([b'"a"'], True),
+        ([b'W/"a"'], True),
+        ([b'"b", "a"'], True),
+        ([b'"b"', b'"a"'], True),
+        ([b" * "], True),
+        ([b"a"], False),
+        ([b'"b"'], False),
+        ([b'"b,"a"'], False),  # the tag "b," and a rest
+        ([b'"*"'], False),
+    ],
+)
+def test_none_match(values: list[bytes], same: bool) -> None:
+    """Only the very tag, or any."""
+    assert fields.none_match(values, b'"a"') is same
+
+
 # --- whatever comes -------------------------------------------------------------------------------
 
 _hostile = st.one_of(
@@ -848,6 +894,8 @@ def test_only_value_errors(value: bytes) -> None:
         lambda: fields.cookie_values([value], OURS),
         lambda: fields.set_cookie_name(value),
         lambda: fields.list_add(value, b"Accept"),
+        lambda: fields.accepts_gzip([value]),
+        lambda: fields.none_match([value], b'"a"'),
         lambda: fields.cross_site(request("POST", origin=value.decode("latin-1")), "https://a"),
         lambda: fields.from_own_page(request(referer=value.decode("latin-1")), "https://a"),
     )
@@ -881,6 +929,8 @@ def test_hostile_repetition_is_linear(piece: bytes) -> None:
         fields.prefers_html([value])
         fields.plain_target(b"/" + value[:8000])
         fields.cookie_values([value], b"a")
+        fields.accepts_gzip([value])
+        fields.none_match([value], b'"a"')
         for read in (fields.parse_challenges, fields.forwarded, fields.item):
             try:
                 read(value)

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from demur.accounts import passwords
 from demur.core.model import Access
 from demur.core.reasons import BASE, REASONS, Reason
-from demur.pages import look
-from demur.pages.router import Route
+from demur.pages import client, look
+from demur.pages.router import CLIENT, Route
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -155,7 +155,7 @@ class Answer:
     schema: str = ""
     reasons: tuple[Reason, ...] = ()
     page: bool = False
-    kind: str = ""
+    kinds: tuple[str, ...] = ()
     fields: tuple[str, ...] = ()
 
 
@@ -192,6 +192,14 @@ _NEXT: Final = _text("A path on this site to go on to; anything else counts as `
 
 def _on_to(where: str) -> Answer:
     return Answer(f"On to {where}.", fields=("Location",))
+
+
+def _file(id_: str, summary: str, *more: str) -> Operation:
+    """A file of the browser client."""
+    kinds = ("text/javascript; charset=utf-8", *more)
+    whole = Answer("The file, packed with gzip for whoever accepts that.", kinds=kinds, fields=("ETag",))
+    same = Answer("It is still the same.", fields=("ETag",))
+    return Operation(id_, summary, {200: whole, 304: same}, "The same for everybody: nobody is looked up.")
 
 
 OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
@@ -247,7 +255,7 @@ OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
     ("cleared.css", "get"): Operation(
         "clearCaches",
         "An empty style sheet that empties the browser's caches of this site",
-        {200: Answer("Nothing, with `Clear-Site-Data`.", kind="text/css; charset=utf-8")},
+        {200: Answer("Nothing, with `Clear-Site-Data`.", kinds=("text/css; charset=utf-8",))},
     ),
     ("session", "get"): Operation(
         "session",
@@ -315,6 +323,10 @@ OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
             ("current", "new"),
         ),
     ),
+    ("client.js", "get"): _file("client", "The browser client"),
+    ("client/*", "get"): _file("clientPart", "What the client imports", "text/css; charset=utf-8"),
+    ("client/lang/*", "get"): _file("clientLanguage", "What the client says, in another language"),
+    ("client/hands/*", "get"): _file("clientHand", "The client for users of a framework"),
     ("openapi.json", "get"): Operation("openapi", "This document", {200: Answer("It.", "OpenAPI")}),
 }
 
@@ -322,13 +334,13 @@ OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
 
 
 def described(routes: Mapping[str, Route]) -> Mapping[str, Route]:
-    """The routes, and one more that shows the document about all of them. Raises KeyError for an address or a method
-    that nobody has described."""
+    """The routes, those of the browser client, and one that shows the document about all of them. Raises KeyError for
+    an address or a method that nobody has described."""
 
     async def get(visit: Visit) -> Response:
         return look.tell(document(whole, visit.site))
 
-    whole = {**routes, "openapi.json": Route(get)}
+    whole = {**routes, **CLIENT, "openapi.json": Route(get)}
     _paths(whole)
     return whole
 
@@ -394,13 +406,18 @@ def _by_the_router(route: Route, method: str) -> Iterator[tuple[int, Answer]]:
     if method == "post":
         yield 400, _refused("The body is longer than 64 kB, or broke off.", Reason.REQUEST_MALFORMED)
         yield 403, _refused("The request came from another site.", Reason.CROSS_SITE_REFUSED)
-    yield 503, _refused("demur cannot do its work; the session is kept.", Reason.UNAVAILABLE)
+    if route.access is not Access.OPEN:
+        yield 503, _refused("demur cannot do its work; the session is kept.", Reason.UNAVAILABLE)
 
 
 def _in_path(name: str) -> Iterator[Json]:
-    if name.endswith("*"):
-        schema = {"type": "string", "enum": [reason.value for reason in REASONS]}
-        yield {"name": "slug", "in": "path", "required": True, "description": "The reason.", "schema": schema}
+    if not name.endswith("*"):
+        return
+    what, values = "The reason.", [reason.value for reason in REASONS]
+    if name in client.ADDRESSES:
+        what, values = "The file.", client.names(name)
+    schema = {"type": "string", "enum": values} if values else {"type": "string"}
+    yield {"name": "slug", "in": "path", "required": True, "description": what, "schema": schema}
 
 
 def _in_query(said: Operation) -> Iterator[Json]:
@@ -430,7 +447,7 @@ def _response(status: int, answers: list[Answer]) -> Json:
         kind = "application/problem+json" if status >= HTTPStatus.BAD_REQUEST else "application/json"
         unlike = [schema for index, schema in enumerate(schemas) if schema not in schemas[:index]]
         content[kind] = {"schema": unlike[0] if len(unlike) == 1 else {"anyOf": unlike}}
-    content |= {answer.kind: {} for answer in answers if answer.kind}
+    content |= {kind: {} for answer in answers for kind in answer.kinds}
     if any(answer.page for answer in answers):
         content["text/html; charset=utf-8"] = {}
     if content:
@@ -448,6 +465,7 @@ def _schema(status: int, answer: Answer) -> Json:
 
 
 _FIELDS: Final[Mapping[str, Json]] = {
+    "ETag": _text("Names these very bytes (RFC 9110, 8.8.3)."),
     "Location": _text("Where to go on.", format="uri-reference"),
     "Set-Cookie": _text("The session cookie, new or taken away."),
     "WWW-Authenticate": _text("The challenge for the session cookie (RFC 9110, 11.6.1).", pattern='Cookie realm="'),

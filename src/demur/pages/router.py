@@ -3,20 +3,21 @@
 - A request that changes something has to come from the site itself; that is checked first.
 - A page about a person asks for the person, by the same decision as anything else.
 - Nothing here is interpreted before that: the body is read last.
+- The files of the browser client are the same for everybody: nobody is looked up for those.
 - Every refusal is noted under the reference that it shows.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from demur.core import decide, fields, respond, sessions
 from demur.core.model import Absent, Access, Allow, Details, Live, Refuse, Requirement, Response, StoreUnavailable
 from demur.core.reasons import Reason
 from demur.core.site import Cors
 from demur.guard import Checked, new_reference
-from demur.pages import resource
+from demur.pages import client, resource
 from demur.pages.visit import Visit
 
 if TYPE_CHECKING:
@@ -35,9 +36,10 @@ _SENT = ("content-type", "demur-background")
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """An address and who answers there. `access` says whether somebody has to be signed in; a `background` one is asked
-    by scripts and says nothing of the person's activity. What it answers is `readable` for origins that the site lists
-    (a refusal always is). `shared` is for the site's relatives: their forms and scripts may send here, and read.
+    """An address and who answers there. `access` says whether somebody has to be signed in; for an open one nobody is
+    looked up. A `background` one is asked by scripts and says nothing of the person's activity. What it answers is
+    `readable` for origins that the site lists (a refusal always is). `shared` is for the site's relatives: their forms
+    and scripts may send here, and read.
     """
 
     get: Handler | None = None
@@ -48,13 +50,17 @@ class Route:
     shared: bool = False
 
 
+CLIENT: Final = {name: Route(client.show, access=Access.OPEN) for name in client.ADDRESSES}
+"""The routes of the browser client, which every site has."""
+
+
 class Pages:
-    """The pages of one site."""
+    """The pages of one site: those of `routes`, and the browser client."""
 
     def __init__(self, guard: Guard, renderer: Renderer, routes: Mapping[str, Route], *, idle: int = 0) -> None:
         self._guard = guard
         self._renderer = renderer
-        self._routes = routes
+        self._routes = {**CLIENT, **routes}
         self._prefix = guard.site.prefix.encode("ascii") + b"/"
         self._idle = idle
 
@@ -94,7 +100,7 @@ class Pages:
             return self._note(site, request, Refuse(Reason.CROSS_SITE_REFUSED), Absent(), reference, now)
         begun = False
         try:
-            evidence = await self._guard.identify(request)
+            evidence = Absent() if route.access is Access.OPEN else await self._guard.identify(request)
             refused = self._decide(route, request, evidence, now)
             if refused is not None:
                 return self._note(site, request, refused, evidence, reference, now)
@@ -119,7 +125,7 @@ class Pages:
 
     def _name(self, request: Request) -> str:
         name = request.path[len(self._prefix) :].decode("latin-1")
-        head, slash, _ = name.partition("/")
+        head, slash, _ = name.rpartition("/")
         return f"{head}/*" if slash and f"{head}/*" in self._routes else name
 
     def _decide(self, route: Route, request: Request, evidence: Evidence, now: int) -> Refuse | None:

@@ -16,7 +16,16 @@ from demur.core.fields.cookies import (
 )
 from demur.core.fields.credentials import Challenge, Credentials, credentials, parse_challenges
 from demur.core.fields.forwarded import Facts, Hop, Network, Node, client, forwarded
-from demur.core.fields.plain import Item, imf_fixdate, item, list_add, retry_after, session_timing
+from demur.core.fields.plain import (
+    Item,
+    accepts_gzip,
+    imf_fixdate,
+    item,
+    list_add,
+    none_match,
+    retry_after,
+    session_timing,
+)
 from demur.core.fields.target import (
     LONGEST_TARGET,
     host,
@@ -35,6 +44,7 @@ __all__ = [
     "Item",
     "Network",
     "Node",
+    "accepts_gzip",
     "client",
     "cookie_values",
     "credentials",
@@ -48,6 +58,7 @@ __all__ = [
     "is_navigation",
     "item",
     "list_add",
+    "none_match",
     "origin",
     "parse_challenges",
     "plain_path",

@@ -8,6 +8,8 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from demur.core.model import Ends
 
 Bare: TypeAlias = str | int | bool
@@ -20,6 +22,9 @@ _SF_INTEGER = re.compile(rb"-?[0-9]{1,15}(?![0-9.])")
 _SF_BOOLEAN = re.compile(rb"\?([01])")
 _ESCAPE = re.compile(rb'\\(["\\])')
 _PERCENT = re.compile(rb"%([0-9a-f]{2})")
+
+_CODING = re.compile(rb"[ \t]*([!#$%&'*+\-.^_`|~0-9a-z]+)(?:[ \t]*;[ \t]*q=(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?))?[ \t]*")
+_ETAG = re.compile(rb'("[\x21\x23-\x7e\x80-\xff]*")')
 
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -106,3 +111,21 @@ def imf_fixdate(now: int) -> bytes:
     when = _EPOCH + timedelta(seconds=now)
     day, month = _DAYS[when.weekday()], _MONTHS[when.month - 1]
     return f"{day}, {when:%d} {month} {when.year:04} {when:%H:%M:%S} GMT".encode("ascii")
+
+
+def accepts_gzip(values: Iterable[bytes]) -> bool:
+    """Whether `Accept-Encoding` asks for gzip by name or by `*`, and not with the weight 0 (RFC 9110, 12.5.3)."""
+    anything = False
+    for each in b",".join(values).lower().split(b","):
+        found = _CODING.fullmatch(each)
+        wanted = found is not None and (found[2] or b"1").strip(b"0.") != b""
+        if found is not None and found[1] in {b"gzip", b"x-gzip"}:
+            return wanted
+        anything = anything or (found is not None and found[1] == b"*" and wanted)
+    return anything
+
+
+def none_match(values: Iterable[bytes], etag: bytes) -> bool:
+    """Whether `If-None-Match` is false, because it has the tag or is `*` (RFC 9110, 13.1.2: compared weakly)."""
+    whole = b",".join(values).strip(b" \t")
+    return whole == b"*" or etag in _ETAG.findall(whole)
