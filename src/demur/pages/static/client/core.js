@@ -51,6 +51,7 @@ import { remedies } from "./reasons.js";
 const home = new URL(/\/client\/core\.js$/.test(import.meta.url) ? import.meta.url.slice(0, -15) : "/.demur", location.origin);
 const send = /** @type {typeof fetch} */ (Object(fetch).native ?? fetch).bind(globalThis);
 const channel = new BroadcastChannel("demur");
+const [entry] = /** @type {PerformanceNavigationTiming[]} */ (performance.getEntriesByType("navigation"));
 const visible = () => document.visibilityState === "visible";
 
 /** @type {Options} */
@@ -114,7 +115,7 @@ const learn = (entries) => {
     if (!told.session || new URL(name).origin !== location.origin || responseStart < heard) continue;
     heard = responseStart;
     person ||= told.subject?.description ?? "";
-    if (told.subject && told.subject.description !== person) session().catch(() => 0);
+    if (told.subject && told.subject.description !== person) look();
     else lasts(told.session.duration, +told.session.description, performance.now() - responseStart);
   }
 };
@@ -145,6 +146,9 @@ const ask = async (path, init) => {
 /** @returns {Promise<Session | null>} */
 const session = () => ask("/session", { headers: { "demur-background": "?1" }, cache: "no-store" });
 
+/** The same where it does not matter why nobody answered: then it is undefined. */
+const look = () => session().catch(() => undefined);
+
 /** @returns {Promise<Session | null>} */
 const extend = async () => {
   const found = await ask("/session/extend", { method: "POST" });
@@ -168,7 +172,6 @@ const leave = (found) => {
   if (!emit("switched", { session: found })) return;
   hide(true);
   // A page out of a cache that nobody empties would be loaded again for ever.
-  const [entry] = /** @type {PerformanceNavigationTiming[]} */ (performance.getEntriesByType("navigation"));
   if (entry?.type !== "reload" || performance.now() > 9000) location.reload();
   else location.replace(options.prefix + "/account");
 };
@@ -177,13 +180,10 @@ const leave = (found) => {
 const verify = async () => {
   if (!person) return;
   hide(true);
-  try {
-    const found = await session();
-    if (!found && emit("signed-out") && !(await restore(last))) return location.reload();
-    if (!found || found.subject === person) hide(false);
-  } catch {
-    location.reload();
-  }
+  const found = await look();
+  if (found === null && (!emit("signed-out") || (await restore(last)))) hide(false);
+  else if (found?.subject === person) hide(false);
+  else location.reload();
 };
 
 // --- signing in again ------------------------------------------------------------------------------
@@ -225,7 +225,7 @@ const restore = (refusal) => {
 /** Somebody has signed in: is it the person of this page? */
 const healed = async () => {
   const mine = waiting;
-  const found = await session().catch(() => null);
+  const found = await look();
   if (mine && mine === waiting) mine.done(!!found);
   if (found && found.subject === person) hide(false);
 };
@@ -244,7 +244,7 @@ const warn = async () => {
   if (warning) return;
   const control = (warning = new AbortController());
   // Another tab may have gone on.
-  const found = await session().catch(() => undefined);
+  const found = await look();
   if (warning !== control) return;
   if (!found) {
     warning = undefined;
@@ -256,7 +256,8 @@ const warn = async () => {
   if (!emit("expiring", about)) return;
   // At the end the server is asked whether it is.
   timer = setTimeout(async () => {
-    if (!(await session().catch(() => found)) && warning === control) restore(last);
+    await look();
+    if (over && warning === control) restore(last);
   }, left());
   const choice = await demur.ui.expiring(about, control.signal).catch(() => null);
   if (choice === "stay") extend().catch(() => 0);
@@ -297,20 +298,19 @@ const recover = async (refusal, { method = "GET", background, spent } = {}) => {
     if (remedy === "sign-in") end(refusal);
     return !quiet && (await restore(refusal)) && repeatable;
   }
-  if (reason === "subject-changed") await session().catch(() => 0);
+  if (reason === "subject-changed") await look();
   if (status === 403 && remedy !== "reload" && !background && emit("forbidden", { refusal })) {
-    demur.ui.forbidden(refusal, await session().catch(() => null));
+    demur.ui.forbidden(refusal, await look());
   }
   return false;
 };
 
 /** A body as it is now; whoever made the call may go on to change it. @param {any} body */
 const snapshot = (body) => {
-  if (body instanceof URLSearchParams) return new URLSearchParams(body);
-  if (body instanceof ArrayBuffer || ArrayBuffer.isView(body)) return structuredClone(body);
-  if (!(body instanceof FormData)) return body;
-  const copy = new FormData();
-  for (const [name, value] of body) copy.append(name, value);
+  if (body?.byteLength >= 0) return new Blob([body]);
+  if (!body?.append) return body;
+  const copy = new body.constructor();
+  for (const pair of body) copy.append(...pair);
   return copy;
 };
 
@@ -368,7 +368,6 @@ const install = (given = {}) => {
   // What comes back from the browser's memory is not seen before the server was asked.
   addEventListener("pagehide", () => person && hide(true));
   addEventListener("pageshow", ({ persisted }) => persisted && verify());
-  const [entry] = /** @type {PerformanceNavigationTiming[]} */ (performance.getEntriesByType("navigation"));
   if (entry?.type === "back_forward" || entry?.transferSize === 0) verify();
   return demur;
 };
@@ -400,13 +399,12 @@ export const demur = {
   /** What calls by other means than `fetch` have to carry. */
   headers: () => (person ? { "demur-subject": person } : {}),
   /** @type {Ui} */
-  ui: {
-    signIn: async (...about) => (await import("./ui.js")).signIn(demur, ...about),
-    expiring: async (...about) => (await import("./ui.js")).expiring(demur, ...about),
-    forbidden: async (...about) => (await import("./ui.js")).forbidden(demur, ...about),
-  },
+  ui: /** @type {any} */ ({}),
 };
 
+for (const name of /** @type {const} */ (["signIn", "expiring", "forbidden"])) {
+  demur.ui[name] = async (/** @type {any[]} */ ...about) => /** @type {any} */ (await import("./ui.js"))[name](demur, ...about);
+}
 channel.onmessage = ({ data: { type, subject } }) => {
   if (type === "signed-out") verify();
   else if (type === "signed-in" || over || waiting || warning || (person && subject !== person)) healed();
@@ -421,9 +419,9 @@ const act = () => {
 for (const kind of ["keydown", "pointerdown"]) addEventListener(kind, act, true);
 addEventListener("visibilitychange", () => {
   if (!visible()) return;
-  if (waiting) session().then(() => waiting?.show(), () => waiting?.show());
+  if (waiting) look().then(() => waiting?.show());
   tick();
 });
-learn(/** @type {any} */ (performance.getEntriesByType("navigation")));
+if (entry) learn([entry]);
 new PerformanceObserver((list) => learn(/** @type {any} */ (list.getEntries()))).observe({ type: "resource" });
 if (person) channel.postMessage({ type: "alive", subject: person });
