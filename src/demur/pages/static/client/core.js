@@ -61,8 +61,9 @@ let over = false;
 /** How long the session lasts, and when we heard that: by the clock on the wall, and by one that nobody sets.
  * @type {{idle: number, absolute: number, wall: number, steady: number} | undefined} */
 let ends;
-/** Set while somebody has to sign in. @type {{refusal: Refusal, promise: Promise<boolean>, shown: boolean,
- *   show(): void, done(signedIn: boolean): void} | undefined} */
+/** @typedef {{refusal: Refusal, control: AbortController, promise: Promise<boolean>, shown?: boolean,
+ *   settle(signedIn: boolean): void}} Waiting */
+/** Set while somebody has to sign in. @type {Waiting | undefined} */
 let waiting;
 /** @type {AbortController | undefined} */
 let warning;
@@ -132,7 +133,7 @@ const ask = async (path, init) => {
     else {
       person = found.subject;
       // Who has to confirm is signed in all the while, and an answer to an older question proves nothing.
-      if (before === waiting && before?.refusal.remedy === "sign-in") before.done(true);
+      if (before === waiting && before?.refusal.remedy === "sign-in") done(true);
       else if (ended && !waiting) emit("restored");
     }
     return found;
@@ -167,7 +168,7 @@ const end = (refusal) => {
 
 /** Somebody else is signed in: nothing of this page is sent as them. @param {Session} found */
 const leave = (found) => {
-  waiting?.done(false);
+  done(false);
   warning?.abort();
   if (!emit("switched", { session: found })) return;
   hide(true);
@@ -189,44 +190,41 @@ const verify = async () => {
 // --- signing in again ------------------------------------------------------------------------------
 
 /** Have the person sign in. All that waits, waits for the same. @param {Refusal} refusal @returns {Promise<boolean>} */
-const restore = (refusal) => {
-  if (waiting) return waiting.promise;
-  if (!emit("required", { refusal })) return Promise.resolve(false);
-  warning?.abort();
-  const control = new AbortController();
-  /** @type {(signedIn: boolean) => void} */
-  let settle;
-  /** @type {Promise<boolean>} */
-  const promise = new Promise((resolve) => (settle = resolve));
-  const mine = (waiting = {
-    refusal,
-    promise,
-    shown: false,
-    async show() {
-      if (mine.shown || !visible()) return;
-      mine.shown = true;
-      const signedIn = await demur.ui.signIn(refusal, control.signal).catch(() => false);
-      if (mine !== waiting) return;
-      if (signedIn) await healed();
-      else mine.done(false);
-    },
-    done(signedIn) {
-      if (waiting === mine) waiting = undefined;
-      control.abort();
-      quiet = !signedIn;
-      settle(signedIn);
-      if (signedIn) emit("restored");
-    },
-  });
-  mine.show();
-  return promise;
+const restore = async (refusal) => {
+  if (!waiting) {
+    if (!emit("required", { refusal })) return false;
+    warning?.abort();
+    const mine = (waiting = /** @type {Waiting} */ ({ refusal, control: new AbortController() }));
+    mine.promise = new Promise((settle) => (mine.settle = settle));
+    show();
+  }
+  return waiting.promise;
+};
+
+/** The dialog, in a tab that somebody looks at. */
+const show = async () => {
+  const mine = waiting;
+  if (!mine || mine.shown || !visible()) return;
+  mine.shown = true;
+  const signedIn = await demur.ui.signIn(mine.refusal, mine.control.signal).catch(() => false);
+  if (mine === waiting) signedIn ? healed() : done(false);
+};
+
+/** @param {boolean} signedIn */
+const done = (signedIn) => {
+  const mine = waiting;
+  waiting = undefined;
+  quiet = !signedIn;
+  mine?.control.abort();
+  mine?.settle(signedIn);
+  if (signedIn) emit("restored");
 };
 
 /** Somebody has signed in: is it the person of this page? */
 const healed = async () => {
   const mine = waiting;
   const found = await look();
-  if (mine && mine === waiting) mine.done(!!found);
+  if (mine && mine === waiting) done(!!found);
   if (found && found.subject === person) hide(false);
 };
 
@@ -300,7 +298,7 @@ const recover = async (refusal, { method = "GET", background, spent } = {}) => {
   }
   if (reason === "subject-changed") await look();
   if (status === 403 && remedy !== "reload" && !background && emit("forbidden", { refusal })) {
-    demur.ui.forbidden(refusal, await look());
+    demur.ui.forbidden(refusal, (await look()) ?? null);
   }
   return false;
 };
@@ -419,7 +417,7 @@ const act = () => {
 for (const kind of ["keydown", "pointerdown"]) addEventListener(kind, act, true);
 addEventListener("visibilitychange", () => {
   if (!visible()) return;
-  if (waiting) look().then(() => waiting?.show());
+  if (waiting) look().then(show);
   tick();
 });
 if (entry) learn([entry]);
