@@ -14,7 +14,8 @@ from demur.core.reasons import REASONS, Reason
 from demur.core.site import Cookie
 from demur.gateway.app import build
 from demur.gateway.config.findings import load
-from demur.pages.openapi import OPERATIONS, described, document
+from demur.pages.addresses import OPERATIONS
+from demur.pages.openapi import described, document
 from demur.pages.router import Route
 
 if TYPE_CHECKING:
