@@ -464,6 +464,25 @@ def test_from_own_page(values: dict[str, Any], *, ours: bool) -> None:
     assert fields.from_own_page(request(**values), "https://app.example.com") is ours
 
 
+@pytest.mark.parametrize(
+    ("values", "ours"),
+    [
+        ({"sec-fetch-site": "same-origin"}, True),
+        ({"sec-fetch-site": "same-origin", "origin": "null"}, True),  # a page with `no-referrer`
+        ({"sec-fetch-site": "none"}, False),
+        ({"sec-fetch-site": "same-site", "origin": "https://app.example.com"}, False),
+        ({"origin": "https://app.example.com"}, True),
+        ({"origin": "https://app.example.com:8443"}, False),
+        ({"origin": "null"}, False),
+        ({"referer": "https://app.example.com/form"}, False),
+        ({}, False),
+    ],
+)
+def test_same_origin(values: dict[str, Any], *, ours: bool) -> None:
+    """A form of ours is known by what a browser says, and never by what is missing."""
+    assert fields.same_origin(request(**values), "https://app.example.com") is ours
+
+
 # --- Forwarded ------------------------------------------------------------------------------------
 
 
@@ -898,6 +917,7 @@ def test_only_value_errors(value: bytes) -> None:
         lambda: fields.none_match([value], b'"a"'),
         lambda: fields.cross_site(request("POST", origin=value.decode("latin-1")), "https://a"),
         lambda: fields.from_own_page(request(referer=value.decode("latin-1")), "https://a"),
+        lambda: fields.same_origin(request(origin=value.decode("latin-1")), "https://a"),
     )
     for read in lenient:
         read()

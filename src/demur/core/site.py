@@ -58,7 +58,8 @@ class Site:
     this sign-in, themselves perhaps with `*.`. `authorization_servers` are issuers of tokens, for RFC 9728's metadata.
     `prefix` is where demur's own pages live. `clear_site_data` is what signing out, and signing in as another
     person, takes away beside our own cookie. `keep_me_signed_in` lets people choose a cookie that outlives the
-    browser's own session.
+    browser's own session. `keep_forms` keeps what somebody sent when their session was over (`core.kept`), but for the
+    fields whose names contain one of `never_keep`, or say by themselves that they are secret.
     """
 
     origin: str
@@ -73,6 +74,8 @@ class Site:
     sign_in_origin: str = ""
     relatives: tuple[str, ...] = ()
     authorization_servers: tuple[str, ...] = ()
+    keep_forms: bool = True
+    never_keep: tuple[str, ...] = ()
 
     @property
     def by_method(self) -> bool:

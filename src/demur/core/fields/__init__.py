@@ -5,7 +5,7 @@ Kept by every function here:
 - the cost is linear in the length of the input, whatever the input.
 """
 
-from demur.core.fields.browser import cross_site, from_own_page, in_frame, is_navigation, prefers_html
+from demur.core.fields.browser import cross_site, from_own_page, in_frame, is_navigation, prefers_html, same_origin
 from demur.core.fields.cookies import (
     cookie_values,
     expired_cookie,
@@ -66,6 +66,7 @@ __all__ = [
     "plain_target",
     "prefers_html",
     "retry_after",
+    "same_origin",
     "session_timing",
     "set_cookie",
     "set_cookie_name",

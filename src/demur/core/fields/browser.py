@@ -60,6 +60,16 @@ def cross_site(request: Request, origin: str) -> bool:
     )
 
 
+def same_origin(request: Request, origin: str) -> bool:
+    """Whether a page of this site sent an unsafe request: a browser says so, in fields that no script can set. Unlike
+    with `cross_site`, what says nothing about itself is not taken for ours. `origin` is the site's own, serialized."""
+    sites = request.values(b"sec-fetch-site")
+    if sites:
+        return [site.strip(b" \t") for site in sites] == [b"same-origin"]
+    origins = request.values(b"origin")
+    return len(origins) == 1 and _is_origin(origins[0], origin)
+
+
 def from_own_page(request: Request, origin: str) -> bool:
     """Whether a page of this site led here: followed, redirected or submitted, and not typed or linked elsewhere.
 
