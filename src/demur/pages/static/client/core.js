@@ -34,7 +34,7 @@ import { remedies } from "./reasons.js";
  */
 /**
  * `prefix` is where demur's own addresses are. `warn` and `urge` are seconds before the end: of the notice, of the
- * dialog. `off` names what is not wanted: fetch, forms, drafts, watch, warn, hide. `origins` are others whose refusals
+ * dialog. `off` names what is not wanted: fetch, forms, drafts, watch, expiry, hide. `origins` are others whose refusals
  * are handled too.
  * @typedef {{prefix: string, warn: number, urge: number, off: string, origins: string,
  *   strings: Record<string, string>}} Options
@@ -48,34 +48,27 @@ import { remedies } from "./reasons.js";
  * @property {(refusal: Refusal, session: Session | null) => void} forbidden
  */
 
-const home = new URL(/\/client\/core\.js$/.test(import.meta.url) ? import.meta.url.slice(0, -15) : "/.demur", location.origin);
+const [, prefix = "/.demur"] = /(\/[^:]*)\/client\/core\.js/.exec(new URL(import.meta.url).pathname) ?? [];
 const send = /** @type {typeof fetch} */ (Object(fetch).native ?? fetch).bind(globalThis);
 const channel = new BroadcastChannel("demur");
 const [entry] = /** @type {PerformanceNavigationTiming[]} */ (performance.getEntriesByType("navigation"));
 const visible = () => document.visibilityState === "visible";
 
 /** @type {Options} */
-const options = { prefix: home.pathname, warn: 120, urge: 30, off: "", origins: "", strings: {} };
+const options = { prefix, warn: 120, urge: 30, off: "", origins: "", strings: {} };
 let person = "";
 let over = false;
-/** How long the session lasts, and when we heard that: by the clock on the wall, and by one that nobody sets.
- * @type {{idle: number, absolute: number, wall: number, steady: number} | undefined} */
+/** For how long the session lasts, whether nothing makes that longer, and when we heard it: by the clock on the wall, and
+ * by one that nobody sets. @type {{rest: number, fixed: boolean, wall: number, steady: number} | undefined} */
 let ends;
 /** @typedef {{refusal: Refusal, control: AbortController, promise: Promise<boolean>, shown?: boolean,
  *   settle(signedIn: boolean): void}} Waiting */
 /** Set while somebody has to sign in. @type {Waiting | undefined} */
 let waiting;
-/** @type {AbortController | undefined} */
-let warning;
-/** Seconds that a session may be idle, as far as we have seen. */
-let full = 0;
 /** Whether a sign-in was declined and nothing was done since: what runs by itself does not ask again. */
 let quiet = false;
-let extending = false;
 /** When the server last said something, by the steady clock. */
 let heard = 0;
-/** @type {ReturnType<typeof setTimeout>} */
-let timer;
 /** @type {Refusal} */
 let last = { status: 401, reason: "sign-in-required", remedy: "sign-in", processed: true, url: "" };
 
@@ -84,7 +77,7 @@ let last = { status: 401, reason: "sign-in-required", remedy: "sign-in", process
 const emit = (name, detail) => dispatchEvent(new CustomEvent("demur:" + name, { cancelable: true, detail }));
 
 /** @param {string} name */
-const wanted = (name) => !options.off.split(/\W+/).includes(name);
+const wanted = (name) => !options.off.includes(name);
 
 /** @param {boolean} on */
 const hide = (on) => {
@@ -95,19 +88,15 @@ const hide = (on) => {
 
 /** @param {number | null} idle @param {number} absolute @param {number} [ago] milliseconds */
 const lasts = (idle, absolute, ago = 0) => {
-  const [wall, steady] = [Date.now() - ago, performance.now() - ago];
-  ends = { idle: idle ?? absolute, absolute, wall, steady };
-  full = Math.max(full, ends.idle);
+  const rest = Math.min(idle ?? absolute, absolute) * 1000;
+  ends = { rest, fixed: rest === absolute * 1000, wall: Date.now() - ago, steady: performance.now() - ago };
   over = false;
-  tick();
+  emit("heard");
 };
 
 /** Milliseconds that are left. Sleep stops one clock, and people set the other: the one that went further counts. */
-const left = () => {
-  if (!ends) return Infinity;
-  const gone = Math.max(Date.now() - ends.wall, performance.now() - ends.steady);
-  return Math.min(ends.idle, ends.absolute) * 1000 - gone;
-};
+const left = () =>
+  ends ? ends.rest - Math.max(Date.now() - ends.wall, performance.now() - ends.steady) : Infinity;
 
 /** What an answer tells in Server-Timing. @param {PerformanceResourceTiming[]} entries */
 const learn = (entries) => {
@@ -169,7 +158,6 @@ const end = (refusal) => {
 /** Somebody else is signed in: nothing of this page is sent as them. @param {Session} found */
 const leave = (found) => {
   done(false);
-  warning?.abort();
   if (!emit("switched", { session: found })) return;
   hide(true);
   // A page out of a cache that nobody empties would be loaded again for ever.
@@ -193,7 +181,6 @@ const verify = async () => {
 const restore = async (refusal) => {
   if (!waiting) {
     if (!emit("required", { refusal })) return false;
-    warning?.abort();
     const mine = (waiting = /** @type {Waiting} */ ({ refusal, control: new AbortController() }));
     mine.promise = new Promise((settle) => (mine.settle = settle));
     show();
@@ -228,41 +215,6 @@ const healed = async () => {
   if (found && found.subject === person) hide(false);
 };
 
-// --- before it ends --------------------------------------------------------------------------------
-
-const tick = () => {
-  clearTimeout(timer);
-  const rest = left() - options.warn * 1000;
-  if (!ends || over || !wanted("warn")) return;
-  if (rest > 0) warning?.abort(), (warning = undefined), (timer = setTimeout(tick, Math.min(rest, 60_000)));
-  else if (visible() && !waiting) warn();
-};
-
-const warn = async () => {
-  if (warning) return;
-  const control = (warning = new AbortController());
-  // Another tab may have gone on.
-  const found = await look();
-  if (warning !== control) return;
-  if (!found) {
-    warning = undefined;
-    if (!over) timer = setTimeout(tick, 9000);
-    return;
-  }
-  const absolute = found.expires_in <= (found.idle_ends_in ?? Infinity);
-  const about = { ends: Date.now() + left(), absolute };
-  if (!emit("expiring", about)) return;
-  // At the end the server is asked whether it is.
-  timer = setTimeout(async () => {
-    await look();
-    if (over && warning === control) restore(last);
-  }, left());
-  const choice = await demur.ui.expiring(about, control.signal).catch(() => null);
-  if (choice === "stay") extend().catch(() => 0);
-  if (choice === "sign-in") signIn();
-  if (choice === "sign-out") signOut();
-};
-
 // --- calls -----------------------------------------------------------------------------------------
 
 /** What an answer says, or null if it is no refusal of demur's. @param {Answer} response
@@ -270,16 +222,20 @@ const warn = async () => {
 const read = async (response) => {
   const { status, headers, url = "" } = response;
   if (status < 400) return null;
-  let problem = {};
-  if (/\bproblem\+json/.test(headers.get("content-type") ?? "")) {
-    problem = await Promise.resolve((response.clone?.() ?? response).text()).then(JSON.parse).catch(() => ({}));
+  /** @param {string} name */
+  const field = (name) => headers.get(name) ?? "";
+  /** @type {any} */
+  let problem;
+  if (field("content-type").includes("problem+json")) {
+    try {
+      problem = JSON.parse(await (response.clone?.() ?? response).text());
+    } catch {} // a HEAD has none; the challenge says the same
   }
-  const [, said] = /\bCookie .*?(?:error="([\w-]+)"|$)/.exec(headers.get("www-authenticate") ?? "") ?? [, false];
-  const told = said === "insufficient_user_authentication" ? "step-up-required" : (said ?? "sign-in-required");
-  const reason = Object(problem).reason ?? told;
-  if (!Object.hasOwn(remedies, reason)) return null;
-  const processed = headers.get("demur-processed") !== "?0";
-  return { ...problem, status, reason, remedy: remedies[reason], processed, url };
+  const [challenge, error] = /Cookie .*?(?:error="(.*?)"|$)/.exec(field("www-authenticate")) ?? [];
+  const said = error?.startsWith("insuff") ? "step-up-required" : (error ?? (challenge && "sign-in-required"));
+  const reason = problem?.reason ?? said;
+  const remedy = remedies[reason];
+  return remedy ? { ...problem, status, reason, remedy, processed: field("demur-processed") !== "?0", url } : null;
 };
 
 /**
@@ -320,7 +276,7 @@ const call = async (input, init) => {
   const { method, mode, signal } = first;
   const { origin } = new URL(first.url);
   const own = origin === location.origin;
-  if ((!own && !options.origins.includes(origin)) || mode === "no-cors") return send(first);
+  if (!(own || options.origins.includes(origin)) || mode === "no-cors") return send(first);
   // The body of a Request can be read once; what `init` holds can be sent again as it is.
   const spare = Object(input).method && !init?.body && !spent ? first.clone() : input;
   /** @param {Request} request */
@@ -353,16 +309,16 @@ const signOut = async (next = options.prefix + "/signed-out") => {
 
 /** @param {Partial<Record<keyof Options, any>>} given */
 const configure = (given) => {
-  Object.assign(options, given, { warn: +(given.warn ?? options.warn), urge: +(given.urge ?? options.urge) });
-  tick();
+  Object.assign(options, given);
 };
 
 /** @param {Partial<Record<keyof Options, any>>} [given] */
 const install = (given = {}) => {
   configure(given);
   if (wanted("fetch")) window.fetch = call;
-  if (wanted("watch")) import("./watch.js").then((watch) => watch.install(demur));
-  if (wanted("forms")) import("./forms.js").then((forms) => forms.install(demur));
+  for (const part of ["expiry", "forms", "watch"]) {
+    if (wanted(part)) import(`./${part}.js`).then(({ install }) => install(demur));
+  }
   // What comes back from the browser's memory is not seen before the server was asked.
   addEventListener("pagehide", () => person && hide(true));
   addEventListener("pageshow", ({ persisted }) => persisted && verify());
@@ -379,6 +335,19 @@ export const demur = {
   get over() {
     return over || left() <= 0;
   },
+  /** Milliseconds until the session ends, as far as we know; Infinity if we do not. */
+  get left() {
+    return left();
+  },
+  /** Whether nothing makes that longer. */
+  get fixed() {
+    return !!ends?.fixed;
+  },
+  /** Whether a sign-in is being waited for. */
+  get waiting() {
+    return !!waiting;
+  },
+  emit,
   configure,
   install,
   fetch: call,
@@ -405,20 +374,12 @@ for (const name of /** @type {const} */ (["signIn", "expiring", "forbidden"])) {
 }
 channel.onmessage = ({ data: { type, subject } }) => {
   if (type === "signed-out") verify();
-  else if (type === "signed-in" || over || waiting || warning || (person && subject !== person)) healed();
+  else if (type === "signed-in" || over || waiting || (person && subject !== person)) healed();
 };
-/** Who types or points is there, and the server hears of it about ten times in an idle time. */
-const act = () => {
-  quiet = false;
-  if (!ends || over || extending || ends.idle >= ends.absolute || left() > full * 900) return;
-  extending = true;
-  extend().catch(() => 0).finally(() => (extending = false));
-};
-for (const kind of ["keydown", "pointerdown"]) addEventListener(kind, act, true);
+// Who declined and does something may be asked again.
+for (const kind of ["keydown", "pointerdown"]) addEventListener(kind, () => (quiet = false), true);
 addEventListener("visibilitychange", () => {
-  if (!visible()) return;
-  if (waiting) look().then(show);
-  tick();
+  if (visible() && waiting) look().then(show);
 });
 if (entry) learn([entry]);
 new PerformanceObserver((list) => learn(/** @type {any} */ (list.getEntries()))).observe({ type: "resource" });
