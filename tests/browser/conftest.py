@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from scripts.screenshots import ARGUMENTS, PAGES
 
-from demur.core import page
+from demur.core import markup, page
 from demur.core.respond import page_policy
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def shown(documents: dict[str, bytes]) -> Iterator[Shown]:
                 self._answer(b"", "text/css", "", ("clear-site-data", '"cache"'))
                 return
             name = path.strip("/")
-            policy = {"signed-out": page.SIGNED_OUT_POLICY, "framed": framed}.get(name, page.POLICY)
+            policy = {"signed-out": page.SIGNED_OUT_POLICY, "framed": framed}.get(name, markup.POLICY)
             if name in documents:
                 self._answer(documents[name], "text/html; charset=utf-8", policy)
             else:
@@ -65,7 +65,7 @@ def shown(documents: dict[str, bytes]) -> Iterator[Shown]:
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["content-length"])).decode()
             state.posted.append(parse_qs(body, keep_blank_values=True))
-            self._answer(b"<!doctype html><title>posted</title>", "text/html", page.POLICY)
+            self._answer(b"<!doctype html><title>posted</title>", "text/html", markup.POLICY)
 
         def _answer(self, body: bytes, kind: str, policy: str, *more: tuple[str, str]) -> None:
             self.send_response(200)

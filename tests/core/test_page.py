@@ -10,7 +10,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from demur.core import page
+from demur.core import markup, page, words
 from demur.core.ports import View
 from demur.core.reasons import REASONS, Reason
 
@@ -180,7 +180,7 @@ def test_a_frame_gets_a_link_and_no_form() -> None:
     assert not tree.all("form")
     assert tree.all("a", href="/deep", target="_top")
     assert "Alma" not in tree.text
-    assert "frame-ancestors 'none'" in page.POLICY
+    assert "frame-ancestors 'none'" in markup.POLICY
 
 
 @pytest.mark.parametrize(
@@ -210,7 +210,7 @@ def test_hostile_text_stays_text(shown: View) -> None:
     )
     for document in (page.DEFAULT.render(hostile), page.signed_out(hostile)):
         tree = Tree(document)
-        assert tree.raw["script"] == [json.dumps({"detail": HOSTILE}).replace("<", "\\u003c"), page.SCRIPT]
+        assert tree.raw["script"] == [json.dumps({"detail": HOSTILE}).replace("<", "\\u003c"), markup.SCRIPT]
         assert b"<script>alert" not in document
 
 
@@ -247,7 +247,7 @@ def test_signed_out() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "words"),
+    ("seconds", "said"),
     [
         (0, "1 second"),
         (1, "1 second"),
@@ -265,19 +265,19 @@ def test_signed_out() -> None:
         (172801, "3 days"),
     ],
 )
-def test_durations(seconds: int, words: str) -> None:
+def test_durations(seconds: int, said: str) -> None:
     """A duration in words is never shorter than the real one."""
-    assert page.duration(seconds) == words
+    assert words.duration(seconds) == said
 
 
 def test_a_missing_value_is_an_error() -> None:
     """A template that is filled without one of its slots does not make a page with a hole."""
     with pytest.raises(KeyError):
-        page.Template("<p>{{a}}{{b}}</p>").fill(a="x")
+        markup.Template("<p>{{a}}{{b}}</p>").fill(a="x")
 
 
 def test_the_shell_keeps_markup_and_escapes_text() -> None:
     """`shell` takes markup as its body and plain text as title and site."""
-    document = page.shell("A & B", "<p>body</p>", site="<S>")
+    document = markup.shell("A & B", "<p>body</p>", site="<S>")
     assert b"<title>A &amp; B &middot; &lt;S&gt;</title>" in document
     assert b"<p>body</p>" in document

@@ -16,7 +16,7 @@ from demur import accounts
 from demur.accounts.people import New, NotInForce
 from demur.authenticators.password import Argon2Hasher
 from demur.authenticators.throttle import Throttle
-from demur.core import page, rules
+from demur.core import markup, page, rules
 from demur.core.model import Ended, Live, Request, Response, Session, StoreUnavailable, Subject
 from demur.core.respond import refuse
 from demur.core.sessions import Limits, identify
@@ -153,10 +153,10 @@ async def test_pages_escape_what_people_are_called(house: House, path: str) -> N
     get = house.account.get if path == "account" else house.page.get
     shown = text(await get(house.visit(path)))
     assert "Harbour &lt;Records&gt;" in shown
-    for markup in ("<b>Phone", "<Reyes>", "<admins>", "<Records>"):
-        assert markup not in shown
+    for spoken in ("<b>Phone", "<Reyes>", "<admins>", "<Records>"):
+        assert spoken not in shown
     assert shown.count("<h1") == 1
-    assert page.SCRIPT in shown
+    assert markup.SCRIPT in shown
     assert " style=" not in shown
 
 

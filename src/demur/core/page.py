@@ -1,93 +1,28 @@
-"""The look of every page: one document shell, filled by escaped slots.
-
-- A slot's value is escaped unless it is `Html`, which only this module and autoescaping templates make.
-- Templates are read once, at import; filling one joins strings and touches nothing else.
-- One style sheet and one script, both inline and named by their hash, so that the policy allows nothing else.
-- Everything works without the script.
-"""
+"""The look of every page: what is said, and what to do next. Everything works without the script."""
 
 from __future__ import annotations
 
-import hashlib
-import re
-from base64 import b64encode
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from html import escape
-from importlib.resources import files
 from typing import TYPE_CHECKING
 
+from demur.core import dialog, slips
+from demur.core.markup import NOTHING, POLICY, Html, Template, read, shell
 from demur.core.reasons import REASONS, Reason, Remedy
+from demur.core.words import duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from demur.core.ports import Renderer, View
 
-
-class Html(str):
-    """Text that is markup already. Everything else is escaped where it is filled in."""
-
-    __slots__ = ()
-
-
-class Template:
-    """Markup with slots, `{{name}}`, split once."""
-
-    __slots__ = ("_slots", "_texts")
-
-    def __init__(self, source: str) -> None:
-        pieces = re.split(r"\{\{(\w+)\}\}", source)
-        self._texts = tuple(pieces[0::2])
-        self._slots = tuple(pieces[1::2])
-
-    def fill(self, **values: str) -> Html:
-        """The markup with every slot filled. KeyError if a value is missing."""
-        out = [self._texts[0]]
-        for slot, text in zip(self._slots, self._texts[1:], strict=True):
-            value = values[slot]
-            out.append(value if type(value) is Html else escape(value))
-            out.append(text)
-        return Html("".join(out))
-
-
-_NOTHING = Html("")
-
-
-def _read(name: str) -> str:
-    return files("demur.core").joinpath("templates", name).read_text(encoding="utf-8")
-
-
-def _squeeze(source: str, comment: str) -> str:
-    """Drop comments and indentation: what is left is sent with every refusal."""
-    lines = (line.strip() for line in re.sub(comment, "", source).splitlines())
-    return "\n".join(line for line in lines if line)
-
-
-def _hash(text: str) -> str:
-    return "'sha256-" + b64encode(hashlib.sha256(text.encode()).digest()).decode() + "'"
-
-
-STYLE = _squeeze(_read("style.css"), r"/\*[^*]*\*/")
-SCRIPT = _squeeze(_read("script.js"), r"(?m)^\s*//.*$")
-
-POLICY = (
-    f"default-src 'none'; style-src {_hash(STYLE)}; script-src {_hash(SCRIPT)}; img-src data:; "
-    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-)
-"""For every page."""
 SIGNED_OUT_POLICY = POLICY.replace("style-src ", "style-src 'self' ")
 """For the page after signing out, which loads one style sheet for the sake of a field in the answer."""
 
-_SHELL = Template(_read("shell.html").replace("{{style}}", STYLE).replace("{{script}}", SCRIPT))
-_SPLIT = Template(_read("split.html"))
-_SIGN_IN = Template(_read("sign_in.html"))
-_KEEP = Html(_read("keep.html").rstrip())
-_CONFIRM = Template(_read("confirm.html"))
-_SIGN_OUT = Template(_read("sign_out.html"))
-_ALERT = Template('<p class="alert" role="alert" id="error">{{text}}</p>\n')
+_SPLIT = Template(read("split.html"))
+_SIGN_OUT = Template(read("sign_out.html"))
 _MORE = Template('<p class="more">{{text}}</p>\n')
-_NOTE = Template('<p class="note">{{text}}</p>\n')
 _FACT = Template("<div><dt>{{name}}</dt><dd>{{value}}</dd></div>\n")
 _FACTS = Template('<dl class="facts">\n{{facts}}</dl>\n')
 _COPY = Template('<code class="copy" translate="no">{{text}}</code>')
@@ -103,28 +38,9 @@ _TIME = Template('<time datetime="{{exact}}">{{words}}</time>')
 _ITEM = Template("<li>{{text}}</li>")
 _FOOT = Template('<footer class="foot">{{parts}}</footer>\n')
 _PART = Template("<span>{{text}}</span>")
-_PROBLEM = Template('<script type="application/problem+json">{{json}}</script>\n')
 _ENDED = Template("That was on {{time}}.")
 _IDLE = Template("You were signed out after {{idle}} without activity{{when}}.")
 _LATER = Template(", on {{time}}")
-
-
-def duration(seconds: int) -> str:
-    """A length of time in words, never shorter than it is: "45 seconds", "1 hour 30 minutes", "3 days"."""
-    seconds = max(seconds, 1)
-    if seconds < 120 and seconds % 60:
-        return _count(seconds, "second")
-    minutes = -(-seconds // 60)
-    if minutes < 60:
-        return _count(minutes, "minute")
-    if minutes < 48 * 60:
-        hours, rest = divmod(minutes, 60)
-        return _count(hours, "hour") + (f" {_count(rest, 'minute')}" if rest else "")
-    return _count(-(-minutes // (24 * 60)), "day")
-
-
-def _count(number: int, unit: str) -> str:
-    return f"{number} {unit}" if number == 1 else f"{number} {unit}s"
 
 
 _MONTHS = (
@@ -138,38 +54,6 @@ def time(at: int) -> Html:
     when = datetime.fromtimestamp(at, UTC)
     words = f"{when.day} {_MONTHS[when.month - 1]} {when.year}, {when:%H:%M} UTC"
     return _TIME.fill(exact=f"{when:%Y-%m-%dT%H:%M:%SZ}", words=words)
-
-
-def embed(problem: str) -> Html:
-    """A problem document inside the page. JSON may write every `<` as an escape, and then no text in it can
-    close the element (HTML, 4.12.1.3)."""
-    return _PROBLEM.fill(json=Html(problem.replace("<", "\\u003c"))) if problem else _NOTHING
-
-
-def shell(
-    title: str,
-    main: str,
-    *,
-    site: str,
-    layout: str = "wide",
-    tone: str = "yes",
-    nav: str = _NOTHING,
-    head: str = _NOTHING,
-    foot: str = _NOTHING,
-    problem: str = "",
-) -> bytes:
-    """The one document that every page is. `title` and `site` are text, `main`, `nav`, `head` and `foot` markup."""
-    return _SHELL.fill(
-        title=title,
-        main=Html(main),
-        site=site,
-        layout=layout,
-        tone=tone,
-        nav=Html(nav),
-        head=Html(head),
-        foot=Html(foot),
-        problem=embed(problem),
-    ).encode()
 
 
 # --- what is said ---------------------------------------------------------------------------------
@@ -232,14 +116,14 @@ def _more(view: View) -> Html:
     if view.acr_values:
         return _MORE.fill(text=_NO_SUCH)
     if view.reason is Reason.SESSION_IDLE and view.idle:
-        when = _NOTHING if view.ended_at is None else _LATER.fill(time=time(view.ended_at))
+        when = NOTHING if view.ended_at is None else _LATER.fill(time=time(view.ended_at))
         return _MORE.fill(text=_IDLE.fill(idle=duration(view.idle), when=when))
     if view.ended_at is not None:
         return _MORE.fill(text=_ENDED.fill(time=time(view.ended_at)))
     if view.reason is Reason.UNAVAILABLE and view.detail not in {"", REASONS[view.reason].detail}:
-        return _NOTHING  # what was said instead is all that is known
+        return NOTHING  # what was said instead is all that is known
     text = _REASSURE.get(view.reason) if view.reason else None
-    return _MORE.fill(text=text) if text else _NOTHING
+    return _MORE.fill(text=text) if text else NOTHING
 
 
 _TONES: Mapping[int, str] = {400: "we", 403: "no", 404: "we", 421: "we", 429: "no", 502: "we", 503: "we", 504: "we"}
@@ -267,40 +151,15 @@ def _local(path: str, home: str) -> str:
     return path if inside else home
 
 
-def _alert(view: View) -> Html:
-    return _ALERT.fill(text=view.message) if view.message else _NOTHING
-
-
-_WRONG = Html(' aria-invalid="true" aria-describedby="error"')
-_WHY = Html(' aria-describedby="why"')
-
-
 def _sign_in(view: View) -> Html:
     # "Users are warned of the duration of any user inactivity that could cause data loss" (WCAG 2.2, 2.2.6)
     limit = f"You will be signed out after {duration(view.idle)} without activity." if view.idle else ""
-    return _SIGN_IN.fill(
-        alert=_alert(view),
-        action=view.action,
-        next=view.next,
-        username=view.username,
-        describe_name=_WRONG if view.message else _WHY,
-        describe_password=_WRONG if view.message else _NOTHING,
-        keep=_KEEP if view.keep else _NOTHING,
-        note=_NOTE.fill(text=limit) if limit else _NOTHING,
-    )
+    return slips.sign_in(view, slips.NOTE.fill(text=limit) if limit else NOTHING)
 
 
 def _confirm(view: View) -> Html:
-    person = view.person or view.username
-    return _CONFIRM.fill(
-        alert=_alert(view),
-        action=view.action,
-        next=view.next,
-        username=view.username,
-        person=person,
-        initial=person[:1].upper(),
-        describe_password=_WRONG if view.message else _WHY,
-        note=_switch(view, look="note", button="link", before="Not you? ") if view.switch else _NOTHING,
+    return slips.confirm(
+        view, _switch(view, look="note", button="link", before="Not you? ") if view.switch else NOTHING
     )
 
 
@@ -352,7 +211,7 @@ def _facts(view: View) -> Html:
     if view.reference:
         rows.append(("Reference, to quote when you ask about this", _COPY.fill(text=view.reference)))
     if not rows:
-        return _NOTHING
+        return NOTHING
     return _FACTS.fill(facts=Html("".join(_FACT.fill(name=name, value=value) for name, value in rows)))
 
 
@@ -384,7 +243,7 @@ def _next_steps(view: View) -> Html:
 
 
 def _help(view: View) -> Html:
-    return _HELP.fill(to=view.help_url, site=view.site) if view.help_url else _NOTHING
+    return _HELP.fill(to=view.help_url, site=view.site) if view.help_url else NOTHING
 
 
 _FORMS: Mapping[str | None, tuple[str, Callable[[View], Html]]] = {
@@ -398,14 +257,14 @@ def _slip(view: View) -> tuple[str, Html]:
     if view.form in _FORMS:
         label, make = _FORMS[view.form]
         return label, Html(make(view) + _help(view))
-    return "What you can do", Html(_alert(view) + _next_steps(view))
+    return "What you can do", Html(slips.alert(view) + _next_steps(view))
 
 
 def _foot(view: View) -> Html:
     parts = [_PART.fill(text=f"{view.status} {view.reason.value}")] if view.reason else []
     if view.reference and view.form:
         parts.append(_PART.fill(text=Html("Reference " + _COPY.fill(text=view.reference))))
-    return _FOOT.fill(parts=Html("".join(parts))) if parts else _NOTHING
+    return _FOOT.fill(parts=Html("".join(parts))) if parts else NOTHING
 
 
 # --- the pages ------------------------------------------------------------------------------------
@@ -413,6 +272,8 @@ def _foot(view: View) -> Html:
 
 def render(view: View) -> bytes:
     """The page for a view."""
+    if view.embedded:
+        return dialog.render(view)
     if view.framed:
         return _framed(view)
     title = _title(view)
@@ -435,7 +296,7 @@ def _framed(view: View) -> bytes:
     main = _SPLIT.fill(
         title=title,
         lede="This part of the page belongs to a site that asks who you are. It does so in a window of its own only.",
-        more=_NOTHING,
+        more=NOTHING,
         label="What you can do",
         slip=_TOP.fill(to=_local(view.next, view.home), text=f"Open {view.site}"),
     )
@@ -463,7 +324,9 @@ def signed_out(view: View) -> bytes:
         slip=_DO.fill(links=made),
     )
     head = f'<link rel="stylesheet" href="{escape(view.prefix)}/cleared.css">\n'
-    return shell(said.title, main, site=view.site, layout="split", head=head, problem=view.problem)
+    return shell(
+        said.title, main, site=view.site, layout="split", head=head, problem=view.problem, marks=dialog.SIGNED_OUT
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
+    from demur.core.embedded import Embedded
     from demur.core.model import (
         Actor,
         Change,
@@ -187,7 +188,8 @@ class View:
     account can be chosen; `home` a page to go back to. `origins` are the addresses at which sites are served
     (host-unknown only), safe to link to. `acr_values` are the kinds of sign-in that would be strong enough, the weakest
     first, and `max_age` is how old one may be in seconds (step-up-required only). `keep` offers to stay
-    signed in when the browser is closed.
+    signed in when the browser is closed. `embedded` asks for the page inside the client's dialog: see `core.dialog`.
+    `kept` says that what was sent is kept for 15 minutes, and can be sent from the page that `next` leads to.
     """
 
     reason: Reason | None
@@ -216,6 +218,8 @@ class View:
     idle: int = 0
     keep: bool = True
     origins: tuple[str, ...] = ()
+    embedded: Embedded | None = None
+    kept: bool = False
 
 
 class Renderer(Protocol):

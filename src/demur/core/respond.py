@@ -11,17 +11,18 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
-from demur.core import fields, rules
+from demur.core import embedded, fields, rules
 from demur.core.model import Allow, AskSite, Form, Presented, Response, Scheme
 from demur.core.ports import View
 from demur.core.reasons import BASE, REASONS, Reason, Remedy
 
 if TYPE_CHECKING:
+    from demur.core.embedded import Embedded
     from demur.core.model import Conceal, Fields, Refuse, Request
     from demur.core.ports import Renderer
     from demur.core.site import Cors, Site
@@ -46,7 +47,8 @@ class Refusal:
     decided. `form` is what the rule fixes. `username`, `message` and `next` belong to a sign-in that failed: what was
     typed, what was wrong, and where it would have led. `origins` are the addresses to offer to somebody at a host that
     we do not serve. `idle` is the inactivity limit in seconds, for the page to state. `presented` says how the request
-    identified itself, and which challenges it is to be answered with.
+    identified itself, and which challenges it is to be answered with. `kept` says that what was sent is kept, and
+    that `next` leads to where it can be sent.
     """
 
     site: Site
@@ -61,6 +63,7 @@ class Refusal:
     origins: tuple[str, ...] = ()
     idle: int = 0
     presented: Presented = Presented()  # noqa: RUF009 - frozen
+    kept: bool = False
 
 
 def refuse(refusal: Refusal, renderer: Renderer) -> Response:
@@ -70,15 +73,18 @@ def refuse(refusal: Refusal, renderer: Renderer) -> Response:
     problem = problem_text(refusal)
     navigation, _ = fields.is_navigation(request)
     form = refusal.form or (Form.PAGE if navigation else Form.API)
+    lang = b"en"
     if form is Form.PAGE:
         view = _view(refusal, problem)
-        kind, policy = b"text/html; charset=utf-8", page_policy(renderer, framed=view.framed, site=site)
+        framed = view.framed or view.embedded is not None
+        kind, policy = b"text/html; charset=utf-8", page_policy(renderer, framed=framed, site=site)
+        lang = view.embedded.lang.encode("ascii") if view.embedded else lang
         body = renderer.render(view)
     else:
         kind, policy, body = b"application/problem+json", _NOTHING_IN_IT, f"{problem}\n".encode()
     lines = [
         (b"content-type", kind),
-        (b"content-language", b"en"),
+        (b"content-language", lang),
         (b"cache-control", b"no-store"),
         (b"vary", _vary(refusal)),
     ]
@@ -220,6 +226,8 @@ def _problem(refusal: Refusal) -> dict[str, object]:
         problem["ended_at"] = moment(details.ended_at)
     if details.missing:
         problem["missing"] = list(details.missing)
+    if refusal.kept:
+        problem["kept"] = refusal.next
     return problem
 
 
@@ -243,6 +251,32 @@ def moment(at: int) -> str:
 
 
 def _view(refusal: Refusal, problem: str) -> View:
+    view = _page(refusal, problem)
+    asked = embedded.asked(refusal.site, refusal.request)
+    return view if asked is None else inside(view, refusal.site, refusal.request, asked)
+
+
+def inside(view: View, site: Site, request: Request, asked: Embedded) -> View:
+    """A view as it is shown inside a dialog: there is always a form, or the way to where one is."""
+    asked = replace(asked, done=False)
+    view = replace(
+        view,
+        embedded=asked,
+        framed=False,
+        form="confirm" if view.person and not asked.other else "sign-in",
+        action=asked.address(site.prefix),
+        username=view.username or asked.username,
+        next=view.next if _ORIGIN.match(view.next) else "",
+    )
+    if not site.sign_in_origin:
+        return view
+    # No page of another origin can stand in a frame here, nor tell the tabs of this one. It leads back to one that can.
+    back = site.origin_of(request) + replace(asked, popup=True, done=True).address(site.prefix)
+    there = replace(asked, popup=True).address(site.sign_in_origin + site.prefix)
+    return replace(view, form=embedded.ELSEWHERE, action=f"{there}&next={quote(back, safe='')}")
+
+
+def _page(refusal: Refusal, problem: str) -> View:
     site, said, details = refusal.site, refusal.refuse, refusal.refuse.details
     row = REASONS[said.reason]
     person = details.subject
@@ -284,6 +318,7 @@ def _view(refusal: Refusal, problem: str) -> View:
         idle=refusal.idle,
         keep=site.keep_me_signed_in,
         origins=tuple(each for each in refusal.origins if "*" not in each),  # a pattern is no address
+        kept=refusal.kept,
     )
 
 
@@ -300,10 +335,14 @@ def goes_on_to(refusal: Refusal) -> str:
         return refusal.next
     if refusal.request.method in {"GET", "HEAD"}:
         return refusal.request.target.decode("ascii", "replace")
-    referer = (refusal.request.value(b"referer") or b"").decode("ascii", "replace")
-    home = refusal.site.origin_of(refusal.request) + "/"
-    parts = urlsplit(referer) if referer.startswith(home) else None
-    return local(f"{parts.path}?{parts.query}" if parts.query else parts.path) if parts else "/"
+    return came_from(refusal.site, refusal.request) or "/"
+
+
+def came_from(site: Site, request: Request) -> str:
+    """The page of this site from which a request was sent; "" if it does not say."""
+    referer = (request.value(b"referer") or b"").decode("ascii", "replace")
+    parts = urlsplit(referer) if referer.startswith(site.origin_of(request) + "/") else None
+    return local(f"{parts.path}?{parts.query}" if parts.query else parts.path) if parts else ""
 
 
 def local(next_: str) -> str:

@@ -20,8 +20,8 @@ from demur.accounts import passwords
 from demur.accounts.people import NotInForce
 from demur.core import fields
 from demur.core.model import Details, Refuse, StoreUnavailable
-from demur.core.page import duration
 from demur.core.reasons import Reason
+from demur.core.words import duration
 from demur.pages import forms, look
 from demur.signin.sessions import Issued, cookie
 

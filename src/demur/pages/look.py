@@ -9,7 +9,7 @@ import json
 from functools import cache
 from typing import TYPE_CHECKING
 
-from demur.core import fields, page
+from demur.core import fields, markup, page, words
 from demur.core.model import Refuse, Response
 from demur.core.respond import Refusal
 
@@ -44,7 +44,7 @@ def _templates() -> Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
-    made.filters["duration"] = page.duration
+    made.filters["duration"] = words.duration
     made.filters["ago"] = ago
     made.filters["time"] = lambda at: Markup(page.time(at))  # noqa: S704 - escaped where it is made
     return made
@@ -81,13 +81,14 @@ def show(
     templates = _templates()
     main = templates.get_template(template).render(known | context)
     nav = templates.get_template("nav.html").render(known, here=template)
-    body = page.shell(title, main, site=site.name, layout="split" if "split" in context else "wide", nav=nav)
-    return html(body, page.POLICY.encode("ascii"), status=status, more=more)
+    body = markup.shell(title, main, site=site.name, layout="split" if "split" in context else "wide", nav=nav)
+    return html(body, markup.POLICY.encode("ascii"), status=status, more=more)
 
 
-def html(body: bytes, policy: bytes, *, status: int = 200, more: Fields = ()) -> Response:
+def html(body: bytes, policy: bytes, *, status: int = 200, more: Fields = (), lang: str = words.ENGLISH) -> Response:
     """A page that works under `policy`."""
-    return _answer(status, b"text/html; charset=utf-8", body, ((b"content-security-policy", policy), *more))
+    kind = b"text/html; charset=utf-8"
+    return _answer(status, kind, body, ((b"content-security-policy", policy), *more), lang)
 
 
 def tell(value: Mapping[str, object], *, status: int = 200, more: Fields = ()) -> Response:
@@ -97,8 +98,8 @@ def tell(value: Mapping[str, object], *, status: int = 200, more: Fields = ()) -
     return _answer(status, kind, body, ((b"content-security-policy", _NOTHING_IN_IT), *more))
 
 
-def _answer(status: int, kind: bytes, body: bytes, more: Fields) -> Response:
-    about = ((b"content-type", kind), (b"content-language", b"en"))
+def _answer(status: int, kind: bytes, body: bytes, more: Fields, lang: str = words.ENGLISH) -> Response:
+    about = ((b"content-type", kind), (b"content-language", lang.encode("ascii")))
     return Response(status, (*about, *_GUARDED, *more, (b"content-length", str(len(body)).encode())), body)
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlencode
 
-from demur.core import fields, page, respond, sessions
+from demur.core import embedded, fields, page, respond, sessions
 from demur.core.model import Access, Details, Live, Refuse, Response, Touch
 from demur.core.ports import View
 from demur.core.reasons import REASONS, WHAT_TO_DO, Reason
-from demur.pages import forms, look
+from demur.pages import embed, forms, look
 from demur.pages.router import Route
 from demur.signin.sessions import clear, cookie, forget
 
@@ -53,6 +53,9 @@ class SignInPages:
 
     async def show_form(self, visit: Visit) -> Response:
         """The form on a page of its own; `?next=` is where it leads."""
+        inside = embedded.asked(visit.site, visit.request)
+        if inside is not None:
+            return embed.show(visit, inside, self._renderer, self._idle)
         asked = parse_qs(visit.request.target.partition(b"?")[2].decode("ascii", "replace"))
         next_ = respond.onward(visit.site, visit.request, asked.get("next", ["/"])[0])
         if visit.site.sign_in_origin:
@@ -82,6 +85,12 @@ class SignInPages:
         return self._welcome(visit, result, next_)
 
     def _again(self, visit: Visit, refuse: Refuse, name: str, next_: str) -> Response:
+        inside = embedded.asked(visit.site, visit.request)
+        if inside is not None and self._is_page(visit):
+            if refuse.reason is Reason.SESSION_REPLACED:
+                # Another window was faster, and this browser has the new id already.
+                return look.see_other(embed.on_to(visit, inside, next_))
+            refuse = embed.to_the_same(visit, inside, refuse, name)
         known = refuse.details.subject is not None
         message = (WRONG_PASSWORD if known else WRONG) if refuse.reason is Reason.CREDENTIALS_INVALID else ""
         return self._refuse(visit, refuse, username=name, message=message, next_=next_)
@@ -91,7 +100,9 @@ class SignInPages:
         if issued.switched:
             lines += clear(visit.site, visit.request, keep_ours=True)
         if self._is_page(visit):
-            return look.see_other(next_, more=tuple(lines))
+            inside = embedded.asked(visit.site, visit.request)
+            where = embed.on_to(visit, inside, next_) if inside else next_
+            return look.see_other(where, more=tuple(lines))
         return look.tell({**_session(issued.subject, issued.session), "next": next_}, more=tuple(lines))
 
     async def show_account(self, visit: Visit) -> Response:
