@@ -16,9 +16,8 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from scripts.screenshots import ARGUMENTS
 from tests.client import lab as labs
-from tests.client.engines import CHROMIUM, FIREFOX, PlaywrightEngine, WebKitEngine
+from tests.client.engines import ARGUMENTS, CHROMIUM, FIREFOX, PlaywrightEngine, WebKitEngine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

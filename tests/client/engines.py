@@ -25,8 +25,25 @@ if TYPE_CHECKING:
 CHROMIUM = os.environ.get("DEMUR_CHROMIUM", "/usr/bin/chromium")
 FIREFOX = os.environ.get("DEMUR_FIREFOX", "/usr/bin/firefox-esr")
 
+ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"]
+ARGUMENTS += ["--disable-background-networking", "--disable-component-update"]
+
+DIALOG = "dialog iframe"
+"""The frame of the sign-in dialog."""
+
 SECONDS = 15.0
 """How long anything is waited for."""
+
+
+FIND = """const find = (selector, root = document) => {
+  for (const each of [root.querySelector(selector)]) if (each) return each;
+  for (const each of root.querySelectorAll("*")) {
+    const found = each.shadowRoot && find(selector, each.shadowRoot);
+    if (found) return found;
+  }
+  return null;
+};"""
+"""The first element of a selector, in shadow roots as well: that is where the client has its dialogs."""
 
 
 class Cannot(Exception):  # noqa: N818 - it is what a driver says
@@ -34,8 +51,8 @@ class Cannot(Exception):  # noqa: N818 - it is what a driver says
 
 
 class Tab(ABC):
-    """A tab. Selectors are CSS; scripts are functions, `() => …` or `async () => …`, with at most one argument.
-    `frame` is a selector of an iframe to look into, "" for the page itself."""
+    """A tab. Selectors are CSS, and reach into shadow roots. Scripts are functions, `() => …` or `async () => …`,
+    with at most one argument. `frame` is a selector of an iframe to look into, "" for the page itself."""
 
     engine: str = ""
 
@@ -108,16 +125,25 @@ class Tab(ABC):
 
     def wait_for_element(self, selector: str, *, frame: str = "", seconds: float = SECONDS) -> None:
         """Until there is such an element, and it is seen."""
-        seen = "(selector) => document.querySelector(selector)?.checkVisibility()"
-        self.wait_for(seen, selector, frame=frame, seconds=seconds)
+        self.wait_for(
+            f"(selector) => {{ {FIND} return find(selector)?.checkVisibility(); }}",
+            selector,
+            frame=frame,
+            seconds=seconds,
+        )
+
+    def wait_until_gone(self, selector: str, *, frame: str = "") -> None:
+        """Until there is no such element."""
+        self.wait_for(f"(selector) => {{ {FIND} return !find(selector); }}", selector, frame=frame)
 
     def text(self, selector: str = "body", *, frame: str = "") -> str:
         """The text of an element as it is seen."""
-        return str(self.evaluate("(selector) => document.querySelector(selector).innerText", selector, frame=frame))
+        found = f"(selector) => {{ {FIND} return find(selector).innerText; }}"
+        return str(self.evaluate(found, selector, frame=frame))
 
     def has(self, selector: str, *, frame: str = "") -> bool:
         """Whether there is such an element."""
-        return bool(self.evaluate("(selector) => !!document.querySelector(selector)", selector, frame=frame))
+        return bool(self.evaluate(f"(selector) => {{ {FIND} return !!find(selector); }}", selector, frame=frame))
 
     def back(self) -> None:
         """Go back. It does not wait: what is there then is for the test to say."""
@@ -126,17 +152,26 @@ class Tab(ABC):
     def sign_in_on_page(self, lab: Lab, name: str, path: str = "/app") -> None:
         """Open a page, and sign in by the form that is there in its place."""
         self.goto(lab.url(path))
-        self.wait_for_element("input[name=password]")
-        if self.has("input[name=username]"):
-            self.evaluate("() => { document.querySelector('input[name=username]').value = ''; }")
-            self.fill("input[name=username]", name)
-        self.fill("input[name=password]", lab.password(name))
-        self.click("form button[type=submit], form button:not([type])")
+        self.type_password(lab, name)
         self.wait_for(
             "(there) => location.href === there && document.readyState === 'complete'"
             " && !document.querySelector('input[name=password]')",
             lab.url(path),
         )
+
+    def sign_in_in_dialog(self, lab: Lab, name: str) -> None:
+        """Sign in where the dialog of the client asks for it, and wait until that is gone."""
+        self.wait_for_element(DIALOG)
+        self.type_password(lab, name, frame=DIALOG)
+        self.wait_until_gone(DIALOG)
+
+    def type_password(self, lab: Lab, name: str, *, frame: str = "", password: str | None = None) -> None:
+        """Fill in a sign-in form, and send it."""
+        self.wait_for_element("input[name=password]", frame=frame)
+        if self.has("input[name=username]:not([type=hidden])", frame=frame):
+            self.fill("input[name=username]", name, frame=frame)
+        self.fill("input[name=password]", lab.password(name) if password is None else password, frame=frame)
+        self.click("form:has(input[name=password]) button:not([type=button])", frame=frame)
 
 
 class Window(ABC):
@@ -385,7 +420,7 @@ class WebKitEngine:
         environment = {**os.environ, **quiet, "DISPLAY": self._display.name}
         command = shutil.which("WebKitWebDriver")
         assert command is not None
-        return WebDriverWindow(self.name, Driver(command, wanted, environment, self._home / "webkit.log"))
+        return WebDriverWindow(self.name, Driver(command, wanted, environment, self._home / "webkit.log", FIND))
 
     def close(self) -> None:
         """The display goes, too."""

@@ -45,7 +45,7 @@ def test_an_engine_does_what_a_scenario_needs(lab: Lab, engines: Engines, engine
         tab.click("#typed", frame="#inner")
         tab.press("a")
         assert tab.evaluate("() => document.querySelector('#typed').value", frame="#inner") == "helloa"
-        assert tab.evaluate("() => [lab.violations, lab.errors]") == [[], []]
+        assert tab.evaluate("() => lab.violations") == []
         tab.screenshot(tmp_path / "seen.png")
         other = window.tab(lab.url("/app"))
         assert other.text("#who") == "alice"

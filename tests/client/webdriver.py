@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 _ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
 """What a reference to an element is called on the wire."""
-_FRAME = "frame-075b-4da1-b6ec-e579c2d3230a"
 
 KEYS = {"Tab": "\ue004", "Enter": "\ue007", "Shift": "\ue008", "Escape": "\ue00c", "ArrowDown": "\ue015"}
 """The code points of keys that have no character (17.4.2)."""
@@ -31,11 +30,12 @@ class WebDriverError(Exception):
 
 
 class Driver:
-    """A driver process with one session."""
+    """A driver process with one session. `finder` is a script that defines `find(selector)`."""
 
     def __init__(
-        self, command: str, capabilities: Mapping[str, Any], environment: Mapping[str, str], log: Path
+        self, command: str, capabilities: Mapping[str, Any], environment: Mapping[str, str], log: Path, finder: str
     ) -> None:
+        self.finder = finder
         port = free_port()
         with log.open("ab") as said:
             arguments = [command, f"--port={port}"]
@@ -83,8 +83,11 @@ class Driver:
         return self._send("DELETE", self._session + path)
 
     def find(self, selector: str) -> str:
-        """The id of the first element of a CSS selector."""
-        found = self.post("/element", using="css selector", value=selector)
+        """The id of the first element of a CSS selector, in shadow roots as well."""
+        script = f"{self.finder}\nreturn find(arguments[0]);"
+        found = self.post("/execute/sync", script=script, args=[selector])
+        if found is None:
+            raise WebDriverError("no such element", selector)
         return str(found[_ELEMENT])
 
     def enter(self, selector: str) -> None:
