@@ -343,6 +343,10 @@ export const demur = {
   get fixed() {
     return !!ends?.fixed;
   },
+  /** Why, when we last heard. */
+  get last() {
+    return last;
+  },
   /** Whether a sign-in is being waited for. */
   get waiting() {
     return !!waiting;

@@ -7,42 +7,39 @@ export function install(demur) {
   const broken = new Set();
   let asked = -1e9;
 
-  const check = async () => {
-    if (performance.now() - asked < 3000) return;
+  const look = async () => {
+    if (!demur.person || performance.now() - asked < 3000) return;
     asked = performance.now();
-    if (!demur.person && !demur.over) return;
-    if (!(await demur.session())) await demur.signIn();
+    if ((await demur.session().catch(() => 0)) === null) demur.recover(demur.last, { spent: true });
   };
-  const look = () => void check().catch(() => 0);
 
   demur.on("restored", () => {
     asked = -1e9;
-    for (const image of broken) if (image.isConnected) image.src = image.src;
+    for (const image of broken) image.src += "";
     broken.clear();
   });
 
-  for (const [name, event] of /** @type {const} */ ([["WebSocket", "close"], ["EventSource", "error"]])) {
-    const Stream = /** @type {any} */ (window)[name];
-    /** @type {any} */ (window)[name] = class extends Stream {
+  const page = /** @type {any} */ (window);
+  for (const [name, event] of [["WebSocket", "close"], ["EventSource", "error"]]) {
+    page[name] = class extends page[name] {
       /** @param {any[]} about */
       constructor(...about) {
         super(...about);
-        const own = new URL(this.url).host === location.host;
         // 1000 and 1001: it was closed on purpose.
-        if (own) this.addEventListener(event, (/** @type {CloseEvent} */ { code }) => code < 1002 || look());
+        this.addEventListener(event, ({ code = 0 }) => {
+          if (code >> 1 !== 500 && new URL(this.url).host === location.host) look();
+        });
       }
     };
-    Object.defineProperty(/** @type {any} */ (window)[name], "name", { value: name });
   }
 
   addEventListener("error", ({ target }) => {
-    if (!(target instanceof Element)) return;
-    const source = /** @type {any} */ (target).src ?? /** @type {any} */ (target).href ?? "";
-    if (!String(source).startsWith(location.origin)) return;
+    const { src, href } = /** @type {any} */ (target);
+    if (!(src ?? href)?.startsWith?.(location.origin)) return;
     if (target instanceof HTMLImageElement) broken.add(target);
     look();
   }, true);
   addEventListener("unhandledrejection", ({ reason }) => {
-    if (reason instanceof TypeError && /import/i.test(reason.message)) look();
+    if (/import/i.test(reason?.message)) look();
   });
 }
