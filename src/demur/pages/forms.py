@@ -31,6 +31,14 @@ def read(request: Request, body: bytes) -> Mapping[str, str]:
     raise UnreadableError("Send application/x-www-form-urlencoded or application/json.")
 
 
+def typed(request: Request, body: bytes | None) -> str:
+    """The name that somebody typed into a form that could not be dealt with; "" if it cannot be read."""
+    try:
+        return read(request, body or b"").get("username", "")
+    except UnreadableError:
+        return ""
+
+
 def _form(body: bytes) -> dict[str, str]:
     try:
         pairs = parse_qsl(

@@ -12,12 +12,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from demur.core import decide, fields, respond, sessions
+from demur.core import decide, embedded, fields, respond, sessions
 from demur.core.model import Absent, Access, Allow, Details, Live, Refuse, Requirement, Response, StoreUnavailable
 from demur.core.reasons import Reason
 from demur.core.site import Cors
 from demur.guard import Checked, new_reference
-from demur.pages import client, resource
+from demur.pages import client, forms, resource
 from demur.pages.visit import Visit
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ class Pages:
             return _not_allowed(route)
         if request.method == "POST" and _is_foreign(site, route, request):
             return self._note(site, request, Refuse(Reason.CROSS_SITE_REFUSED), Absent(), reference, now)
-        begun = False
+        begun, body = False, None
         try:
             evidence = Absent() if route.access is Access.OPEN else await self._guard.identify(request)
             refused = self._decide(route, request, evidence, now)
@@ -121,6 +121,9 @@ class Pages:
             refused = Refuse(Reason.UNAVAILABLE, Details(retry_after=down.retry_after, detail=detail))
             # What a handler had begun may be half done, so nobody is told that nothing was processed.
             said = respond.Refusal(site, request, refused, reference, before=not begun, idle=self._idle)
+            if request.method == "POST" and embedded.asked(site, request) is not None:
+                typed = forms.typed(request, await read(LONGEST_BODY) if body is None else body)
+                said = replace(said, username=typed)
             return self._say(said, Absent(), now, down.cause)
 
     def _name(self, request: Request) -> str:
