@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from tests.client import matrix
 from tests.hostile import figures
 
 if TYPE_CHECKING:
@@ -16,16 +17,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Print the table of hostile requests, and keep it if that is wanted. With several processes, this is the one that
-    has heard all reports."""
-    reports = [report for reports in terminalreporter.stats.values() for report in reports]
-    rows = [
-        row
-        for report in reports
-        if getattr(report, "when", "") == "call"
-        for name, row in report.user_properties
-        if name == figures.PROPERTY
+    """Print the tables of what was found, and keep that of hostile requests if it is wanted. With several processes,
+    this is the one that has heard all reports."""
+    scenarios = [
+        (scenario, engine, "FAIL" if failed else result)
+        for failed, (scenario, engine, result) in _told(terminalreporter, matrix.PROPERTY)
     ]
+    if scenarios:
+        terminalreporter.section("the browser client: scenarios, by engine")
+        terminalreporter.write_line(matrix.table(scenarios))
+    rows = [row for _, row in _told(terminalreporter, figures.PROPERTY)]
     if not rows:
         return
     found = figures.gathered(rows)
@@ -33,3 +34,15 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         figures.keep(found)
     terminalreporter.section("hostile requests: sent, by class and surface")
     terminalreporter.write_line(figures.table(found))
+
+
+def _told(terminalreporter: pytest.TerminalReporter, property_: str) -> list[tuple[bool, Any]]:
+    """What tests have reported under a name, and whether they failed."""
+    return [
+        (report.failed, told)
+        for reports in terminalreporter.stats.values()
+        for report in reports
+        if getattr(report, "when", "") == "call"
+        for name, told in report.user_properties
+        if name == property_
+    ]

@@ -44,6 +44,7 @@ FIND = """const find = (selector, root = document) => {
   return null;
 };"""
 """The first element of a selector, in shadow roots as well: that is where the client has its dialogs."""
+_SEEN = f"(selector) => {{ {FIND} return find(selector)?.checkVisibility({{ visibilityProperty: true }}); }}"
 
 
 class Cannot(Exception):  # noqa: N818 - it is what a driver says
@@ -113,7 +114,7 @@ class Tab(ABC):
             if time.monotonic() > until:
                 shown = self._shown()
                 raise AssertionError(
-                    f"{self.engine}: still not true: {true}\nargument: {argument}\n{shown}\n{last or ''}"
+                    f"{self.engine}: still not true: {true.replace(FIND, '')}\nargument: {argument}\n{shown}\n{last or ''}"
                 )
             time.sleep(0.02)
 
@@ -125,12 +126,11 @@ class Tab(ABC):
 
     def wait_for_element(self, selector: str, *, frame: str = "", seconds: float = SECONDS) -> None:
         """Until there is such an element, and it is seen."""
-        self.wait_for(
-            f"(selector) => {{ {FIND} return find(selector)?.checkVisibility(); }}",
-            selector,
-            frame=frame,
-            seconds=seconds,
-        )
+        self.wait_for(_SEEN, selector, frame=frame, seconds=seconds)
+
+    def wait_until_unseen(self, selector: str, *, frame: str = "") -> None:
+        """Until such an element is hidden, or not there."""
+        self.wait_for(f"(selector) => !({_SEEN})(selector)", selector, frame=frame)
 
     def wait_until_gone(self, selector: str, *, frame: str = "") -> None:
         """Until there is no such element."""
@@ -144,6 +144,10 @@ class Tab(ABC):
     def has(self, selector: str, *, frame: str = "") -> bool:
         """Whether there is such an element."""
         return bool(self.evaluate(f"(selector) => {{ {FIND} return !!find(selector); }}", selector, frame=frame))
+
+    def sees(self, selector: str, *, frame: str = "") -> bool:
+        """Whether there is such an element, and it is shown."""
+        return bool(self.evaluate(_SEEN, selector, frame=frame))
 
     def back(self) -> None:
         """Go back. It does not wait: what is there then is for the test to say."""
@@ -168,7 +172,7 @@ class Tab(ABC):
     def type_password(self, lab: Lab, name: str, *, frame: str = "", password: str | None = None) -> None:
         """Fill in a sign-in form, and send it."""
         self.wait_for_element("input[name=password]", frame=frame)
-        if self.has("input[name=username]:not([type=hidden])", frame=frame):
+        if self.sees("input[name=username]", frame=frame):
             self.fill("input[name=username]", name, frame=frame)
         self.fill("input[name=password]", lab.password(name) if password is None else password, frame=frame)
         self.click("form:has(input[name=password]) button:not([type=button])", frame=frame)

@@ -1,0 +1,62 @@
+"""Every scenario in every browser; the end of the run shows the table."""
+
+from __future__ import annotations
+
+import inspect
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from tests.client import matrix
+from tests.client.conftest import absent
+
+pytest.register_assert_rewrite("tests.client.scenarios")
+from tests.client.scenarios import ENGINES, SCENARIOS  # noqa: E402 - what it asserts is to be shown
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.client.conftest import Engines
+    from tests.client.lab import Lab
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+CANNOT: dict[str, dict[str, str]] = tomllib.loads(Path(__file__).with_name("cannot.toml").read_text())
+CASES = [
+    pytest.param(engine, scenario, id=f"{engine}-{scenario.__name__}") for engine in ENGINES for scenario in SCENARIOS
+]
+
+
+@pytest.mark.parametrize(("engine", "scenario"), CASES)
+def test_scenario(
+    lab: Lab,
+    engines: Engines,
+    engine: str,
+    scenario: Callable[..., None],
+    tmp_path: Path,
+    record_property: Callable[[str, Any], None],
+) -> None:
+    """It ends as its text says, or the driver cannot, and the table says why."""
+    because = CANNOT.get(engine, {}).get(scenario.__name__, "")
+    missing = absent(engine)
+    told = f"not run: {missing} is missing" if missing else f"driver cannot, because {because}" if because else "pass"
+    record_property(matrix.PROPERTY, [scenario.__name__, engine, told])
+    window = engines[engine].window()
+    more = [tmp_path] if "folder" in inspect.signature(scenario).parameters else []
+    try:
+        scenario(lab, window, *more)
+    except Exception:
+        if not because:
+            raise
+    else:
+        assert not because, f"the driver of {engine} can do this now: take it out of cannot.toml"
+    finally:
+        window.close()
+
+
+def test_the_table_names_what_there_is() -> None:
+    """`cannot.toml` names engines and scenarios that exist."""
+    names = {scenario.__name__ for scenario in SCENARIOS}
+    assert set(CANNOT) <= set(ENGINES)
+    assert {name for rows in CANNOT.values() for name in rows} <= names
