@@ -95,6 +95,8 @@ def test_another_number_is_none(value: str) -> None:
 def test_a_site_can_name_more() -> None:
     """Its words count anywhere in a name, in any spelling."""
     assert is_secret("patient[Diagnosis]", "flu", ["diagnosis"])
+    assert is_secret("diagnosis_flu", "on", ["diagnosis"])
+    assert not is_secret("diagnosis", "", ["diagnosis"])
     assert not is_secret("patient[name]", "Bo", ["diagnosis"])
 
 

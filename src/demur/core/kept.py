@@ -87,7 +87,7 @@ def _can_be_read(request: Request) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A form that was refused. `kind` is its `Content-Type`, `page` the path of the page that it was on ("/" if that is
+    """A form that was refused. `kind` is its `Content-Type`, `page` the path of the page that it was on ("" if that is
     not known), `at` the second at which it came. `gaps` are the places in `content` where something secret stood.
     `sent_at` is when its person sent it again (0: not yet); unless it is known that it did not arrive, the content is
     gone then."""
@@ -217,7 +217,8 @@ SENDING = b"demur-kept"
 """What the field is called by which the offer's form names what is to be sent; it is the first one."""
 TYPED = b"demur-typed"
 """What the fields are called in which the gaps are filled, in their order."""
-_LONGEST_SENDING = 8 * 1024
+LONGEST_SENDING = 8 * 1024
+"""Bytes of that form, with all that is typed into it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,7 +236,7 @@ def may_be_sending(site: Site, request: Request) -> bool:
     kinds, lengths = request.values(b"content-type"), request.values(b"content-length")
     if len(kinds) != 1 or len(lengths) != 1 or kinds[0].partition(b";")[0].strip().lower() != b"text/plain":
         return False
-    if not lengths[0].isdigit() or int(lengths[0]) > _LONGEST_SENDING or request.value(b"expect") is not None:
+    if not lengths[0].isdigit() or int(lengths[0]) > LONGEST_SENDING or request.value(b"expect") is not None:
         return False
     return _is_sent_by_a_page(site, request)
 

@@ -23,6 +23,7 @@ SIGNED_OUT_POLICY = POLICY.replace("style-src ", "style-src 'self' ")
 _SPLIT = Template(read("split.html"))
 _SIGN_OUT = Template(read("sign_out.html"))
 _MORE = Template('<p class="more">{{text}}</p>\n')
+_KEPT = Template('<p class="more"><strong>{{text}}</strong></p>\n')
 _FACT = Template("<div><dt>{{name}}</dt><dd>{{value}}</dd></div>\n")
 _FACTS = Template('<dl class="facts">\n{{facts}}</dl>\n')
 _COPY = Template('<code class="copy" translate="no">{{text}}</code>')
@@ -124,6 +125,17 @@ def _more(view: View) -> Html:
         return NOTHING  # what was said instead is all that is known
     text = _REASSURE.get(view.reason) if view.reason else None
     return _MORE.fill(text=text) if text else NOTHING
+
+
+_FIRST: Mapping[str | None, str] = {"sign-in": "sign in", "confirm": "confirm that it is you"}
+
+
+def _kept(view: View) -> Html:
+    """That nothing is lost, before anybody despairs. Only a form that is kept for its person gets this far."""
+    if not view.kept:
+        return NOTHING
+    first = _FIRST.get(view.form, "open the page")
+    return _KEPT.fill(text=f"What you entered is kept for 15 minutes: {first}, and you can send it.")
 
 
 _TONES: Mapping[int, str] = {400: "we", 403: "no", 404: "we", 421: "we", 429: "no", 502: "we", 503: "we", 504: "we"}
@@ -278,7 +290,7 @@ def render(view: View) -> bytes:
         return _framed(view)
     title = _title(view)
     label, slip = _slip(view)
-    main = _SPLIT.fill(title=title, lede=_lede(view), more=_more(view), label=label, slip=slip)
+    main = _SPLIT.fill(title=title, lede=_lede(view), more=Html(_kept(view) + _more(view)), label=label, slip=slip)
     return shell(
         # A screen reader reads the title first, and so a failed try is known before anything else.
         f"Not signed in: {view.message}" if view.message and view.form else title,

@@ -59,11 +59,11 @@ _LONGEST_CARD = 40
 
 def is_secret(name: str, value: str, never: Iterable[str] = ()) -> bool:
     """Whether the value of a field is never kept. `never` are further words in names, as the site lists them."""
+    bare = plain(name)
+    if value and any(plain(word) in bare for word in never):
+        return True
     if value.strip().lower() in _SWITCHES:
         return False  # nothing, or a box that was ticked: `show_password=on`
-    bare = plain(name)
-    if any(plain(word) in bare for word in never):
-        return True
     return _names_a_secret(name, bare) or _is_token(bare, value) or is_card(value)
 
 

@@ -29,11 +29,13 @@ from demur.observe import Both
 from demur.observe.log import Log
 from demur.observe.metrics import Metrics
 from demur.pages.account import AccountPage
+from demur.pages.kept import KeptPage
 from demur.pages.openapi import described
 from demur.pages.router import Pages, Route
 from demur.pages.sessions import SessionsPage
 from demur.pages.signin import SignInPages
 from demur.signin.basic import BasicPasswords
+from demur.signin.kept import KeptForms
 from demur.signin.password import PasswordSignIn
 from demur.signin.sessions import Sessions
 from demur.stores.keys import FileKeys, MemoryKeys
@@ -68,6 +70,7 @@ class _Parts:
     passwords: BasicPasswords
     observer: Observer
     idle: int
+    kept: KeptForms
 
 
 class Gateway:
@@ -103,7 +106,7 @@ class Gateway:
         guard = Guard(site, parts.store, parts.keys, passwords=parts.passwords, observer=parts.observer)
         self._guards.append(guard)
         pages = Pages(guard, _RENDERER, self.routes, idle=parts.idle)
-        return asgi.Demur(self._behind(upstream, timeouts), guard, pages, _RENDERER, idle=parts.idle)
+        return asgi.Demur(self._behind(upstream, timeouts), guard, pages, _RENDERER, idle=parts.idle, kept=parts.kept)
 
     def _behind(self, upstream: str | None, timeouts: Timeouts) -> App:
         if upstream is None:
@@ -159,7 +162,8 @@ def _parts(config: Config, observer: Observer) -> _Parts:
     informed, throttle = _Informed(hasher, people), Throttle(store)
     sign_in = PasswordSignIn(people, informed, throttle, sessions, observer)
     passwords = BasicPasswords(people, informed, throttle, observer)
-    return _Parts(store, keys, people, hasher, sessions, sign_in, passwords, observer, config.sessions.lasting.idle)
+    idle = config.sessions.lasting.idle
+    return _Parts(store, keys, people, hasher, sessions, sign_in, passwords, observer, idle, KeptForms(store))
 
 
 class _Informed:
@@ -187,7 +191,8 @@ def _routes(parts: _Parts) -> Mapping[str, Route]:
     mine = SessionsPage(parts.store)
     account = AccountPage(parts.people, parts.hasher, parts.sign_in)
     routes = {
-        **SignInPages(parts.sign_in, parts.sessions, _RENDERER, idle=parts.idle).routes(),
+        **SignInPages(parts.sign_in, parts.sessions, _RENDERER, idle=parts.idle, kept=parts.kept).routes(),
+        **KeptPage(parts.kept).routes(),
         "sessions": Route(mine.get, mine.post, Access.REQUIRED),
         "account": Route(account.get, account.post, Access.REQUIRED),
     }

@@ -68,6 +68,7 @@ SCHEMAS: Final[Mapping[str, Json]] = {
         max_age={"type": "integer", "description": "How old, in seconds, the sign-in may be."},
         acr_values={"type": "array", "items": {"type": "string"}, "description": "How strong it has to be."},
         missing={"type": "array", "items": {"type": "string"}, "description": "The kinds of what would open it."},
+        kept=text("The page to send what came with this request, after signing in.", format="uri-reference"),
     ),
     "Invalid": _object(
         "A form that cannot be taken, as a problem document without a type of its own (RFC 9457, 4.2.1).",
@@ -84,8 +85,40 @@ SCHEMAS: Final[Mapping[str, Json]] = {
     "Session": _object("A session, and whose it is.", **_SESSION_MEMBERS),
     "SignedIn": _object(
         "The new session, and where to go on.",
+        (*_SESSION_MEMBERS, "next"),
         **_SESSION_MEMBERS,
         next=text('Where "next" leads, if that is allowed; "/" otherwise.', format="uri-reference"),
+        kept=text("The page to send what was sent in vain before, if there is something.", format="uri-reference"),
+    ),
+    "Kept": _object(
+        "What somebody entered when their session was over.",
+        page=text("The page that the form was on.", format="uri-reference"),
+        target=text("Where the form goes.", format="uri-reference"),
+        kept_until=_moment("When it is forgotten."),
+        sent_at={
+            "type": ["string", "null"],
+            "format": "date-time",
+            "description": "When it was sent again; null if it was not.",
+        },
+        can_be_sent={"type": "boolean", "description": "False once it was sent."},
+        fields={
+            "type": "array",
+            "description": "Its fields, in order.",
+            "items": _object(
+                "One field.",
+                ("name",),
+                name=text("What it is called."),
+                value={
+                    "type": ["string", "null"],
+                    "description": "What was entered, shortened; null if that was secret, and was not kept.",
+                },
+                file=text("The name of a file, in place of a value."),
+                size={"type": "integer", "description": "How many bytes the file has."},
+            ),
+        },
+    ),
+    "Discarded": _object(
+        "What was done.", discarded={"type": "boolean", "description": "Whether there was something to discard."}
     ),
     "Sessions": _object(
         "Where the person is signed in: this session first, then whoever was seen last.",
@@ -296,6 +329,23 @@ OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
             },
             ("current", "new"),
         ),
+    ),
+    ("kept", "get"): Operation(
+        "kept",
+        "What the person entered when their session was over",
+        {
+            200: Answer("It, with a button to send it.", "Kept", page=True),
+            303: _on_to("`next`, where there is nothing for this person"),
+            404: refused("There is nothing for this person.", Reason.NOT_FOUND),
+        },
+        query={"of": text("Which form."), "next": _NEXT},
+    ),
+    ("kept", "post"): Operation(
+        "discardKept",
+        "Discard it",
+        {200: Answer("Done.", "Discarded"), 303: _on_to("`next`"), 400: _MALFORMED},
+        "It is sent by the page itself, to the site.",
+        Sent({"of": text("Which form."), "seal": text("What was seen of it."), "next": _NEXT}),
     ),
     ("client.js", "get"): _file("client", "The browser client"),
     ("client/*", "get"): _file("clientPart", "What the client imports", "text/css; charset=utf-8"),

@@ -73,7 +73,14 @@ def after_own_post(visit: Visit) -> bool:
 
 
 def show(
-    visit: Visit, template: str, *, title: str, status: int = 200, more: Fields = (), **context: object
+    visit: Visit,
+    template: str,
+    *,
+    title: str,
+    status: int = 200,
+    more: Fields = (),
+    policy: str = markup.POLICY,
+    **context: object,
 ) -> Response:
     """A page out of `templates/`, for the person of this visit. `more` are further fields."""
     site = visit.site
@@ -82,7 +89,7 @@ def show(
     main = templates.get_template(template).render(known | context)
     nav = templates.get_template("nav.html").render(known, here=template)
     body = markup.shell(title, main, site=site.name, layout="split" if "split" in context else "wide", nav=nav)
-    return html(body, markup.POLICY.encode("ascii"), status=status, more=more)
+    return html(body, policy.encode("ascii"), status=status, more=more)
 
 
 def html(body: bytes, policy: bytes, *, status: int = 200, more: Fields = (), lang: str = words.ENGLISH) -> Response:

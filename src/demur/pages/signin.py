@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from demur.core.model import Session, Subject
     from demur.core.ports import Renderer
     from demur.pages.visit import Visit
+    from demur.signin.kept import KeptForms
     from demur.signin.password import PasswordSignIn
     from demur.signin.sessions import Issued, Sessions
 
@@ -28,9 +29,19 @@ _NO_STORE = (b"cache-control", b"no-store")
 
 
 class SignInPages:
-    """The pages of a site with sign-in by password. `idle` is the inactivity limit in seconds, for the form to say."""
+    """The pages of a site with sign-in by password. `idle` is the inactivity limit in seconds, for the form to say.
+    `kept` is what somebody may have sent in vain: a sign-in leads there."""
 
-    def __init__(self, sign_in: PasswordSignIn, sessions_: Sessions, renderer: Renderer, *, idle: int) -> None:
+    def __init__(
+        self,
+        sign_in: PasswordSignIn,
+        sessions_: Sessions,
+        renderer: Renderer,
+        *,
+        idle: int,
+        kept: KeptForms | None = None,
+    ) -> None:
+        self._kept = kept
         self._sign_in = sign_in
         self._sessions = sessions_
         self._renderer = renderer
@@ -81,10 +92,17 @@ class SignInPages:
                 name, password, visit.request, before=visit.evidence, persistent=persistent, now=visit.now
             )
         if isinstance(result, Refuse):
-            return self._again(visit, result, name, next_)
-        return self._welcome(visit, result, next_)
+            waits = self._kept is not None and await self._kept.waits(visit.site, next_, visit.now)
+            return self._again(visit, result, name, next_, kept=waits)
+        return self._welcome(visit, result, next_, await self._offer(visit, result, next_))
 
-    def _again(self, visit: Visit, refuse: Refuse, name: str, next_: str) -> Response:
+    async def _offer(self, visit: Visit, issued: Issued, next_: str) -> str | None:
+        """Where to send what was sent in vain before."""
+        if self._kept is None:
+            return None
+        return await self._kept.offered(visit.site, visit.request, issued.subject.id, next_, visit.now)
+
+    def _again(self, visit: Visit, refuse: Refuse, name: str, next_: str, *, kept: bool) -> Response:
         inside = embedded.asked(visit.site, visit.request)
         if inside is not None and self._is_page(visit):
             if refuse.reason is Reason.SESSION_REPLACED:
@@ -93,17 +111,18 @@ class SignInPages:
             refuse = embed.to_the_same(visit, inside, refuse, name)
         known = refuse.details.subject is not None
         message = (WRONG_PASSWORD if known else WRONG) if refuse.reason is Reason.CREDENTIALS_INVALID else ""
-        return self._refuse(visit, refuse, username=name, message=message, next_=next_)
+        return self._refuse(visit, refuse, username=name, message=message, next_=next_, kept=kept)
 
-    def _welcome(self, visit: Visit, issued: Issued, next_: str) -> Response:
+    def _welcome(self, visit: Visit, issued: Issued, next_: str, kept: str | None) -> Response:
         lines = [(b"set-cookie", cookie(visit.site, issued))]
         if issued.switched:
             lines += clear(visit.site, visit.request, keep_ours=True)
         if self._is_page(visit):
             inside = embedded.asked(visit.site, visit.request)
-            where = embed.on_to(visit, inside, next_) if inside else next_
+            where = embed.on_to(visit, inside, next_) if inside else kept or next_
             return look.see_other(where, more=tuple(lines))
-        return look.tell({**_session(issued.subject, issued.session), "next": next_}, more=tuple(lines))
+        offer = {"kept": kept} if kept else {}
+        return look.tell({**_session(issued.subject, issued.session), "next": next_, **offer}, more=tuple(lines))
 
     async def show_account(self, visit: Visit) -> Response:
         """The prefix itself leads to the person's own page."""
@@ -176,7 +195,14 @@ class SignInPages:
         return fields.is_navigation(visit.request)[0]
 
     def _refuse(
-        self, visit: Visit, refuse: Refuse, *, username: str = "", message: str = "", next_: str | None = None
+        self,
+        visit: Visit,
+        refuse: Refuse,
+        *,
+        username: str = "",
+        message: str = "",
+        next_: str | None = None,
+        kept: bool = False,
     ) -> Response:
         said = respond.Refusal(
             visit.site,
@@ -188,6 +214,7 @@ class SignInPages:
             message=message,
             next=next_,
             idle=self._idle,
+            kept=kept,
         )
         return visit.refuse(said)
 

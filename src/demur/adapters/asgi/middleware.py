@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from demur.adapters.asgi import streams, wire
+from demur.adapters.asgi.keeping import Again, Keeping
 from demur.adapters.asgi.leaving import Exit
 from demur.adapters.asgi.watch import Watch
 from demur.core import credentials, fields, identity, respond
@@ -24,6 +26,8 @@ from demur.core.model import (
     Refused,
     Request,
     Requirement,
+    Response,
+    StoreUnavailable,
     UpstreamFailure,
 )
 from demur.core.reasons import Reason
@@ -31,12 +35,15 @@ from demur.core.site import COOKIES, covers
 from demur.guard import Checked, new_reference
 
 if TYPE_CHECKING:
-    from demur.adapters.asgi.wire import App, Message, Receive, Scope, Send
-    from demur.core.model import AskSite, Fields, Response
+    from collections.abc import Awaitable, Callable
+
+    from demur.adapters.asgi.wire import App, Receive, Scope, Send
+    from demur.core.model import AskSite, Fields
     from demur.core.ports import Renderer
     from demur.core.site import Site
     from demur.guard import Guard
     from demur.pages.router import Pages
+    from demur.signin.kept import KeptForms
 
 _CREDENTIALS = frozenset((b"cookie", b"authorization"))
 _ABOUT_A_BODY = frozenset((b"content-length", b"transfer-encoding", b"content-type", b"expect"))
@@ -54,9 +61,19 @@ class Passed:
 
 class Demur:
     """Stands before an ASGI app. `guard` decides, `pages` answers below the prefix, `renderer` gives refusals a look,
-    and `idle` is the inactivity limit in seconds, for them to state."""
+    and `idle` is the inactivity limit in seconds, for them to state. `kept` keeps what somebody sends when their
+    session is over, for `pages.kept` to offer."""
 
-    def __init__(self, app: App, guard: Guard, pages: Pages, renderer: Renderer, *, idle: int = 0) -> None:
+    def __init__(
+        self,
+        app: App,
+        guard: Guard,
+        pages: Pages,
+        renderer: Renderer,
+        *,
+        idle: int = 0,
+        kept: KeptForms | None = None,
+    ) -> None:
         self._app = app
         self.guard = guard
         self._pages = pages
@@ -64,6 +81,7 @@ class Demur:
         self._idle = idle
         self.site = guard.site
         self.watch = Watch(guard)
+        self._keeping = Keeping(guard.site, kept) if kept is not None else None
         self._names = tuple(name.encode("ascii") for name in {*COOKIES, guard.site.cookie.name})
         self._by_method = guard.site.by_method
 
@@ -100,28 +118,31 @@ class Demur:
         """Do what was decided about a request of this site."""
         decision = checked.decision
         if isinstance(decision, Allow):
-            await self._pass(checked, decision, request, scope, receive, send)
+            if self._keeping is not None and self._keeping.may_be_sending(request):
+                await self._send_kept(self._keeping, checked, decision, request, scope, receive, send)
+            else:
+                await self._pass(checked, decision, request, scope, receive, send)
         elif isinstance(decision, Preflight):
             await self._preflight(checked, decision, request, scope, receive, send)
         elif decision.reason is Reason.NOT_FOUND and checked.requirement.conceal:
             await self._conceal(checked, decision, request, scope, receive, send)
         else:
-            await wire.answer(self._refusal(checked, request), request, scope, receive, send)
+            await self._refuse(checked, request, scope, receive, send)
 
     async def _own(self, request: Request, scope: Scope, receive: Receive, send: Send) -> None:
         """One of our own pages, which may have read the body or left it."""
-        ended = False
+        upload = wire.Upload(receive)
+        response = await self._pages.answer(request, lambda most: wire.body(upload.receive, most))
+        await wire.answer(response, request, scope, receive, send, drain=not upload.ended)
 
-        async def watched() -> Message:
-            nonlocal ended
-            message = await receive()
-            ended = message["type"] != "http.request" or not message.get("more_body", False)
-            return message
-
-        response = await self._pages.answer(request, lambda most: wire.body(watched, most))
-        # After the last of a body there is nothing to receive until the client leaves, and waiting for that would
-        # keep the next request on this connection waiting too.
-        await wire.answer(response, request, scope, receive, send, drain=not ended)
+    async def _refuse(self, checked: Checked, request: Request, scope: Scope, receive: Receive, send: Send) -> None:
+        """Say no, and, if what came along is kept, that too."""
+        upload = wire.Upload(receive)
+        kept = await self._keeping.keep(checked, request, upload) if self._keeping else None
+        response = respond.refuse(
+            replace(self._said(checked, request, None), next=kept, kept=bool(kept)), self._renderer
+        )
+        await wire.answer(response, request, scope, receive, send, drain=not upload.ended)
 
     def _refusal(self, checked: Checked, request: Request, refuse: Refuse | None = None) -> Response:
         """The refusal in words."""
@@ -144,23 +165,62 @@ class Demur:
 
     # --- a yes ----------------------------------------------------------------------------------------
 
-    async def _pass(
-        self, checked: Checked, allow: Allow, request: Request, scope: Scope, receive: Receive, send: Send
+    async def _send_kept(
+        self,
+        keeping: Keeping,
+        checked: Checked,
+        allow: Allow,
+        request: Request,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
     ) -> None:
+        """Its person may have said to send what is kept: then that goes on in the place of what they said."""
+        try:
+            again = await keeping.again(checked, request, scope, receive)
+        except StoreUnavailable as down:
+            refuse = Refuse(Reason.UNAVAILABLE, Details(retry_after=down.retry_after))
+            self.note(checked, request, refuse, down.cause)
+            response = self._refusal(replace(checked, decision=refuse), request)
+            await wire.answer(response, request, scope, receive, send, drain=False)
+            return
+        if isinstance(again, Response):
+            await wire.answer(again, request, scope, receive, send, drain=False)
+        elif isinstance(again, Again):
+            lost = partial(keeping.give_back, again, checked.now)
+            await self._pass(checked, allow, again.request, again.scope, again.receive, send, lost)
+        elif again is not None:
+            await self._pass(checked, allow, request, scope, again, send)
+
+    async def _pass(
+        self,
+        checked: Checked,
+        allow: Allow,
+        request: Request,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        lost: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        """Let the app have it. `lost` is for when nobody knows whether it got there."""
         if beside := checked.requirement.beside:
             # What is done for a page beside this one, if that is concealed, is done for this one too.
             respond.ask_site(self.site.rules, request, beside, allow, _unused())
             scope, request = _at(request.target, scope), replace(request, target=request.target)
         inner = self._inner(scope, allow, request, checked)
-        await self._through(inner, receive, Exit(self, checked, allow, request, scope, receive, send))
+        await self._through(inner, receive, Exit(self, checked, allow, request, scope, receive, send), lost)
 
-    async def _through(self, inner: Scope, receive: Receive, exit_: Exit) -> None:
+    async def _through(
+        self, inner: Scope, receive: Receive, exit_: Exit, lost: Callable[[], Awaitable[None]] | None = None
+    ) -> None:
         """Let the app answer; what it raises before it has begun is answered in its place."""
         try:
             await self._app(inner, exit_.receiving(receive), exit_.send)
         except UpstreamFailure as failure:
             if exit_.started:
                 raise
+            if lost is not None:
+                await lost()
             await exit_.refuse(Refuse(failure.reason), failure.cause)
         except Refused as refused:
             if exit_.started:

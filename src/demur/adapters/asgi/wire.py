@@ -128,6 +128,21 @@ async def drop(receive: Receive) -> None:
         return
 
 
+class Upload:
+    """What a client sends, and whether that has `ended`: after the last of it there is nothing to receive until the
+    client leaves, and waiting for that would keep the next request on this connection waiting too."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self.ended = False
+
+    async def receive(self) -> Message:
+        """The next message."""
+        message = await self._receive()
+        self.ended = message["type"] != "http.request" or not message.get("more_body", False)
+        return message
+
+
 async def body(receive: Receive, most: int) -> bytes | None:
     """The whole body, or None if it is longer than `most` bytes or breaks off."""
     parts: list[bytes] = []

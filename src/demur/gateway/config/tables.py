@@ -31,6 +31,7 @@ from demur.gateway.config.values import (
     CorsOrigin,
     Database,
     Domain,
+    FieldWord,
     File,
     Hashing,
     Help,
@@ -164,6 +165,8 @@ class Site(Table):
     shares_sign_in: bool = True
     help_url: Help | None = None
     clear_site_data: Many[Literal["cache", "cookies", "storage", "executionContexts", "*"]] = ("cookies", "storage")
+    keep_forms: bool = True
+    never_keep: Many[FieldWord] = ()
     timeouts: Timeouts = Timeouts()
     cors: CorsChoice | None = None
     accepts: Many[Literal["bearer", "basic"]] = ()
@@ -186,6 +189,8 @@ class Site(Table):
             keep_me_signed_in=keep_me_signed_in,
             help_url=self.help_url,
             authorization_servers=self.authorization_servers,
+            keep_forms=self.keep_forms,
+            never_keep=self.never_keep,
         )
 
     def _core_cors(self) -> Cors:

@@ -166,6 +166,14 @@ def _help(value: object) -> str:
     return text
 
 
+def _field_word(value: object) -> str:
+    # It is looked for in names without their marks, in which a word of marks would be everywhere.
+    text = _text(value)
+    if not any(each.isalnum() for each in text):
+        raise wrong(f'"{text}" is no word.', 'Write a part of the names of fields, such as "diagnosis".')
+    return text
+
+
 _ISSUER = re.compile(r"https://[^\s/?#@\\]+(/[!-~]*)?")
 
 
@@ -196,6 +204,7 @@ CorsOrigin: TypeAlias = Annotated[str, BeforeValidator(_cors_origin)]
 Upstream: TypeAlias = Annotated[str, BeforeValidator(_upstream)]
 Issuer: TypeAlias = Annotated[str, BeforeValidator(_issuer)]
 Token: TypeAlias = Annotated[str, BeforeValidator(_token)]
+FieldWord: TypeAlias = Annotated[str, BeforeValidator(_field_word)]
 Prefix: TypeAlias = Annotated[str, BeforeValidator(_prefix)]
 Help: TypeAlias = Annotated[str, BeforeValidator(_help)]
 """The types of values. Paths become absolute; durations become seconds; origins and networks become objects."""
