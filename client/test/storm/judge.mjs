@@ -1,0 +1,158 @@
+/**
+ * What has to hold in every storm. Each of these is a sentence of docs/explanation/browser-client.md.
+ */
+export class Judge {
+  constructor(world) {
+    this.world = world;
+    this.calls = new Map();
+    this.wrong = [];
+    this.judged = 0;
+    this.numbers = { calls: 0, answered: 0, repeated: 0, executed: 0, dialogs: 0, asks: 0, restored: 0, switched: 0 };
+    world.watchers = {
+      sent: (page, request, call) => this.sent(page, request, call),
+      event: (page, name, event) => this.event(page, name, event),
+      dialog: (page, refusal) => this.dialog(page, refusal),
+      arrived: (page) => page.stimuli++,
+    };
+  }
+
+  fail(what) {
+    this.wrong.push(what);
+  }
+
+  expect(record) {
+    this.numbers.calls++;
+    this.calls.set(record.number, record);
+    record.page.calls.push(record);
+  }
+
+  settle(record, answer, error) {
+    if (record.settled) this.fail(`call ${record.number} was answered twice`);
+    record.settled = { status: answer?.status, error: error && `${error.name}: ${error.message}`, refused: answer?.headers };
+    if (error && error.name !== "TypeError") this.fail(`call ${record.number} failed with ${record.settled.error}`);
+    if (error && !/Failed to fetch/.test(error.message)) this.fail(`call ${record.number} failed with ${record.settled.error}`);
+    if (answer?.bodyUsed) this.fail(`call ${record.number} got an answer that had been read`);
+    this.numbers.answered++;
+  }
+
+  sent(page, request, call) {
+    page.sent++;
+    if (!call) {
+      if (request.url.endsWith("/session")) {
+        page.asks++;
+        this.numbers.asks++;
+        if (request.headers.get("demur-background") !== "?1") this.fail(`${page.name} keeps the session alive by asking`);
+        if (page.asks > page.stimuli) this.fail(`${page.name} asked ${page.asks} times for ${page.stimuli} reasons`);
+      }
+      return;
+    }
+    const record = this.calls.get(call);
+    record.sends++;
+    record.sentAs = page.demur.person;
+    if (record.sends === 2) this.numbers.repeated++;
+    if (record.sends > 2) this.fail(`call ${call} was sent ${record.sends} times`);
+    const said = request.headers.get("demur-subject") ?? "";
+    if (said !== record.sentAs) this.fail(`call ${call} of ${page.name} was sent for "${said}", not for "${record.sentAs}"`);
+  }
+
+  event(page, name, event) {
+    page.stubborn && name === "switched" && event.preventDefault();
+    if (name in this.numbers) this.numbers[name]++;
+    if (name === "restored" && page.demur.over) this.fail(`${page.name} was restored and is over`);
+    if (name === "restored" && page.events.filter((other) => other === "restored").length > page.stimuli) {
+      this.fail(`${page.name} was restored without end`);
+    }
+  }
+
+  dialog(page) {
+    this.numbers.dialogs++;
+    if (!page.tab.visible) this.fail(`${page.name} opened a dialog that nobody sees`);
+    if (page.dialogs.size) this.fail(`${page.name} opened a second dialog`);
+    if (page.frozen || !page.alive) this.fail(`${page.name} opened a dialog after it had gone`);
+  }
+
+  /** After each step. */
+  look() {
+    const { executed } = this.world.server;
+    for (; this.judged < executed.length; this.judged++) this.execution(executed[this.judged]);
+    for (const page of this.world.pages) {
+      if (!page.demur) continue;
+      const { person } = page.demur;
+      if (page.was && person && person !== page.was) this.fail(`${page.name} was for ${page.was} and is for ${person}`);
+      page.was ||= person;
+    }
+  }
+
+  execution({ call, as, body }) {
+    const record = this.calls.get(call);
+    const { page, place, method, sends } = record;
+    record.executed++;
+    this.numbers.executed++;
+    const safe = method === "GET" || method === "HEAD";
+    if (record.executed > (place === "late" && safe ? 2 : 1)) {
+      this.fail(`call ${call} (${method} ${place}) was executed ${record.executed} times`);
+    }
+    const expected = page.answer.person || record.sentAs;
+    if (as && expected && as !== expected) this.fail(`call ${call} of ${page.name}, made for ${expected}, was executed as ${as}`);
+    if (body !== record.body) this.fail(`call ${call} was executed with "${body}" in place of "${record.body}", send ${sends}`);
+  }
+
+  waits(page) {
+    return page.demur && page.calls.some((record) => !record.settled);
+  }
+
+  /** The calls that a sign-in as `person` has to answer. */
+  hopes(person) {
+    const hoped = [];
+    for (const page of this.world.pages) {
+      if (!page.demur || (page.madeFor && page.madeFor !== person) || page.gone) continue;
+      for (const record of page.calls) {
+        const repeatable = record.kind !== "stream" && (record.place !== "late" || ["GET", "HEAD"].includes(record.method));
+        if (!record.settled && record.sends === 1) hoped.push({ record, repeatable });
+      }
+    }
+    return hoped;
+  }
+
+  /** One person has signed in, once, and everything has arrived. */
+  healed(hoped, person) {
+    for (const { record, repeatable } of hoped) {
+      const { number, page, settled, executed, place } = record;
+      const about = `call ${number} of ${page.name} (made for "${page.madeFor}", ${person} signed in)`;
+      if (!page.alive) this.fail(`${about}: its tab was loaded again`);
+      else if (!settled) this.fail(`${about} is still not answered`);
+      else if (repeatable && settled.status !== (place === "closed" ? 403 : 200)) this.fail(`${about} ended with ${settled.status ?? settled.error}`);
+      else if (repeatable && executed !== 1 && !["late", "closed"].includes(place)) this.fail(`${about} was executed ${executed} times`);
+    }
+  }
+
+  /** After everything has healed. */
+  calm(person) {
+    const { world } = this;
+    for (const record of this.calls.values()) {
+      const { page, settled, number, executed, place, method } = record;
+      if (page.alive && !settled) this.fail(`call ${number} of ${page.name} is never answered`);
+      if (settled?.status === 200 && executed < 1) this.fail(`call ${number} was answered and never executed`);
+      const refused = settled?.status && settled.status !== 200;
+      if (refused && place !== "late" && executed) this.fail(`call ${number} was refused and executed`);
+      if (refused && place === "late" && executed > 1 && !["GET", "HEAD"].includes(method)) {
+        this.fail(`call ${number} was refused after it ran, and repeated`);
+      }
+    }
+    for (const page of world.pages) {
+      if (!page.demur) continue;
+      if (page.dialogs.size) this.fail(`${page.name} still shows a dialog`);
+      const live = world.server.person(world.jar);
+      if (live && page.madeFor && page.madeFor !== live && !page.stubborn && !page.tab.busy && page.knew) {
+        this.fail(`${page.name} is still for ${page.madeFor}, and ${live} is signed in`);
+      }
+      if (live && page.madeFor === live && page.hiddenContent) this.fail(`${page.name} stays hidden from ${person}`);
+    }
+  }
+
+  rested(before) {
+    for (const [page, sent] of before) {
+      if (page.alive && page.sent - sent > 60) this.fail(`${page.name} sent ${page.sent - sent} requests while nobody did anything`);
+    }
+  }
+}

@@ -1,0 +1,327 @@
+/**
+ * One storm: tabs, people, an administrator and a network that do what chance says, and afterwards calm weather in which
+ * everything has to heal. The same seed is the same storm; a script (the keys of a storm) is that storm again, or less of it.
+ */
+import { Chance } from "./chance.mjs";
+import { settled, Tab, World } from "./browser.mjs";
+import { Judge } from "./judge.mjs";
+import { Server } from "./server.mjs";
+import { words } from "./wire.mjs";
+
+const MINUTE = 60_000;
+const KINDS = ["get", "get", "head", "post", "json", "form", "bytes", "delete", "request", "stream", "hand"];
+const PLACES = ["plain", "plain", "plain", "plain", "fresh", "late", "open", "closed"];
+const PAGES = ["/members", "/members", "/public"];
+
+/** How a page makes a call: what is sent, and what the caller does with it right after. */
+const MAKE = {
+  get: () => ({ method: "GET" }),
+  head: () => ({ method: "HEAD" }),
+  post: (text) => ({ method: "post", body: new URLSearchParams({ text }) }),
+  json: (text) => ({ method: "PUT", body: JSON.stringify({ text }), headers: { "content-type": "application/json" } }),
+  form: (text) => {
+    const body = new FormData();
+    body.append("text", text);
+    body.append("file", new Blob([text], { type: "text/plain" }), "a.txt");
+    return { method: "POST", body };
+  },
+  bytes: (text) => ({ method: "PUT", body: new TextEncoder().encode(text) }),
+  delete: () => ({ method: "DELETE" }),
+  request: (text) => ({ method: "POST", body: text }),
+  stream: (text) => ({
+    method: "POST",
+    duplex: "half",
+    body: new ReadableStream({
+      start(to) {
+        to.enqueue(text);
+        to.close();
+      },
+    }),
+  }),
+  hand: (text) => ({ method: "POST", body: text }),
+};
+
+/** A caller that goes on with what it has sent. */
+function scribble({ body }) {
+  if (body instanceof FormData || body instanceof URLSearchParams) body.append("later", "not part of the call");
+  else if (ArrayBuffer.isView(body)) body.fill(46);
+}
+
+export class Storm {
+  /** @param {{seed: number, root: URL, sources?: Record<string, string>, script?: string[]}} options */
+  constructor({ seed, root, sources, script }) {
+    this.chance = new Chance(seed);
+    const random = new Chance(seed + 1);
+    this.script = script;
+    this.world = new World({ server: (clock) => new Server(clock), root, sources, random: () => random.next() });
+    this.judge = new Judge(this.world);
+    this.trace = [];
+    this.made = 0;
+    const { chance } = this;
+    // Each storm has its own weather: some things happen often, some not at all.
+    const some = (most) => (chance.often(0.4) ? 0 : chance.next() * most);
+    this.weights = {
+      call: 8,
+      act: 1 + chance.next() * 4,
+      lost: some(0.6),
+      time: some(2),
+      revoke: some(1),
+      pass: some(1.5),
+      "sign-out": some(0.6),
+      leave: some(0.4),
+      login: some(0.8),
+      dialog: 1 + chance.next() * 4,
+      close: some(1.5),
+      warning: 1,
+      look: some(2),
+      reload: some(0.6),
+      shut: some(0.3),
+      freeze: some(0.6),
+      down: some(0.5),
+      skew: some(0.3),
+      key: some(0.5),
+      ask: some(0.5),
+      want: some(0.4),
+    };
+    this.others = chance.often(0.6) ? 0.4 : 0;
+    this.length = chance.between(20, 160);
+  }
+
+  /** Everything that could come next. */
+  choices() {
+    const { world, weights } = this;
+    const list = [];
+    const add = (key, weight) => weight > 0 && list.push({ key, weight });
+    for (const { key, kind, weight, page } of world.pending.values()) {
+      if (page?.frozen && kind !== "up") continue;
+      add(key, kind === "lost" ? weight * weights.lost : weight);
+    }
+    const timer = world.timer();
+    if (timer) add("time", timer.due - world.now < 5000 ? 2 : weights.time * 0.3);
+    const act = (verb, about, weight = weights[verb]) => add(`: ${verb} ${about}`, weight * weights.act * 0.3);
+    for (const tab of world.tabs) {
+      const { name, page } = tab;
+      if (!page?.alive) {
+        act("open", name, page || !tab.going ? 1 : 0);
+        continue;
+      }
+      if (page.frozen) {
+        act("thaw", name, 1);
+        continue;
+      }
+      act("look", name);
+      act("reload", name);
+      act("shut", name);
+      act("leave", name);
+      act("login", `${name} ${this.somebody()}`);
+      if (!page.demur) continue;
+      act("call", `${name} ${this.chance.one(KINDS)} ${this.chance.one(PLACES)} #${this.made + 1}`);
+      act("sign-out", name);
+      act("key", name);
+      act("ask", `${name} ${this.chance.one(["session", "extend"])}`);
+      act("want", name);
+      if (this.still(page)) act("freeze", name);
+      for (const { name: dialog, busy } of tab.visible ? page.dialogs : []) {
+        if (!busy) act("dialog", `${name} ${this.somebody()} | ${dialog}`);
+        act("close", `${name} | ${dialog}`);
+      }
+      for (const { name: warning } of tab.visible ? page.warnings : []) {
+        act("warning", `${name} ${this.chance.one(["stay", "sign-in", "sign-out", "close"])} | ${warning}`);
+      }
+    }
+    act("revoke", this.somebody());
+    act("pass", this.chance.one(["1", "20", "58", "59.5", "61", "1441"]));
+    act(world.server.down ? "up" : "down", "", world.server.down ? 1 : weights.down);
+    act("skew", this.chance.one(["-120", "5", "120"]));
+    return list;
+  }
+
+  somebody() {
+    return this.chance.often(this.others) ? "bob" : "alice";
+  }
+
+  /** Nothing of the page is on the way; only then a browser keeps it in its memory. */
+  still(page) {
+    return ![...this.world.pending.values()].some((entry) => entry.page === page && entry.kind !== "message");
+  }
+
+  /** Do it; false if it cannot be done (any more). */
+  async step(key) {
+    const { world } = this;
+    if (key.startsWith(": ")) {
+      const [about, name] = key.slice(2).split(" | ");
+      const [verb, ...words] = about.split(" ");
+      if (!this.act(verb, words, name)) return false;
+      await settled();
+    } else if (key === "time") {
+      const timer = world.timer();
+      if (!timer) return false;
+      timer.page.stimuli++;
+      await world.fire();
+    } else {
+      if (!world.pending.has(key)) return false;
+      await world.happen(key);
+    }
+    this.trace.push(key);
+    this.judge.look(key);
+    return true;
+  }
+
+  act(verb, [first, second, third, fourth], name) {
+    const { world } = this;
+    const tab = world.tabs.find((other) => other.name === first);
+    const page = tab?.page?.alive ? tab.page : undefined;
+    if (tab && verb !== "open" && (!page || (page.frozen && verb !== "thaw"))) return false;
+    if (page) page.stimuli++;
+    const doing = {
+      call: () => page.demur && this.call(page, second, third, fourth),
+      open: () => !page && (tab.go("/members"), true),
+      thaw: () => page.frozen && (page.thaw(), true),
+      freeze: () => page.window && this.still(page) && (page.freeze(), true),
+      look: () => (page.look(!tab.visible), true),
+      reload: () => (tab.go(page.path, "reload"), true),
+      shut: () => ((tab.going += 1), page.leave(), true),
+      leave: () => (tab.go("/.demur/signed-out", "navigate", () => world.server.signOut(world.jar)), true),
+      login: () => (tab.go("/members", "navigate", (cookie) => world.server.signIn(second, cookie)), true),
+      "sign-out": () => page.demur && this.quietly(page.demur.signOut()),
+      key: () => page.window && (page.tell(page.window, "keydown"), true),
+      ask: () => page.demur && this.quietly(page.demur[second]()),
+      want: () => page.demur && this.quietly(page.demur.signIn()),
+      dialog: () => this.dialog(page, name, (dialog) => !dialog.busy && (page.signIn(dialog, second), true)),
+      close: () => this.dialog(page, name, (dialog) => (dialog.end(false), true)),
+      warning: () => {
+        const warning = [...page.warnings].find((other) => other.name === name);
+        return warning && tab.visible && (warning.end(second === "close" ? null : second), true);
+      },
+      revoke: () => (world.server.revoke(first), true),
+      pass: () => ((world.now += first * MINUTE), true),
+      down: () => !world.server.down && (world.server.down = true),
+      up: () => world.server.down && !(world.server.down = false),
+      skew: () => ((world.skew += first * MINUTE), true),
+    };
+    return doing[verb]();
+  }
+
+  dialog(page, name, does) {
+    const dialog = [...page.dialogs].find((other) => other.name === name);
+    return dialog && page.tab.visible && does(dialog);
+  }
+
+  quietly(promise) {
+    promise.catch(() => 0);
+    return true;
+  }
+
+  call(page, kind, place, id) {
+    const { demur, window } = page;
+    const number = id.slice(1);
+    this.made = Math.max(this.made, +number);
+    const init = MAKE[kind](`what ${number} says`);
+    const url = `/app/${place}?call=${number}`;
+    const record = { number, kind, place, page, method: init.method.toUpperCase(), sends: 0, executed: 0, settled: null };
+    record.body = kind === "stream" ? `what ${number} says` : "";
+    if (kind !== "stream") words(init.body ?? null).then((text) => (record.body = text));
+    this.judge.expect(record);
+    const by = {
+      request: () => window.fetch(new window.Request(url, init)),
+      hand: () => this.byHand(page, url, init),
+    };
+    const promise = (by[kind] ?? (() => window.fetch(url, init)))();
+    scribble(init);
+    promise.then(
+      (answer) => this.judge.settle(record, answer),
+      (error) => this.judge.settle(record, null, error),
+    );
+    return Boolean(demur);
+  }
+
+  /** As an XMLHttpRequest's user does it. */
+  async byHand(page, url, { method, body }) {
+    const { demur } = page;
+    const send = () => page.fetch(url, { method, body, headers: demur.headers() });
+    const answer = await send();
+    const { status, headers } = answer;
+    const refusal = await demur.read({ status, headers, url, text: () => answer.clone().text() });
+    return refusal && (await demur.recover(refusal, { method, body })) ? send() : answer;
+  }
+
+  /** All of it: the storm, and what comes after. */
+  async run() {
+    const { world, chance, judge } = this;
+    world.jar = world.server.signIn("alice", "");
+    for (let i = 0, tabs = this.tabs(); i < tabs; i++) {
+      const traits = { stubborn: chance.often(0.1) };
+      new Tab(world, "abcd"[i], traits).go(chance.one(PAGES));
+    }
+    world.tabs.forEach((tab) => (tab.visible = tab.name === "a" || chance.often(0.3)));
+    const script = this.script?.[Symbol.iterator]();
+    for (let i = 0; !judge.wrong.length && (script || i < this.length); i++) {
+      if (script) {
+        const { value, done } = script.next();
+        if (done) break;
+        if (value === "calm") break;
+        await this.step(value);
+      } else await this.step(chance.weighed(this.choices()).key);
+    }
+    this.trace.push("calm");
+    if (!judge.wrong.length) await this.calm(script);
+    return judge.wrong;
+  }
+
+  tabs() {
+    return this.chance.between(1, 4);
+  }
+
+  /** Let everything arrive that is on the way; no timers. */
+  async drain(script) {
+    const { world, judge } = this;
+    for (let i = 0; !judge.wrong.length; i++) {
+      const open = [...world.pending.values()].filter(({ kind, page }) => kind !== "lost" && !page?.frozen);
+      if (!open.length) return;
+      if (i > 1500) return judge.fail("it never comes to rest");
+      let key = script?.next().value;
+      if (!world.pending.has(key)) key = (script ? open[0] : this.chance.one(open)).key;
+      await this.step(key);
+    }
+  }
+
+  /** Fair weather: one sign-in has to heal everything that waits, in every tab. */
+  async calm(script) {
+    const { world, judge, chance } = this;
+    await this.step(": up ");
+    for (const tab of world.tabs) await this.step(`: thaw ${tab.name}`);
+    await this.drain(script);
+    const open = () => world.pages.flatMap((page) => (page.tab.visible ? [...page.dialogs] : []));
+    const person = chance.often(this.others / 2) ? "bob" : "alice";
+    for (let turn = 0; turn < 12 && !judge.wrong.length; turn++) {
+      const [dialog] = open();
+      if (dialog) {
+        const hoped = judge.hopes(person);
+        await this.step(`: dialog ${dialog.page.tab.name} ${person} | ${dialog.name}`);
+        await this.drain(script);
+        judge.healed(hoped, person);
+        continue;
+      }
+      const waiting = world.pages.find((page) => !page.tab.visible && judge.waits(page));
+      if (!waiting) break;
+      await this.step(`: look ${waiting.tab.name}`);
+      await this.drain(script);
+    }
+    if (!judge.wrong.length) judge.calm(person);
+    if (!judge.wrong.length) await this.rest(script);
+  }
+
+  /** An hour in which nobody does anything: the clients may ask now and then, and no more. */
+  async rest(script) {
+    const { world, judge } = this;
+    const before = world.pages.map((page) => [page, page.sent]);
+    const until = world.now + 50 * MINUTE;
+    for (let i = 0; i < 400 && !judge.wrong.length; i++) {
+      const timer = world.timer();
+      if (!timer || timer.due > until) break;
+      await this.step("time");
+      await this.drain(script);
+    }
+    judge.rested(before);
+  }
+}
