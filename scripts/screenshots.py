@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Literal
 from demur.authenticators.password import Argon2Hasher
 from demur.authenticators.throttle import Throttle
 from demur.core import page, rules
+from demur.core.embedded import ELSEWHERE, Embedded
 from demur.core.model import Live, Request, Session, Subject
 from demur.core.ports import View
 from demur.core.reasons import BASE, REASONS, Reason
@@ -133,6 +134,42 @@ PAGES["sign-out"] = lambda: page.render(
         person="Alma Reyes",
     )
 )
+
+
+def _embedded(reason: Reason, *, lang: str = "en", popup: bool = False, other: bool = False, **more: object) -> View:
+    inside = Embedded(lang, popup=popup, other=other)
+    known: dict[str, object] = {"form": "sign-in", "username": "alma.reyes", "idle": 1800, "problem": "", "next": ""}
+    return view(reason, **{**known, "embedded": inside, "action": inside.address("/.demur"), **more})
+
+
+EMBEDDED = {
+    "embed-sign-in": _embedded(Reason.SIGN_IN_REQUIRED, username=""),
+    "embed-idle": _embedded(Reason.SESSION_IDLE),
+    "embed-revoked": _embedded(Reason.SESSION_REVOKED, help_url="/help"),
+    "embed-confirm": _embedded(Reason.STEP_UP_REQUIRED, form="confirm", person="Alma Reyes"),
+    "embed-other": _embedded(Reason.SIGN_IN_REQUIRED, other=True, username="", person="Alma Reyes"),
+    "embed-wrong": _embedded(Reason.CREDENTIALS_INVALID, message="wrong"),
+    "embed-attempts": _embedded(Reason.TOO_MANY_ATTEMPTS, retry_after=95),
+    "embed-unavailable": _embedded(Reason.UNAVAILABLE, retry_after=5),
+    "embed-elsewhere": _embedded(
+        Reason.SESSION_EXPIRED,
+        form=ELSEWHERE,
+        action="https://login.harbour.example/.demur/sign-in?embed&popup",
+    ),
+    "embed-done": _embedded(Reason.SIGN_IN_REQUIRED, embedded=Embedded(done=True)),
+    "embed-german": _embedded(Reason.SESSION_EXPIRED, lang="de"),
+    "embed-german-wrong": _embedded(
+        Reason.CREDENTIALS_INVALID, lang="de", form="confirm", message="wrong", person="Alma Reyes"
+    ),
+    "embed-french": _embedded(Reason.SESSION_REVOKED, lang="fr"),
+    "embed-spanish": _embedded(Reason.TOO_MANY_ATTEMPTS, lang="es", retry_after=95),
+    "embed-chinese": _embedded(Reason.SESSION_IDLE, lang="zh"),
+    "embed-arabic": _embedded(Reason.SESSION_IDLE, lang="ar"),
+    "embed-arabic-confirm": _embedded(
+        Reason.CREDENTIALS_INVALID, lang="ar", form="confirm", message="wrong", person="Alma Reyes"
+    ),
+}
+PAGES |= {name: (lambda shown=shown: page.render(shown)) for name, shown in EMBEDDED.items()}  # type: ignore[misc]
 PAGES["signed-out"] = lambda: page.signed_out(View(reason=None, status=200, site=SITE, title="", detail=""))
 
 

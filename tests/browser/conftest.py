@@ -37,7 +37,9 @@ class Shown:
 @pytest.fixture(scope="module")
 def documents() -> dict[str, bytes]:
     """Every page that there is, by its name in `scripts/screenshots.py`."""
-    return {name: make() for name, make in PAGES.items()}
+    made = {name: make() for name, make in PAGES.items()}
+    # The same in a window that its script may close.
+    return made | {"embed-done-popup": made["embed-done"].replace(b"<body ", b"<body data-closes ")}
 
 
 @pytest.fixture
@@ -56,7 +58,8 @@ def shown(documents: dict[str, bytes]) -> Iterator[Shown]:
                 self._answer(b"", "text/css", "", ("clear-site-data", '"cache"'))
                 return
             name = path.strip("/")
-            policy = {"signed-out": page.SIGNED_OUT_POLICY, "framed": framed}.get(name, markup.POLICY)
+            usual = framed if name.startswith("embed-") else markup.POLICY
+            policy = {"signed-out": page.SIGNED_OUT_POLICY, "framed": framed}.get(name, usual)
             if name in documents:
                 self._answer(documents[name], "text/html; charset=utf-8", policy)
             else:

@@ -7,7 +7,7 @@ import re
 import secrets
 from dataclasses import replace
 from html import unescape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
 import pytest
@@ -79,7 +79,7 @@ class House:
         assert origin
         return await self.pages.answer(request, read)
 
-    async def begin(self, person: str = "bo", **more: object) -> str:
+    async def begin(self, person: str = "bo", **more: Any) -> str:
         """The cookie of a new session."""
         account = await self.people.by_name(person)
         assert account is not None
@@ -93,7 +93,7 @@ class House:
             NOW - 60 + LIMITS.absolute,
             LIMITS.idle,
         )
-        await self.store.issue(replace(session, **more), account.subject)  # type: ignore[arg-type]
+        await self.store.issue(replace(session, **more), account.subject)
         return f"__Host-demur={token}"
 
     async def live(self, cookie: str) -> Live:
@@ -203,7 +203,7 @@ async def test_this_page_alone_may_be_framed(house: House) -> None:
             assert not framable(answer)
 
 
-FAILURES = {
+FAILURES: dict[str, tuple[Any, dict[str, str], int, str]] = {
     "wrong": ({"password": "no"}, {}, 401, "The name or the password is not right."),
     "throttled": ({"password": "no"}, {}, 429, "Please wait "),
     "malformed": (b"username=bo&password=%ff", {}, 400, "What was sent could not be read. Please try again."),
@@ -284,7 +284,10 @@ async def test_the_title_says_why(house: House, why: str, lang: str) -> None:
     """Whoever holds a session that ended is told how; anybody else is asked to sign in."""
     cookie = {"sign-in-required": "", "credentials-invalid": "__Host-demur=x"}.get(why)
     if cookie is None:
-        ended = {"session-idle": {"last_seen": NOW - 1801}, "session-expired": {"expires_at": NOW - 1}}
+        ended: dict[str, dict[str, Any]] = {
+            "session-idle": {"last_seen": NOW - 1801},
+            "session-expired": {"expires_at": NOW - 1},
+        }
         cookie = await house.begin(**ended.get(why, {}))
         if why in {"session-ended", "session-revoked"}:
             await house.end(cookie, Ending(why.removeprefix("session-")))

@@ -71,7 +71,7 @@ def render(view: View) -> bytes:
 def _own_window(view: View, asked: Embedded, said: Mapping[str, str]) -> Html:
     """For identity providers and password managers that do not work inside a frame."""
     to = replace(asked, popup=True, username=view.username).address(view.prefix)
-    return _WINDOW.fill(look="quiet", to=to, text=said["own_window"])
+    return _WINDOW.fill(look="link", to=to, text=said["own_window"])
 
 
 def _done(view: View, asked: Embedded, said: Mapping[str, str]) -> bytes:
