@@ -16,6 +16,10 @@ from urllib.parse import parse_qs, unquote
 
 from jinja2 import Environment, FileSystemLoader
 from stock import SEEDS, Lent, Library
+from trying import TRIES, Endings, problem
+
+from demur.core.model import Subject
+from demur.core.reasons import REASONS, Reason
 
 HERE = Path(__file__).parent
 PAGES = Environment(loader=FileSystemLoader(HERE / "pages"), autoescape=True, trim_blocks=True, lstrip_blocks=True)
@@ -24,7 +28,8 @@ KINDS = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
 # The site's own policy: nothing from elsewhere, nothing in the line.
 POLICY = (
-    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'"
+    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; frame-src 'self'; "
+    "form-action 'self'"
 )
 
 
@@ -38,6 +43,7 @@ class Asked:
     person: str
     name: str
     groups: frozenset[str]
+    subject: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +177,56 @@ def vault(asked: Asked, library: Library) -> Answer:
     return page(asked, "vault.html", seed=SEEDS["moonflower"]) if asked.path == "/vault/" else missing(asked)
 
 
+# --- every reason, live (see trying.py) -------------------------------------------------------------
+
+_ENDINGS = Endings.of_this_machine()
+
+
+def tries(asked: Asked, library: Library) -> Answer:
+    """The page with a button for each reason."""
+    if asked.path != "/try/":
+        return missing(asked)
+    return page(asked, "try.html", tries=TRIES, count=library.calls[asked.person], ready=_ENDINGS is not None)
+
+
+def call(asked: Asked, library: Library) -> Answer:
+    """`POST /try/api/call`, and `/fresh`: counts that it was executed."""
+    library.calls[asked.person] += 1
+    return data({"count": library.calls[asked.person]})
+
+
+def said(asked: Asked, library: Library) -> Answer:
+    """`POST /try/api/said/<reason>`: refused by the site, with one header."""
+    return data({}, 403, demur_refuse=asked.path.rpartition("/")[2])
+
+
+def fault(asked: Asked, library: Library) -> Answer:
+    """`POST /try/api/fault`: a refusal that demur does not understand is a fault of the site."""
+    return data({}, 403, demur_refuse="because")
+
+
+def shown(asked: Asked, library: Library) -> Answer:
+    """`POST /try/shown/<reason>`: what demur would say, said by the site."""
+    slug = asked.path.rpartition("/")[2]
+    if slug not in {each.reason for each in TRIES if each.shown}:
+        return missing(asked)
+    return Answer(problem(Reason(slug)), "application/problem+json", REASONS[Reason(slug)].status)
+
+
+async def prepare(asked: Asked) -> Answer:
+    """`POST /try/api/end/<how>` and `/token/<kind>`: what makes the next call fail."""
+    what, _, how = asked.path.removeprefix("/try/api/").partition("/")
+    if _ENDINGS is None or not asked.subject:
+        return data({"error": "start this site with make serve"}, 409)
+    if what == "end" and how in {"idle", "expired", "ended", "revoked", "replaced"}:
+        await _ENDINGS.end(asked.subject, how)
+        return data({"ended": how})
+    if what == "token" and how in {"expired", "revoked", "scope"}:
+        person = Subject(asked.subject, asked.person, asked.groups, version=0)
+        return data({"token": await _ENDINGS.token(person, how)})
+    return missing(asked)
+
+
 Handler = Callable[[Asked, Library], Answer]
 
 # The method, the path or, with a star, what it begins with.
@@ -186,6 +242,12 @@ ROUTES: tuple[tuple[str, str, Handler], ...] = (
     ("GET", "/admin/*", ledger),
     ("POST", "/admin/restock", restock),
     ("GET", "/vault/*", vault),
+    ("GET", "/try/*", tries),
+    ("POST", "/try/api/call", call),
+    ("POST", "/try/api/fresh", call),
+    ("POST", "/try/api/fault", fault),
+    ("POST", "/try/api/said/*", said),
+    ("POST", "/try/shown/*", shown),
 )
 
 
@@ -218,14 +280,16 @@ async def _asked(scope: dict[str, Any], receive: Receive) -> Asked:
     person = said.get("remote-user", "")
     name = unquote(said.get("remote-name", "")) or person
     groups = frozenset(part.strip() for part in said.get("remote-groups", "").split(",")) - {""}
-    return Asked(scope["method"], scope["path"], body, person, name, groups)
+    return Asked(scope["method"], scope["path"], body, person, name, groups, said.get("remote-subject", ""))
 
 
 async def app(scope: dict[str, Any], receive: Receive, send: Send) -> None:
     """The site as an ASGI app."""
     if scope["type"] != "http":
         return
-    given = answer(await _asked(scope, receive), _LIBRARY)
+    asked = await _asked(scope, receive)
+    prepares = asked.method == "POST" and asked.path.startswith(("/try/api/end/", "/try/api/token/"))
+    given = await prepare(asked) if prepares else answer(asked, _LIBRARY)
     fields = {"content-type": given.kind, "content-length": str(len(given.body)), **given.fields}
     headers = [(name.encode(), value.encode("latin-1")) for name, value in fields.items()]
     await send({"type": "http.response.start", "status": given.status, "headers": headers})

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import signal
 import socket
@@ -118,6 +119,7 @@ def banner(origin: str, config: Path) -> str:
       {origin}/members/    a page for everybody who is signed in, and a script that asks an API
       {origin}/admin/      administrators only; after 15 minutes it asks again who you are
       {origin}/vault/      for keepers; to everybody else a page that does not exist
+      {origin}/try/        every reason live, and what the page does about each
 
   Try in another terminal
       curl -i {origin}/api/shelf                                            401: nobody is signed in
@@ -146,9 +148,11 @@ def answers(port: int) -> bool:
 def start(site: socket.socket, config: Path) -> list[subprocess.Popen[bytes]]:
     """The two processes: the site, which is given its open socket, and demur."""
     uvicorn = [sys.executable, "-m", "uvicorn", "app:app", "--app-dir", str(HERE), "--fd", str(site.fileno())]
-    # Both stay in our process group: whatever ends the group ends them.
+    # Both stay in our process group: whatever ends the group ends them. Where the sessions are is for /try/ alone.
     behind = subprocess.Popen(
-        [*uvicorn, "--log-level", "warning", "--lifespan", "off", "--no-server-header"], pass_fds=[site.fileno()]
+        [*uvicorn, "--log-level", "warning", "--lifespan", "off", "--no-server-header"],
+        pass_fds=[site.fileno()],
+        env={**os.environ, "SAMPLE_STATE": str(config.parent)},
     )
     before = subprocess.Popen([DEMUR, "serve", "--config", config])
     return [before, behind]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -121,6 +122,9 @@ class Library:
         default_factory=lambda: {slug: 1 if slug == "moonflower" else 6 + len(slug) for slug in SEEDS}
     )
     shelves: dict[str, list[str]] = field(default_factory=lambda: {"bob": ["pea"], "alice": ["poppy", "carrot"]})
+
+    calls: Counter[str] = field(default_factory=Counter)
+    """How often each person's call of `/try/` was executed."""
 
     def shelf(self, person: str) -> list[Seed]:
         """What somebody has at home."""
