@@ -81,7 +81,7 @@ def test_it_can_be_left(browser: Browser, shown: Shown, name: str) -> None:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_what_is_in_a_dialog_is_readable_and_large(browser: Browser, shown: Shown, scheme: Any) -> None:
-    """What is shown inside a frame only has the contrast and the size of everything else, and nothing runs out of it."""
+    """What is shown in a frame only has the contrast and the size of everything else, and nothing runs out of it."""
     past = (
         "() => [...document.querySelectorAll('body *')].filter(e => e.getBoundingClientRect().right > innerWidth + 1)"
     )

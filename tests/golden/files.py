@@ -186,9 +186,10 @@ class _Reader(HTMLParser):
 
 
 def _page(expected: str, got: str) -> list[str]:
-    problem, _, rest = expected.partition("</script>")
+    problem, _, rest = expected.rpartition("</script>")
     page = _Reader(got)
-    found = _json(problem.partition(">")[2], page.problem)
+    # A page that refuses nothing has no problem.
+    found = _json(problem.partition(">")[2], page.problem) if problem else [page.problem] if page.problem else []
     for line in rest.strip().splitlines():
         found += _line(page, line)
     return found
