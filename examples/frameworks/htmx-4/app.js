@@ -1,0 +1,3 @@
+import { install } from "/.demur/client/hands/htmx.js";
+
+install();
