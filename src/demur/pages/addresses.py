@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from demur.accounts import passwords
 from demur.core.reasons import BASE, REASONS, Reason
+from demur.core.words import LANGUAGES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -198,6 +199,15 @@ _TOO_OFTEN: Final = refused("That was tried too often.", Reason.TOO_MANY_ATTEMPT
 _PAGE: Final = Answer("The page.", page=True)
 _NEXT: Final = text("A path on this site to go on to; anything else counts as `/`.")
 
+_EMBED: Final[Mapping[str, Json]] = {
+    "embed": text("There, with any value or none: the page for a dialog."),
+    "lang": text(f"Its language: {', '.join(LANGUAGES)}, or a longer tag of one of these; English for any other."),
+    "username": text("With `embed`: a name to fill in."),
+    "popup": text("With `embed`: the page is in a window of its own, and its script closes that when it is done."),
+    "other": text("With `embed`: the whole form, although somebody is signed in."),
+    "done": text("With `embed`: the word that it is done, for whoever is signed in. A sign-in leads there."),
+}
+
 
 def _on_to(where: str) -> Answer:
     return Answer(f"On to {where}.", fields=("Location",))
@@ -217,7 +227,8 @@ OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
         "signInForm",
         "The form to sign in",
         {200: _PAGE, 303: _on_to("the form of the site where this one's people sign in")},
-        query={"next": _NEXT},
+        "With `embed` it is the page for a dialog, which this origin's own pages may frame.",
+        query={"next": _NEXT, **_EMBED},
     ),
     ("sign-in", "post"): Operation(
         "signIn",
@@ -241,6 +252,7 @@ OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
                 },
             },
         ),
+        query={name: _EMBED[name] for name in ("embed", "lang")},
     ),
     ("sign-out", "get"): Operation(
         "signOutForm",
