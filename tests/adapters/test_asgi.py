@@ -125,6 +125,20 @@ async def test_identity_is_stripped_from_open_pages_too(wire: Wire) -> None:
     assert wire.passed[0]["demur"].allow.subject is None
 
 
+@pytest.mark.parametrize("target", ["/members/", "/who"])
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
+async def test_nothing_is_done_as_somebody_else(target: str, method: str) -> None:
+    """What is meant for another person than the one who is signed in never reaches the app, and for whom it is meant
+    never does either."""
+    mine, others = Wire(), Wire()
+    await mine.ask(target, await mine.cookie(), (b"demur-subject", BO.id.encode()), method=method)
+    await others.ask(target, await others.cookie(), (b"demur-subject", b"0192-anna"), method=method)
+    assert (mine.status, others.status) == (200, 412)
+    assert [name for name, _ in mine.passed[0]["headers"]] == [b"host", b"cookie"]
+    assert others.passed == []
+    assert others.noted[-1].reason is Reason.SUBJECT_CHANGED
+
+
 @pytest.mark.parametrize("by_method", [True, False])
 async def test_no_field_asks_the_app_for_another_method(by_method: bool) -> None:
     """Where rules tell methods apart, the method that was judged is the one that the app gets."""

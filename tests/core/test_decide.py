@@ -20,6 +20,7 @@ from demur.core.model import (
     Preflight,
     Refuse,
     Request,
+    Scheme,
     Touch,
     Unknown,
 )
@@ -145,6 +146,113 @@ def test_strength() -> None:
     live = make_live()
     strong = replace(live, session=replace(live.session, acr="phr"))
     assert isinstance(decide.decide(SITE, make_request(target="/members/"), requirement, strong, NOW), Allow)
+
+
+@pytest.mark.parametrize(
+    ("evidence", "holder"),
+    [
+        (replace(ENDED, subject="0192-bo"), "0192-bo"),
+        (replace(ENDED, how=Ending.REPLACED, when=NOW - 1, subject="0192-bo"), "0192-bo"),
+        (ENDED, ""),  # a tombstone that does not know
+        (make_live(quiet=3600, age=4000), "0192-bo"),
+        (make_live(age=86400), "0192-bo"),
+        # nothing is told of how and when somebody was suspended, and so no more than that the session is over
+        (make_live(suspended=True), ""),
+        (Unknown(), ""),
+        (Malformed(), ""),
+        (Absent(), ""),
+    ],
+)
+def test_whose_session_it_was(evidence: Evidence, holder: str) -> None:
+    """The holder of an id that once was valid is told whose it was, so that nobody's work is gone on with as another
+    person; nobody else is told anything."""
+    decision = judge(make_request(target="/members/"), evidence)
+    assert isinstance(decision, Refuse)
+    assert decision.details.holder == holder
+
+
+def test_whose_token_it_was_is_not_told() -> None:
+    """A token is held by programs, which have no use for it."""
+    tombstone = replace(ENDED, how=Ending.REVOKED, subject="0192-bo")
+    requirement = SITE.rules.match("GET", b"/members/").requirement
+    decision = decide.decide(SITE, make_request(target="/members/"), requirement, tombstone, NOW, Scheme.BEARER)
+    assert isinstance(decision, Refuse)
+    assert (decision.reason, decision.details.holder) == (Reason.TOKEN_REVOKED, "")
+
+
+BO = {"demur_subject": "0192-bo"}
+ANNA = {"demur_subject": "0192-anna"}
+
+
+@pytest.mark.parametrize(
+    ("target", "evidence", "fields", "reason"),
+    [
+        ("/members/", make_live(), BO, None),
+        ("/members/", make_live(), {"demur_subject": " 0192-bo\t"}, None),
+        ("/members/", make_live(), ANNA, Reason.SUBJECT_CHANGED),
+        ("/who", make_live(), BO, None),
+        ("/who", make_live(), ANNA, Reason.SUBJECT_CHANGED),  # nobody is refused here, and nobody taken for another
+        ("/public/x", make_live(), ANNA, None),  # whoever it is
+        # what is malformed is nobody's name
+        ("/members/", make_live(), {"demur_subject": ""}, Reason.SUBJECT_CHANGED),
+        ("/members/", make_live(), {"demur_subject": "0192-BO"}, Reason.SUBJECT_CHANGED),
+        ("/members/", make_live(), {"demur_subject": "0192-bo, 0192-bo"}, Reason.SUBJECT_CHANGED),
+        # nobody is signed in, so nobody is somebody else
+        ("/members/", Absent(), ANNA, Reason.SIGN_IN_REQUIRED),
+        ("/members/", ENDED, ANNA, Reason.SESSION_ENDED),
+        ("/members/", make_live(suspended=True), ANNA, Reason.SESSION_REVOKED),
+        ("/members/", make_live(quiet=3600, age=4000), ANNA, Reason.SESSION_IDLE),
+        ("/who", Absent(), ANNA, None),
+        ("/who", ENDED, ANNA, None),
+        # a precondition comes last
+        ("/staff/", make_live(), ANNA, Reason.NOT_PERMITTED),
+        ("/admin/", make_live(groups=["admins"], age=901), ANNA, Reason.STEP_UP_REQUIRED),
+        ("/admin/", make_live(groups=["admins"]), ANNA, Reason.SUBJECT_CHANGED),
+        ("/members/..%2fwho", make_live(), ANNA, Reason.SUBJECT_CHANGED),
+        ("/members/..%2fstaff/", make_live(), ANNA, Reason.NOT_PERMITTED),
+    ],
+)
+def test_whom_a_request_is_meant_for(target: str, evidence: Evidence, fields: dict[str, str], reason: Reason) -> None:
+    """What a page made for one person asks is never answered as another."""
+    request = make_request(target=target, **fields)
+    plan = decide.plan(SITE, request)
+    assert isinstance(plan, decide.Plan)
+    decision, _ = decide.strictest(SITE, request, plan, evidence, NOW)
+    assert (decision.reason if isinstance(decision, Refuse) else None) is reason
+
+
+@pytest.mark.parametrize("other", ["0192-bo", "0192-anna"])
+def test_said_twice_is_said_for_nobody(other: str) -> None:
+    """Of two lines nobody knows which one counts."""
+    lines = ((b"demur-subject", b"0192-bo"), (b"demur-subject", other.encode()))
+    decision = judge(replace(make_request(target="/members/"), fields=lines), make_live())
+    assert isinstance(decision, Refuse)
+    assert decision.reason is Reason.SUBJECT_CHANGED
+
+
+@pytest.mark.parametrize(("around", "allowed"), [("open", True), ("inner", False)])
+@pytest.mark.parametrize("groups", [[], ["admins"]])
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_whom_a_request_is_meant_for_reveals_nothing(
+    around: str, allowed: bool, groups: list[str], method: str
+) -> None:
+    """To somebody who may not know of a concealed page it is as a page beside it that is not there, whoever it is said
+    to be meant for. Who may come in is told."""
+
+    def outcome(target: str) -> Reason | None:
+        request = make_request(method, target, **ANNA, **SAME)
+        plan = decide.plan(SITE, request)
+        assert isinstance(plan, decide.Plan)
+        decision, _ = decide.strictest(SITE, request, plan, make_live(groups=groups), NOW)
+        if isinstance(decision, Refuse) and decision.reason is Reason.NOT_FOUND:
+            # It is what the site says there, as it is asked for that person.
+            assert decision.details.beside == Allow()
+            return None
+        return decision.reason if isinstance(decision, Refuse) else None
+
+    concealed, missing = outcome(f"/{around}/vault/gold"), outcome(f"/{around}/nothing")
+    assert missing is (None if allowed else Reason.SUBJECT_CHANGED)
+    assert concealed is (Reason.SUBJECT_CHANGED if groups else missing)
 
 
 @pytest.mark.parametrize(

@@ -827,8 +827,14 @@ def test_list_add(existing: bytes | None, names: list[bytes], expected: bytes) -
     ],
 )
 def test_session_timing(ends: Ends, expected: bytes) -> None:
-    """A page learns when its session ends, and never a time that has passed."""
-    assert fields.session_timing(ends, 1000) == expected
+    """A page learns whom it was made for and when the session ends, and never a time that has passed."""
+    assert fields.session_timing(ends, "0192-bo", 1000) == expected + b', subject;desc="0192-bo"'
+
+
+def test_session_timing_is_a_field_whatever_an_id_is() -> None:
+    """Ids of an app's own people end neither the text nor the field."""
+    value = fields.session_timing(Ends(0, 1000), 'a"b\\c\r\nd é', 1000)
+    assert value == b'session;dur=0;desc="0", subject;desc="abcd "'
 
 
 def test_retry_after() -> None:

@@ -20,6 +20,8 @@ from demur.core.model import Subject
         b"REMOTE_USER",
         b"remote.user",
         b"Remote_Groups",
+        b"Demur-Subject",
+        b"demur_subject",
         b"rEmOtE-_~name",
         b"remote-assertion",
         b"Remote|Email",

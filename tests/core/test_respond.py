@@ -165,11 +165,11 @@ SIGNED_IN = Allow(BO, ends=Ends(NOW + 600, NOW + 7200))
     ],
 )
 def test_no_shared_cache_keeps_what_needed_a_person(control: bytes | None, becomes: bytes) -> None:
-    """An answer that needed a person is private, and says when the session ends."""
+    """An answer that needed a person is private, and says for whom it is and when the session ends."""
     answer = ((b"content-type", b"text/plain"), *(((b"cache-control", control),) if control is not None else ()))
     dressed = respond.dress(answer, SIGNED_IN, NOW)
     assert [value for name, value in dressed if name == b"cache-control"] == [becomes]
-    assert dict(dressed)[b"server-timing"] == b'session;dur=600;desc="7200"'
+    assert dict(dressed)[b"server-timing"] == b'session;dur=600;desc="7200", subject;desc="%b"' % BO.id.encode()
 
 
 @pytest.mark.parametrize(

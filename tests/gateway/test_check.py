@@ -19,6 +19,7 @@ from demur.core.model import (
     Form,
     Key,
     KeyRing,
+    Live,
     Preflight,
     Refuse,
     Request,
@@ -159,7 +160,7 @@ async def test_a_member(target: str) -> None:
     answer = await ask(world, target, *about(), ("Cookie", world.cookie_of(issued)))
     assert (answer.status, answer.body, answer["content-length"]) == (200, b"", "0")
     assert [answer[name] for name in NAMES] == [ANN.id, "ann", "Ann%20%C3%96nd", "", "staff"]
-    assert answer["server-timing"] == 'session;dur=3600;desc="86400"'
+    assert answer["server-timing"] == f'session;dur=3600;desc="86400", subject;desc="{ANN.id}"'
     assert answer["cache-control"] == "no-store"
     assert "set-cookie" not in answer
 
@@ -259,6 +260,39 @@ async def test_a_fault_of_ours_is_no_yes(caplog: pytest.LogCaptureFixture) -> No
     answer = await ask(world, "/check", *about(), ("Cookie", world.cookie_of(await world.sign_in())))
     assert (answer.status, answer.problem["reason"]) == (503, "unavailable")
     assert "could not decide" in caplog.text
+
+
+OTHER = ("Demur-Subject", "0192d3f4-7a1b-7c3d-8e9f-0000000000ff")
+
+
+@pytest.mark.parametrize("uri", ["/members/", "/hello"])
+async def test_what_is_meant_for_somebody_else(uri: str) -> None:
+    """The client's own field reaches the decision, and 412 comes back: whole, and through the two steps."""
+    world = World()
+    cookie = ("Cookie", world.cookie_of(await world.sign_in()))
+    for way in ("/check", "/check?for=envoy", "/check?for=traefik"):
+        assert (await ask(world, way, *about(uri), cookie, ("Demur-Subject", ANN.id))).status == 200
+        whole = await ask(world, way, *about(uri, "POST"), cookie, OTHER)
+        assert (whole.status, whole.problem["reason"], whole["demur-processed"]) == (412, "subject-changed", "?0")
+        assert "remote-subject" not in whole
+    brief = await ask(world, "/check?answer=fields", *about(uri, "POST"), cookie, OTHER)
+    assert (brief.status, brief.body) == (403, b"")
+    slipped = ("Demur-Refusal", brief["demur-refusal"])
+    shown = await ask(world, "/refusal", *about(uri, "POST"), cookie, OTHER, slipped, method="POST")
+    assert (shown.status, shown.problem["reason"], shown["demur-processed"]) == (412, "subject-changed", "?0")
+
+
+@pytest.mark.parametrize("two", [False, True])
+async def test_whose_session_it_was_is_told(two: bool) -> None:
+    """Through the two steps as well."""
+    world = World()
+    issued = await world.sign_in()
+    await Sessions(world.store, world.keys, Limits(3600, 86400)).end(Live(issued.session, ANN), NOW)
+    cookie = ("Cookie", world.cookie_of(issued))
+    answer = await ask(world, "/check?answer=fields" if two else "/check", *about(), cookie)
+    if two:
+        answer = await ask(world, "/refusal", *about(), cookie, ("Demur-Refusal", answer["demur-refusal"]))
+    assert (answer.problem["reason"], answer.problem["subject"]) == ("session-ended", ANN.id)
 
 
 # --- what the proxy has to send ---------------------------------------------------------------------
@@ -520,7 +554,10 @@ async def test_no_slip_or_two() -> None:
         slip.Slip(Refuse(Reason.SIGN_IN_REQUIRED), "r"),
         slip.Slip(Preflight(forward=False), "r"),
         slip.Slip(
-            Refuse(Reason.STEP_UP_REQUIRED, Details(max_age=0, acr_values=("mfa", "phr"), ended_at=5, retry_after=3)),
+            Refuse(
+                Reason.STEP_UP_REQUIRED,
+                Details(max_age=0, acr_values=("mfa", "phr"), ended_at=5, retry_after=3, holder="h"),
+            ),
             "r",
             Form.API,
         ),

@@ -24,6 +24,7 @@ _FORMS = {
     "{date}": r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z",
     "{number}": r"[0-9]+",
     "{token}": r"[A-Za-z0-9_-]{56}",
+    "{key}": r"[A-Za-z0-9_-]{43}",
 }
 
 
@@ -98,7 +99,7 @@ def _message(lines: list[str]) -> tuple[Pairs, str]:
 
 def pattern(text: str) -> re.Pattern[str]:
     """What a text with placeholders stands for."""
-    parts = re.split(r"(\{(?:uuid|date|number|token)\})", text)
+    parts = re.split(r"(\{(?:uuid|date|number|token|key)\})", text)
     return re.compile("".join(_FORMS.get(part, re.escape(part)) for part in parts))
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from argon2 import Parameters, Type
@@ -14,7 +15,7 @@ from demur import accounts
 from demur.authenticators.password import Argon2Hasher
 from demur.authenticators.throttle import Throttle
 from demur.core import page
-from demur.core.model import Access, Details, StoreUnavailable
+from demur.core.model import Absent, Access, Details, StoreUnavailable, Subject
 from demur.core.reasons import Reason
 from demur.core.sessions import NIST_AAL2
 from demur.guard import Guard
@@ -49,6 +50,7 @@ class Desk:
         guard = Guard(SITE, store, keys, observer=self, clock=lambda: float(NOW))
         held = Sessions(store, keys, NIST_AAL2)
         sign_in = PasswordSignIn(self.people, self.hasher, Throttle(store), held, self)
+        self.store, self.held = store, held
         mine = SessionsPage(store)
 
         async def failing(visit: Visit) -> Response:
@@ -70,6 +72,11 @@ class Desk:
 
     def signed_in(self, method: str, outcome: str) -> None:
         pass
+
+    async def cookie(self, subject: Subject) -> str:
+        before = Absent()
+        issued = await self.held.begin(subject, make_request(), "", before=before, persistent=False, now=NOW)
+        return f"__Host-demur={issued.token}"
 
     async def ask(self, method: str, path: str, body: bytes | None, **fields: str) -> Response:
         async def read(most: int) -> bytes | None:
@@ -121,6 +128,58 @@ async def test_nobody_is_told_that_they_are_signed_in_who_is_not(desk, mode, coo
     assert answer.status == 503
     assert (b"You are still signed in." in answer.body) is kept
     assert (b"Your session is kept." in answer.body) is (kept and mode == "navigate")
+
+
+BO = Subject("0192-bo", "bo", display_name="Bo Berg")
+ANNA = Subject("0192-anna", "anna")
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_what_a_script_is_told_of_the_session(desk, method) -> None:
+    """Who, until when, by the clock and by the seconds that are left, and a key of the person's own."""
+    path = "session" if method == "GET" else "session/extend"
+    told = json.loads((await desk.ask(method, path, b"", cookie=await desk.cookie(BO))).body)
+    key = told.pop("draft_key")
+    assert told == {
+        "subject": "0192-bo",
+        "name": "bo",
+        "display_name": "Bo Berg",
+        "idle_ends_at": "2027-01-15T09:00:00Z",
+        "expires_at": "2027-01-16T08:00:00Z",
+        "idle_ends_in": 3600,
+        "expires_in": 86400,
+    }
+    assert len(base64.urlsafe_b64decode(f"{key}=")) == 32
+
+
+async def test_the_key_for_drafts_is_the_persons(desk) -> None:
+    """It is the same at each sign-in, and nobody else's; pages of another origin have no use for it."""
+
+    async def key(subject: Subject, **fields: str) -> Any:
+        answer = await desk.ask("GET", "session", b"", cookie=await desk.cookie(subject), **fields)
+        return json.loads(answer.body)["draft_key"]
+
+    assert await key(BO) == await key(BO) == await key(BO, origin="https://app.example.com") != await key(ANNA)
+    for origin in ("https://partner.example", "null", "http://app.example.com"):
+        assert await key(BO, origin=origin) is None
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "session", 412),
+        ("POST", "session/extend", 412),
+        ("POST", "sign-out", 412),  # it is not the person of this page who would be signed out
+        ("GET", "sessions", 412),
+        ("GET", "client/reasons.js", 200),
+    ],
+)
+async def test_what_is_meant_for_somebody_else(desk, method, path, status) -> None:
+    """demur's own addresses do nothing as another person either."""
+    cookie = await desk.cookie(BO)
+    answer = await desk.ask(method, path, b"", cookie=cookie, demur_subject=ANNA.id)
+    assert answer.status == status
+    assert (await desk.ask("GET", "session", b"", cookie=cookie, demur_subject=BO.id)).status == 200
 
 
 @pytest.mark.parametrize(

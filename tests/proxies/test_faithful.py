@@ -6,6 +6,7 @@ One row a proxy and behaviour. What a proxy cannot do stands in cannot.toml with
 from __future__ import annotations
 
 import contextlib
+import gzip
 import sqlite3
 import time
 import tomllib
@@ -107,6 +108,49 @@ def the_wrong_person_gets_403(stand: Stand) -> None:
     answer, seen = stand.try_("GET", "/staff/", token=stand.session("bob")[0])
     is_whole(answer, 403, "not-permitted")
     assert seen == []
+
+
+@behaviour
+def what_is_meant_for_somebody_else_gets_412(stand: Stand) -> None:
+    """`Demur-Subject` reaches the decision as the client sent it, and never the app."""
+    token, ann = stand.session("ann")
+    mine, others = ("Demur-Subject", ann.subject), ("Demur-Subject", stand.session("bob")[1].subject)
+    for target in ("/members/x", "/hello/x"):
+        _, seen = passed(stand.try_("POST", target, mine, token=token, body=b"a=1"))
+        assert not seen.value("demur-subject")
+        assert not seen.value("demur_subject")
+        for said in ([others], [mine, others], [mine, mine], [("Demur-Subject", "")]):
+            answer, seen_ = stand.try_("POST", target, *said, token=token, body=b"a=1")
+            is_whole(answer, 412, "subject-changed")
+            assert seen_ == []
+    answer, seen_ = stand.try_("POST", "/.demur/session/extend", others, token=token)
+    assert (answer.status, answer.problem["reason"]) == (412, "subject-changed")
+    _, seen = passed(stand.try_("GET", "/public/x", others, token=token))
+    assert not seen.value("demur-subject")
+
+
+@behaviour
+def an_ended_session_says_whose_it_was(stand: Stand) -> None:
+    """To whoever holds its id."""
+    token, session = stand.session("ann")
+    stand.end(session, Ending.ENDED)
+    answer, _ = stand.try_("GET", "/members/x", token=token)
+    assert (answer.problem["reason"], answer.problem["subject"]) == ("session-ended", session.subject)
+
+
+@behaviour
+def the_files_of_the_client_are_there(stand: Stand) -> None:
+    """As they are and packed, and not again if they are still the same; with no cookie or any."""
+    plain = stand.ask("GET", "/.demur/client/reasons.js", [*SCRIPT, ("Cookie", f"{stand.cookie}=x")])
+    assert (plain.status, plain.value("content-type")) == (200, "text/javascript; charset=utf-8")
+    assert plain.value("cache-control") == "no-cache"
+    packed = stand.ask("GET", "/.demur/client/reasons.js", [*SCRIPT, ("Accept-Encoding", "gzip")])
+    assert (packed.value("content-encoding"), gzip.decompress(packed.body)) == ("gzip", plain.body)
+    for answer, coding in ((plain, ()), (packed, (("Accept-Encoding", "gzip"),))):
+        tag = ("If-None-Match", answer.value("etag") or "")
+        again = stand.ask("GET", "/.demur/client/reasons.js", [*SCRIPT, *coding, tag])
+        assert (again.status, again.body) == (304, b"")
+    assert stand.ask("GET", "/.demur/client/nothing.js").status == 404
 
 
 @behaviour
@@ -540,10 +584,11 @@ def the_app_cannot_claim_that_nothing_happened(stand: Stand) -> None:
 
 @behaviour
 def the_end_of_the_session_is_told(stand: Stand) -> None:
-    """`Server-Timing` says it, beside what the app says there."""
+    """`Server-Timing` says it, and whom the answer was made for, beside what the app says there."""
     reply = Reply(200, [("Server-Timing", "db;dur=5")])
     answer, _ = passed(stand.try_("GET", "/members/x", token=stand.session("ann")[0], reply=reply))
     assert 3300 < answer.seconds_left <= 3600
+    assert f'subject;desc="{stand.subject("ann").id}"' in ", ".join(answer.values("server-timing"))
     assert "db;dur=5" in ", ".join(answer.values("server-timing"))
     answer, _ = passed(stand.try_("GET", "/public/x", reply=reply))
     assert answer.values("server-timing") == ["db;dur=5"]

@@ -3,6 +3,9 @@
 - Missing, bad or dead credentials come first (401), what the person lacks after (403), a fresher sign-in last: nobody
   is asked to confirm who they are for something that they may not do anyway (RFC 9110, 11.4; RFC 9470).
 - A dead session wins over permission.
+- That a request is meant for somebody else (`Demur-Subject`) is a precondition, and said last: "A server MUST ignore
+  all received preconditions if its response to the same request without those conditions [...] would have been a
+  status code other than a 2xx (Successful) or 412" (RFC 9110, 13.2.1). So nobody learns by it of what they may not.
 - Nothing here reads a clock or a store.
 """
 
@@ -41,7 +44,15 @@ SAFE = frozenset(("GET", "HEAD", "OPTIONS", "TRACE"))
 """Methods that ask for no change (RFC 9110, 9.2.1)."""
 
 
-_HARDNESS = {Reason.STEP_UP_REQUIRED: 1, Reason.SCOPE_INSUFFICIENT: 2, Reason.NOT_PERMITTED: 3}
+_HARDNESS = {
+    Reason.SUBJECT_CHANGED: -1,
+    Reason.STEP_UP_REQUIRED: 1,
+    Reason.SCOPE_INSUFFICIENT: 2,
+    Reason.NOT_PERMITTED: 3,
+}
+
+# What a concealing rule says all the same, because it is put to people who may come in.
+_NOT_CONCEALED = frozenset((Reason.STEP_UP_REQUIRED, Reason.SUBJECT_CHANGED))
 
 _AS_IF_CONCEALED = Requirement(Access.REQUIRED, "(none)", Terms(groups=frozenset((" ",))))
 
@@ -118,8 +129,8 @@ def decide(
     if isinstance(decision, Allow):
         return decision
     if requirement.access is Access.OPTIONAL:
-        return Allow()
-    if requirement.conceal is None or decision.reason is Reason.STEP_UP_REQUIRED:
+        return decision if decision.reason is Reason.SUBJECT_CHANGED else Allow()
+    if requirement.conceal is None or decision.reason in _NOT_CONCEALED:
         return decision
     return _concealed(site, request, requirement.conceal, evidence, now, scheme)
 
@@ -146,6 +157,8 @@ def _decide(
         return Refuse(Reason.SCOPE_INSUFFICIENT, Details(subject=subject, scope=scope))
     if step := _step_up(requirement, session, now):
         return Refuse(Reason.STEP_UP_REQUIRED, replace(step, subject=subject))
+    if not is_meant_for(request, subject):
+        return Refuse(Reason.SUBJECT_CHANGED, Details(subject=subject))
     return allow(request, requirement, evidence, now)
 
 
@@ -162,7 +175,12 @@ def _without_session(evidence: Evidence, now: int, scheme: Scheme | None) -> Ref
 
 
 def _dead(tombstone: Ended, now: int, scheme: Scheme | None, *, known: bool = True) -> Refuse:
-    return Refuse(sessions.reason(tombstone, now, scheme), Details(ended_at=tombstone.when if known else None))
+    reason = sessions.reason(tombstone, now, scheme)
+    if not known:
+        return Refuse(reason)
+    # A page learns from it whether it is the same person who signs in next. Who holds a token need not be a person.
+    holder = "" if scheme is Scheme.BEARER else tombstone.subject
+    return Refuse(reason, Details(ended_at=tombstone.when, holder=holder))
 
 
 def is_cross_site(site: Site, request: Request, requirement: Requirement) -> bool:
@@ -189,6 +207,13 @@ def changes_something(request: Request) -> bool:
     """Whether a browser could be made to send this by another site to some effect. A WebSocket handshake is a GET,
     yet opens a channel that the same-origin policy does not guard (RFC 6455, 10.2)."""
     return request.method not in SAFE or request.is_websocket
+
+
+def is_meant_for(request: Request, subject: Subject) -> bool:
+    """Whether a request is meant for this person, or says nothing of that. A page knows whom it was made for, and the
+    browser sends the cookie of whoever signed in last."""
+    said = request.values(b"demur-subject")
+    return not said or (len(said) == 1 and said[0].strip(b" \t") == subject.id.encode())
 
 
 def is_activity(request: Request) -> bool:
@@ -239,7 +264,7 @@ def _concealed(
     """What would be decided about a page beside the concealed one that is not there: the same refusal, or, where that
     page would be asked for, "not found". So nothing differs from it, whatever is open or closed there.
 
-    The question to confirm who one is is not concealed: it is put to people who may come in.
+    The question to confirm who one is is not concealed, nor who one is: it is put to people who may come in.
     """
     if conceal.around is not None:
         decided = decide(site, request, conceal.around, evidence, now, scheme)

@@ -39,8 +39,10 @@ def plain(name: bytes) -> bytes:
 
 
 def is_identity_field(name: bytes) -> bool:
-    """Whether a site could take this field for one that we set. The whole family `Remote-` is ours."""
-    return plain(name).startswith(b"remote-")
+    """Whether a site could take this field for one that we set. The whole family `Remote-` is ours, and what a client
+    says of whom its request is meant for is none of the site's business."""
+    look = plain(name)
+    return look.startswith(b"remote-") or look == b"demur-subject"
 
 
 def identity_fields(subject: Subject | None) -> Fields:

@@ -320,8 +320,9 @@ class Ends:
 
 @dataclass(frozen=True, slots=True)
 class Details:
-    """What a refusal may tell beside its reason; each member only where it fits. `beside` is told to nobody: it is how
-    a page beside a concealed one, that is not there, would have been allowed."""
+    """What a refusal may tell beside its reason; each member only where it fits. `holder` is the id of the person whose
+    session has ended. `beside` is told to nobody: it is how a page beside a concealed one, that is not there, would
+    have been allowed."""
 
     subject: Subject | None = None
     detail: str | None = None
@@ -331,6 +332,7 @@ class Details:
     missing: tuple[str, ...] = ()
     retry_after: int | None = None
     scope: str = ""
+    holder: str = ""
     beside: Allow | None = None
 
 

@@ -103,6 +103,7 @@ _REASSURE: Mapping[Reason, str] = {
     Reason.UPSTREAM_UNREACHABLE: _NOT_YOU,
     Reason.UPSTREAM_TIMEOUT: _NOT_YOU,
     Reason.UNAVAILABLE: "There is nothing that you have to do. Your session is kept.",
+    Reason.SUBJECT_CHANGED: "Nothing was done. Open the page again, and it is made for you.",
     Reason.CROSS_SITE_REFUSED: "Nothing was changed. If it was you who wanted this, open the page and do it again.",
 }
 
@@ -138,7 +139,10 @@ def _kept(view: View) -> Html:
     return _KEPT.fill(text=f"What you entered is kept for 15 minutes: {first}, and you can send it.")
 
 
-_TONES: Mapping[int, str] = {400: "we", 403: "no", 404: "we", 421: "we", 429: "no", 502: "we", 503: "we", 504: "we"}
+_TONES: Mapping[int, str] = {
+    **dict.fromkeys((403, 412, 429), "no"),
+    **dict.fromkeys((400, 404, 421, 502, 503, 504), "we"),
+}
 
 
 def _tone(view: View) -> str:

@@ -35,6 +35,7 @@ class Reason(StrEnum):
     GRANT_EXPIRED = "grant-expired"
     CONTEXT_REFUSED = "context-refused"
     CROSS_SITE_REFUSED = "cross-site-refused"
+    SUBJECT_CHANGED = "subject-changed"
     ACCOUNT_SUSPENDED = "account-suspended"
     TOO_MANY_ATTEMPTS = "too-many-attempts"
     NOT_FOUND = "not-found"
@@ -176,6 +177,12 @@ REASONS: dict[Reason, Row] = {
         403,
         "This came from another site",
         "A request that changes something has to come from this site itself.",
+        Remedy.RELOAD,
+    ),
+    Reason.SUBJECT_CHANGED: Row(
+        412,
+        "You are signed in as somebody else",
+        "The request was made for another person than the one who is signed in.",
         Remedy.RELOAD,
     ),
     Reason.ACCOUNT_SUSPENDED: Row(403, "This account is suspended", "Ask whoever runs this site.", Remedy.CONTACT),

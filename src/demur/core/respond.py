@@ -128,6 +128,7 @@ def _help(site: Site, reason: Reason) -> str:
 def _vary(refusal: Refusal) -> bytes:
     """What the answer depends on (RFC 9110, 12.5.5)."""
     names = [] if refusal.refuse.reason in _NOT_ABOUT_US else [b"Cookie"]
+    names += [b"Demur-Subject"] if refusal.refuse.reason is Reason.SUBJECT_CHANGED else []
     names += refusal.presented.vary
     if refusal.form is None:
         names += [b"Accept", b"Sec-Fetch-Mode"]
@@ -224,6 +225,8 @@ def _problem(refusal: Refusal) -> dict[str, object]:
         problem["scope"] = details.scope
     if details.ended_at is not None:
         problem["ended_at"] = moment(details.ended_at)
+    if details.holder:
+        problem["subject"] = details.holder
     if details.missing:
         problem["missing"] = list(details.missing)
     if refusal.kept:
@@ -432,7 +435,7 @@ def ask_site(table: rules.Rules, request: Request, conceal: Conceal, allowed: Al
 def dress(answer: Fields, allowed: Allow, now: int) -> Fields:
     """The site's own fields, with those that belong to an answer which needed a person.
 
-    No shared cache may keep it, and it says when the session ends.
+    No shared cache may keep it, and it says whom it was made for and when the session ends.
     """
     kept = [(name, value) for name, value in answer if name != b"demur-processed"]
     if allowed.subject is None:
@@ -442,7 +445,7 @@ def dress(answer: Fields, allowed: Allow, now: int) -> Fields:
     kept = [(name, value) for name, value in kept if name != b"cache-control"]
     kept.append((b"cache-control", _private(control)))
     if allowed.ends is not None:
-        kept.append((b"server-timing", fields.session_timing(allowed.ends, now)))
+        kept.append((b"server-timing", fields.session_timing(allowed.ends, allowed.subject.id, now)))
     return tuple(kept)
 
 

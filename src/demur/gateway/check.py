@@ -261,8 +261,8 @@ def _yes(allow: Allow, now: int, left: Fields, way: _Way) -> Response:
     if way.removes and (gone := [name for name in _GIVEN if name not in given]):
         lines.append((way.removes, b",".join(gone)))
     lines += [_NO_STORE, (b"content-length", b"0")]
-    if allow.ends is not None:
-        lines.append((b"server-timing", fields.session_timing(allow.ends, now)))
+    if allow.ends is not None and allow.subject is not None:
+        lines.append((b"server-timing", fields.session_timing(allow.ends, allow.subject.id, now)))
     return Response(200, tuple(lines))
 
 

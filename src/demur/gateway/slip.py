@@ -110,6 +110,7 @@ def _plain(details: Details) -> dict[str, Any]:
         "missing": details.missing,
         "retry_after": details.retry_after,
         "scope": details.scope,
+        "holder": details.holder,
     }
     person = details.subject
     if person is not None:

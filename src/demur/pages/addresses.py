@@ -42,12 +42,25 @@ def _object(description: str, required: tuple[str, ...] | None = None, /, **memb
 _SESSION_MEMBERS: Final[dict[str, Json]] = {
     "subject": text("The person's identifier; it never changes and is never given to somebody else."),
     "name": text("The name that the person signs in with."),
+    "display_name": text("What the person is called; may be empty."),
     "idle_ends_at": {
         "type": ["string", "null"],
         "format": "date-time",
         "description": "When the session ends if nothing happens; null if there is no such limit.",
     },
     "expires_at": _moment("When the session ends in any case."),
+    "idle_ends_in": {
+        "type": ["integer", "null"],
+        "minimum": 0,
+        "description": "In how many seconds it ends if nothing happens; null if there is no such limit.",
+    },
+    "expires_in": {"type": "integer", "minimum": 0, "description": "In how many seconds it ends in any case."},
+    "draft_key": {
+        "type": ["string", "null"],
+        "description": "A key, this person's own, to keep under it what they type: 32 bytes in base64url. "
+        "null for pages of other origins.",
+        "pattern": "^[A-Za-z0-9_-]{43}$",
+    },
 }
 
 SCHEMAS: Final[Mapping[str, Json]] = {
@@ -64,6 +77,7 @@ SCHEMAS: Final[Mapping[str, Json]] = {
             "const": False,
             "description": "Always false: nothing was done, and the request can safely be repeated.",
         },
+        subject=text("Whose session it was that has ended."),
         sign_in=text("Where to sign in.", format="uri-reference"),
         ended_at=_moment("When the session ended."),
         max_age={"type": "integer", "description": "How old, in seconds, the sign-in may be."},

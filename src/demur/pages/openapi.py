@@ -69,7 +69,8 @@ def document(routes: Mapping[str, Route], site: Site) -> Json:
             "title": f"{site.name}: signing in and out",
             "version": VERSION,
             "description": "demur's own addresses on this site. A navigation gets pages; everything else gets "
-            "JSON and problem documents. HEAD answers as GET does.",
+            "JSON and problem documents. HEAD answers as GET does. A request may say in `Demur-Subject` whom it is "
+            "meant for, by the identifier.",
         },
         "servers": [{"url": site.prefix}],
         "paths": _paths(routes),
@@ -113,6 +114,8 @@ def _by_the_router(route: Route, method: str) -> Iterator[tuple[int, Answer]]:
     """What is answered before any handler runs, and in place of one that cannot do its work."""
     if route.access is Access.REQUIRED:
         yield 401, refused("Nobody is signed in, or no longer.", *_NO_SESSION)
+    if route.access is not Access.OPEN:
+        yield 412, refused("`Demur-Subject` names somebody else than who is signed in.", Reason.SUBJECT_CHANGED)
     if method == "post":
         yield 400, refused("The body is longer than 64 kB, or broke off.", Reason.REQUEST_MALFORMED)
         yield 403, refused("The request came from another site.", Reason.CROSS_SITE_REFUSED)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from demur.core import decide, embedded, fields, respond, sessions
-from demur.core.model import Absent, Access, Allow, Details, Live, Refuse, Requirement, Response, StoreUnavailable
+from demur.core.model import Absent, Access, Details, Live, Refuse, Requirement, Response, StoreUnavailable
 from demur.core.reasons import Reason
 from demur.core.site import Cors
 from demur.guard import Checked, new_reference
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 LONGEST_BODY = 64 * 1024
 """Bytes that a page reads; nobody's name and password are longer."""
-_SENT = ("content-type", "demur-background")
+_SENT = ("content-type", "demur-background", "demur-subject")
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,14 +132,15 @@ class Pages:
         return f"{head}/*" if slash and f"{head}/*" in self._routes else name
 
     def _decide(self, route: Route, request: Request, evidence: Evidence, now: int) -> Refuse | None:
-        if route.access is not Access.REQUIRED:
+        if route.access is Access.OPEN:
             return None
         asked = Requirement(route.access, "demur's own page", keeps_alive=not route.background)
         decision = decide.decide(self._guard.site, request, asked, evidence, now)
-        if isinstance(decision, Allow):
+        if isinstance(decision, Refuse):
+            return decision
+        if route.access is Access.REQUIRED:
             self._guard.seen(decision)
-            return None
-        return decision
+        return None
 
     def _note(
         self, site: Site, request: Request, refuse: Refuse, evidence: Evidence, reference: str, now: int

@@ -122,7 +122,8 @@ class SignInPages:
             where = embed.on_to(visit, inside, next_) if inside else kept or next_
             return look.see_other(where, more=tuple(lines))
         offer = {"kept": kept} if kept else {}
-        return look.tell({**_session(issued.subject, issued.session), "next": next_, **offer}, more=tuple(lines))
+        told = self._session(visit, issued.subject, issued.session)
+        return look.tell({**told, "next": next_, **offer}, more=tuple(lines))
 
     async def show_account(self, visit: Visit) -> Response:
         """The prefix itself leads to the person's own page."""
@@ -171,7 +172,7 @@ class SignInPages:
     async def tell(self, visit: Visit) -> Response:
         """Who is signed in and when that ends. Asking is not activity."""
         live = _live(visit)
-        return look.tell(_session(live.subject, live.session))
+        return look.tell(self._session(visit, live.subject, live.session))
 
     async def extend(self, visit: Visit) -> Response:
         """The person is here: the idle time begins anew. The absolute limit stays."""
@@ -179,7 +180,22 @@ class SignInPages:
         await self._sessions.store.apply([Touch(live.session.id, visit.now)])
         (evidence,) = await self._sessions.store.load([live.session.id])
         found = evidence if isinstance(evidence, Live) else live
-        return look.tell(_session(found.subject, found.session))
+        return look.tell(self._session(visit, found.subject, found.session))
+
+    def _session(self, visit: Visit, subject: Subject, session: Session) -> dict[str, object]:
+        ends = sessions.ends(session)
+        return {
+            "subject": subject.id,
+            "name": subject.name,
+            "display_name": subject.display_name,
+            "idle_ends_at": respond.moment(ends.idle) if ends.idle else None,
+            "expires_at": respond.moment(ends.absolute),
+            # A browser's clock may be wrong by hours.
+            "idle_ends_in": max(0, ends.idle - visit.now) if ends.idle else None,
+            "expires_in": max(0, ends.absolute - visit.now),
+            # What is kept under it is kept by pages of this site; others that may read this have no use for it.
+            "draft_key": None if _from_elsewhere(visit) else self._sessions.draft_key(subject),
+        }
 
     async def explain(self, visit: Visit) -> Response:
         """The site's page about a reason."""
@@ -237,11 +253,7 @@ def _live(visit: Visit) -> Live:
     return visit.live
 
 
-def _session(subject: Subject, session: Session) -> dict[str, object]:
-    ends = sessions.ends(session)
-    return {
-        "subject": subject.id,
-        "name": subject.name,
-        "idle_ends_at": respond.moment(ends.idle) if ends.idle else None,
-        "expires_at": respond.moment(ends.absolute),
-    }
+def _from_elsewhere(visit: Visit) -> bool:
+    """Whether a page of another origin reads this. Browsers name the origin of each such request (Fetch, 3.2)."""
+    own = visit.site.origin_of(visit.request).encode("ascii")
+    return any(value != own for value in visit.request.values(b"origin"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hmac
 import secrets
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
 
 PASSWORD = "pwd"  # noqa: S105 - the word for a sign-in with one
 """How strong a sign-in with a name and a password is."""
+
+# Other things are made with the same keys; none of them begins with these bytes.
+_DRAFTS = b"demur draft, version 1\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +91,12 @@ class Sessions:
     async def revoke(self, issued: Issued, now: int) -> None:
         """Take back a session whose token nobody has seen yet. Raises StoreUnavailable."""
         await self._apply(End(issued.session.id, Ending.REVOKED, Actor.SYSTEM, now))
+
+    def draft_key(self, subject: Subject) -> str:
+        """A key of this person's, under which a page may keep what they have typed: whoever uses the browser after them
+        does not get it. Raises StoreUnavailable."""
+        made = hmac.digest(self._keys.ring().current.secret, _DRAFTS + subject.id.encode(), "sha256")
+        return base64.urlsafe_b64encode(made).rstrip(b"=").decode("ascii")
 
     async def _apply(self, change: Change) -> bool:
         (took_effect,) = await self.store.apply([change])

@@ -26,6 +26,8 @@ _PERCENT = re.compile(rb"%([0-9a-f]{2})")
 _CODING = re.compile(rb"[ \t]*([!#$%&'*+\-.^_`|~0-9a-z]+)(?:[ \t]*;[ \t]*q=(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?))?[ \t]*")
 _ETAG = re.compile(rb'("[\x21\x23-\x7e\x80-\xff]*")')
 
+_NOT_QUOTABLE = re.compile(rb"[^\x20\x21\x23-\x5b\x5d-\x7e]")
+
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -98,12 +100,17 @@ def retry_after(seconds: int) -> bytes:
     return b"%d" % max(1, seconds)
 
 
-def session_timing(ends: Ends, now: int) -> bytes:
-    """The value of `Server-Timing` by which a page learns when its session ends: `dur` is the seconds until
-    then if nothing happens, `desc` those until it ends in any case."""
+def session_timing(ends: Ends, subject: str, now: int) -> bytes:
+    """The value of `Server-Timing` by which a page learns whom it was made for, and when the session ends: `dur` is the
+    seconds until then if nothing happens, `desc` those until it ends in any case."""
     absolute = max(0, ends.absolute - now)
     idle = min(absolute, max(0, ends.idle - now)) if ends.idle else absolute
-    return b'session;dur=%d;desc="%d"' % (idle, absolute)
+    return b'session;dur=%d;desc="%d", subject;desc="%b"' % (idle, absolute, _quotable(subject))
+
+
+def _quotable(text: str) -> bytes:
+    """What may stand in a quoted string (RFC 9110, 5.6.4). An id of ours is letters, digits and hyphens already."""
+    return _NOT_QUOTABLE.sub(b"", text.encode())
 
 
 def imf_fixdate(now: int) -> bytes:

@@ -11,7 +11,7 @@ import re
 from typing import TYPE_CHECKING
 
 from demur.gateway.recipes.plan import Needs
-from demur.gateway.recipes.text import CLEARED, DOWN, GIVEN, OVERRIDES, RETRY_AFTER, WELL_KNOWN, fill
+from demur.gateway.recipes.text import CLEARED, DOWN, GIVEN, MEANT_FOR, OVERRIDES, RETRY_AFTER, WELL_KNOWN, fill
 
 if TYPE_CHECKING:
     from demur.gateway.recipes.plan import Endpoint, Plan, Site
@@ -86,7 +86,8 @@ _BACKEND = """
 # <<origin>>
 backend demur_<<name>>
     http-request del-header X-Forwarded-Method
-    http-request del-header X-Forwarded-Uri<<overrides>>
+    http-request del-header X-Forwarded-Uri
+    http-request del-header '^(<<gone>>)$' -m reg
     # Of the protocols that a request may change to, only WebSocket is passed on.
     http-request del-header Upgrade unless { req.hdr(Upgrade) -m str -i websocket }
     # Who it is, and the client's own credentials without what was meant for demur. All of them, always.
@@ -251,7 +252,7 @@ def _spellings(names: tuple[str, ...]) -> str:
 
 
 def _backend(site: Site) -> str:
-    gone = f"\n    http-request del-header '^({_spellings(OVERRIDES)})$' -m reg" if site.by_method else ""
+    names = (MEANT_FOR, *(OVERRIDES if site.by_method else ()))
     given = [f"http-request del-header {name}" for name in GIVEN if not name.startswith("Remote-")]
     for name in GIVEN:
         variable = f"var(txn.{_variable(name)})"
@@ -260,7 +261,7 @@ def _backend(site: Site) -> str:
         _BACKEND,
         origin=site.origin,
         name=site.name,
-        overrides=gone,
+        gone=_spellings(names),
         given="\n".join(given),
         app=_server(site.upstream) + (_app_tls(site) if site.upstream.tls else ""),
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from demur.gateway.recipes.plan import Needs
-from demur.gateway.recipes.text import CLEARED, DOWN, HIDDEN, OVERRIDES, RETRY_AFTER, WELL_KNOWN, fill
+from demur.gateway.recipes.text import CLEARED, DOWN, HIDDEN, MEANT_FOR, OVERRIDES, RETRY_AFTER, WELL_KNOWN, fill
 
 if TYPE_CHECKING:
     from demur.gateway.recipes.plan import Endpoint, Plan, Site
@@ -212,7 +212,7 @@ def render(plan: Plan) -> dict[str, str]:
 
 
 def _site(site: Site, plan: Plan) -> str:
-    gone = (*CLEARED, *OVERRIDES) if site.by_method else CLEARED
+    gone = (*CLEARED, MEANT_FOR, *(OVERRIDES if site.by_method else ()))
     tls = site.scheme == "https"
     return fill(
         _SITE,

@@ -42,6 +42,9 @@ CLEARED = (
 """What a client says and only a proxy may: taken away before the app, by name where a proxy knows no patterns.
 X-Forwarded-For, -Host and -Proto are set instead."""
 
+MEANT_FOR = "Demur-Subject"
+"""What a client says to demur alone: taken away after the check."""
+
 OVERRIDES = ("X-Http-Method", "X-Http-Method-Override", "X-Method-Override")
 """Fields by which some apps take another method than the one that was judged. Taken away where a rule has methods."""
 

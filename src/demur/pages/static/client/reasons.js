@@ -21,6 +21,7 @@ export const remedies = {
   "grant-expired": "request-access",
   "context-refused": "change-context",
   "cross-site-refused": "reload",
+  "subject-changed": "reload",
   "account-suspended": "contact",
   "too-many-attempts": "wait",
   "not-found": "none",
