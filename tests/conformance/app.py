@@ -13,9 +13,11 @@ from demur.authenticators.throttle import Throttle
 from demur.core import page
 from demur.gateway.config import tables
 from demur.gateway.proxy.forward import Proxy
+from demur.pages.kept import KeptPage
 from demur.pages.router import Pages
 from demur.pages.signin import SignInPages
 from demur.signin.basic import BasicPasswords
+from demur.signin.kept import KeptForms
 from demur.signin.password import PasswordSignIn
 from demur.signin.sessions import Sessions
 from demur.stores.keys import FileKeys
@@ -33,10 +35,13 @@ def build(path: Path) -> Demur:
     sign_in = PasswordSignIn(people, hasher, throttle, sessions)
     guard = Guard(site, store, keys, passwords=BasicPasswords(people, hasher, throttle))
     idle = config.sessions.lasting.idle
-    routes = SignInPages(sign_in, sessions, page.DEFAULT, idle=idle).routes()
+    kept = KeptForms(store)
+    pages = SignInPages(sign_in, sessions, page.DEFAULT, idle=idle, kept=kept)
+    routes = {**pages.routes(), **KeptPage(kept).routes()}
     upstream = config.site[0].upstream
     assert upstream is not None
-    return Demur(Proxy(upstream), guard, Pages(guard, page.DEFAULT, routes, idle=idle), page.DEFAULT, idle=idle)
+    served = Pages(guard, page.DEFAULT, routes, idle=idle)
+    return Demur(Proxy(upstream), guard, served, page.DEFAULT, idle=idle, kept=kept)
 
 
 if __name__ == "__main__":

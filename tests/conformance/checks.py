@@ -324,3 +324,8 @@ def ok(seen: Seen, _: Answers) -> str | None:
 
 def retry_after(seen: Seen, _: Answers) -> str | None:
     return has("retry-after", r"[0-9]+")(seen, {})
+
+
+def kept(seen: Seen, _: Answers) -> str | None:
+    where = problem(seen).get("kept", "")
+    return None if str(where).startswith("/.demur/kept?of=") else f"{where!r}"

@@ -24,6 +24,7 @@ from tests.conformance.checks import (
     has,
     hasnt,
     host_cookie,
+    kept,
     lists,
     metadata,
     named,
@@ -242,6 +243,7 @@ SHOWN: Mapping[str, tuple[tuple[str, ...], Check]] = {
     "metadata-invalid": (("anonymous-page-with-invalid-mode",), page),
     "metadata-vary": (("anonymous-page", "anonymous-script", "forbidden-page"), lists("vary", "Sec-Fetch-Mode")),
     "metadata-cross-site": (("cross-site",), both(status(403), not_reached)),
+    "form-kept": (("session-idle-form-page",), both(status(401), not_reached, kept)),
 }
 """By which exchanges each clause is shown, and how."""
 

@@ -133,6 +133,7 @@ EXCHANGES: tuple[Exchange, ...] = (
     # a session that is over, or never was
     *(Exchange(f"session-{how}", target="/api/x", fields=SCRIPT, session=how) for how in DEAD),
     *(Exchange(f"session-{how}-page", fields=NAVIGATION, session=how) for how in DEAD),
+    Exchange("session-idle-form-page", "POST", fields=[*NAVIGATION, *FORM], session="idle", body=b"note=hello"),
     Exchange("session-made-up", target="/api/x", fields=SCRIPT, session="made-up"),
     Exchange("session-twice", target="/api/x", fields=SCRIPT, session="twice"),
     Exchange("session-in-two-fields", target="/api/x", fields=[("Cookie", "theme=dark"), *SCRIPT], session="live"),

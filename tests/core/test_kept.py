@@ -191,7 +191,7 @@ def test_a_form_goes_on_byte_for_byte() -> None:
     form = keep(PAIRS.encode(), content)
     assert kept.filled(kept.unpack(kept.pack(form)), ()) == content
     assert kept.entries(form) == (
-        Entry("csrf_token", "abc/def0123456789"),
+        Entry("csrf_token", "abc/def0123456789", of_the_page=True),
         Entry("note", "a b\r\nc"),
         Entry("empty"),
     )

@@ -21,7 +21,7 @@ from urllib.parse import urlencode
 from demur.core import fields, forms
 from demur.core.model import Ended, Form, Live, Scheme
 from demur.core.reasons import Reason
-from demur.core.secret_fields import is_secret
+from demur.core.secret_fields import guards_a_form, is_secret
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -111,13 +111,14 @@ class Kept:
 @dataclass(frozen=True, slots=True)
 class Entry:
     """A field of a kept form, for its person to look at. `file` is the name of a file, `size` its bytes. A `gap` has to
-    be typed again."""
+    be typed again. What is `of_the_page` was not typed at all."""
 
     name: str
     value: str = ""
     file: str | None = None
     size: int = 0
     gap: bool = False
+    of_the_page: bool = False
 
 
 def without_secrets(kind: bytes, content: bytes, never: Iterable[str] = ()) -> tuple[bytes, tuple[int, ...]]:
@@ -161,7 +162,8 @@ def _entry(kept: Kept, kind: bytes, field: forms.Field) -> Entry:
         return Entry(field.name, file=field.file, size=field.end - field.start)
     if field.start in kept.gaps and field.start == field.end:
         return Entry(field.name, gap=True)
-    return Entry(field.name, forms.text(kind, kept.content[field.start : field.end]))
+    value = forms.text(kind, kept.content[field.start : field.end])
+    return Entry(field.name, value, of_the_page=guards_a_form(field.name))
 
 
 def pack(kept: Kept) -> bytes:

@@ -294,7 +294,7 @@ def render(view: View) -> bytes:
         return _framed(view)
     title = _title(view)
     label, slip = _slip(view)
-    main = _SPLIT.fill(title=title, lede=_lede(view), more=Html(_kept(view) + _more(view)), label=label, slip=slip)
+    main = _SPLIT.fill(title=title, lede=_lede(view), more=Html(_more(view) + _kept(view)), label=label, slip=slip)
     return shell(
         # A screen reader reads the title first, and so a failed try is known before anything else.
         f"Not signed in: {view.message}" if view.message and view.form else title,

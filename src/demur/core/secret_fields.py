@@ -67,6 +67,12 @@ def is_secret(name: str, value: str, never: Iterable[str] = ()) -> bool:
     return _names_a_secret(name, bare) or _is_token(bare, value) or is_card(value)
 
 
+def guards_a_form(name: str) -> bool:
+    """Whether a field holds the token that guards a form against forgery: a page put it there, and nobody typed it."""
+    bare = plain(name)
+    return bare == "token" or bool(_TOKEN_OF_A_FORM.search(bare) and re.search(r"token|[cx]srf|nonce", bare))
+
+
 def plain(name: str) -> str:
     """A name of which only its letters and digits are left, small and without accents."""
     parts = unicodedata.normalize("NFKD", name).casefold()

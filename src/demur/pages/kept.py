@@ -92,7 +92,7 @@ def _show(visit: Visit, found: Found, handle: str, next_: str) -> Response:
         typed=kept.TYPED.decode(),
         handle=handle,
         seal=found.seal,
-        entries=[entry for entry in entries if not entry.gap][:MOST_SHOWN],
+        entries=sorted((entry for entry in entries if not entry.gap), key=lambda one: one.of_the_page)[:MOST_SHOWN],
         others=max(0, sum(not entry.gap for entry in entries) - MOST_SHOWN),
         gaps=[entry for entry in entries if entry.gap],
         shortened=shortened,
