@@ -311,6 +311,16 @@ async def test_nobody_in_particular_is_asked_to_sign_in(house: House) -> None:
     assert where(asked) == where(refused)
 
 
+async def test_impatience_sends_it_once(house: House) -> None:
+    """However many presses arrive at once."""
+    refused = await house.post(cookie=await house.ended())
+    fresh = await house.session()
+    offer = await house.get(where(refused), cookie=fresh)
+    answers = await asyncio.gather(*(house.press(offer, cookie=fresh) for _ in range(20)))
+    assert sorted(answer.status for answer in answers) == [200] + [303] * 19
+    assert len(house.passed) == 1
+
+
 async def test_it_can_be_discarded(house: House) -> None:
     """Then it is gone, and its person goes on to the page."""
     refused = await house.post(cookie=await house.ended())

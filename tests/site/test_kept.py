@@ -326,6 +326,8 @@ def test_without_javascript(page: Page, house: House, reports: Reports, form: st
 
     page.reload()
     page.get_by_role("heading", name="This was sent").wait_for()
+    page.go_back()
+    page.get_by_role("heading", name="This was sent").wait_for()
     assert len(reports.all) == 1
     page.get_by_role("link", name="Go on").click()
     page.get_by_role("heading", name="Report").wait_for()

@@ -235,6 +235,8 @@ class Sending:
 def may_be_sending(site: Site, request: Request) -> bool:
     """Whether a request may be the form of the offer's page. It goes where the kept form went, as `text/plain`, which
     no other page has a use for; so that the answer is the site's own, at its own address."""
+    if request.method != "POST":
+        return False
     kinds, lengths = request.values(b"content-type"), request.values(b"content-length")
     if len(kinds) != 1 or len(lengths) != 1 or kinds[0].partition(b";")[0].strip().lower() != b"text/plain":
         return False

@@ -25,6 +25,7 @@ MOST_OF_ONE = 20
 """Forms that are kept of one person in 15 minutes."""
 MOST_AT_ONCE = 64
 """Forms that one process reads at a time, of 256 kB at most."""
+_LONGEST_PAGE = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,7 @@ class KeptForms:
             return None
         origin, target = site.origin_of(request), request.target.decode("ascii")
         page = respond.came_from(site, request)
+        page = page if len(page) <= _LONGEST_PAGE else ""  # it becomes part of an address
         form = Kept(subject, origin, target, kind, page, now, left, gaps)
         await self._put(handle, form)
         return kept.address(site, handle, page or "/")
