@@ -49,10 +49,9 @@ import { remedies } from "./reasons.js";
  */
 
 const [, prefix = "/.demur"] = /(\/[^:]*)\/client\/core\.js/.exec(new URL(import.meta.url).pathname) ?? [];
-const send = /** @type {typeof fetch} */ (Object(fetch).native ?? fetch).bind(globalThis);
+const send = /** @type {typeof fetch} */ (/** @type {any} */ (fetch).native ?? fetch).bind(globalThis);
 const channel = new BroadcastChannel("demur");
 const [entry] = /** @type {PerformanceNavigationTiming[]} */ (performance.getEntriesByType("navigation"));
-const visible = () => document.visibilityState === "visible";
 
 /** @type {Options} */
 const options = { prefix, warn: 120, urge: 30, off: "", origins: "", strings: {} };
@@ -191,10 +190,11 @@ const restore = async (refusal) => {
 /** The dialog, in a tab that somebody looks at. */
 const show = async () => {
   const mine = waiting;
-  if (!mine || mine.shown || !visible()) return;
+  if (!mine || mine.shown || document.hidden) return;
   mine.shown = true;
   const signedIn = await demur.ui.signIn(mine.refusal, mine.control.signal).catch(() => false);
-  if (mine === waiting) signedIn ? healed() : done(false);
+  if (signedIn && mine === waiting) await healed(true);
+  if (mine === waiting) done(false);
 };
 
 /** @param {boolean} signedIn */
@@ -207,11 +207,12 @@ const done = (signedIn) => {
   if (signedIn) emit("restored");
 };
 
-/** Somebody has signed in: is it the person of this page? */
-const healed = async () => {
+/** Somebody may have signed in: is it the person of this page? Only who closes the dialog gives up, and only a sign-in
+ * confirms who somebody is. @param {boolean} [signedIn] */
+const healed = async (signedIn) => {
   const mine = waiting;
   const found = await look();
-  if (mine && mine === waiting) done(!!found);
+  if (signedIn && found && mine && mine === waiting) done(true);
   if (found && found.subject === person) hide(false);
 };
 
@@ -278,7 +279,7 @@ const call = async (input, init) => {
   const own = origin === location.origin;
   if (!(own || options.origins.includes(origin)) || mode === "no-cors") return send(first);
   // The body of a Request can be read once; what `init` holds can be sent again as it is.
-  const spare = Object(input).method && !init?.body && !spent ? first.clone() : input;
+  const spare = /** @type {any} */ (input).method && !init?.body && !spent ? first.clone() : input;
   /** @param {Request} request */
   const attempt = (request) => {
     if (own && person) request.headers.set("demur-subject", person);
@@ -347,10 +348,6 @@ export const demur = {
   get last() {
     return last;
   },
-  /** Whether a sign-in is being waited for. */
-  get waiting() {
-    return !!waiting;
-  },
   emit,
   configure,
   install,
@@ -378,12 +375,12 @@ for (const name of /** @type {const} */ (["signIn", "expiring", "forbidden"])) {
 }
 channel.onmessage = ({ data: { type, subject } }) => {
   if (type === "signed-out") verify();
-  else if (type === "signed-in" || over || waiting || (person && subject !== person)) healed();
+  else if (type === "signed-in" || over || waiting || (person && subject !== person)) healed(type === "signed-in");
 };
 // Who declined and does something may be asked again.
 for (const kind of ["keydown", "pointerdown"]) addEventListener(kind, () => (quiet = false), true);
 addEventListener("visibilitychange", () => {
-  if (visible() && waiting) look().then(show);
+  if (waiting && !document.hidden) look().then(show);
 });
 if (entry) learn([entry]);
 new PerformanceObserver((list) => learn(/** @type {any} */ (list.getEntries()))).observe({ type: "resource" });

@@ -25,7 +25,7 @@ export function install(demur) {
     if (rest > 0) {
       calm();
       timer = setTimeout(look, Math.min(rest, 60_000));
-    } else if (!warning && !document.hidden && !demur.waiting) warn();
+    } else if (!warning && !document.hidden) warn();
   };
 
   const warn = async () => {
