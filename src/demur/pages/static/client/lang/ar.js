@@ -18,7 +18,8 @@ export default {
   other: "استخدام حساب آخر",
   // What the server says about a refusal, by its English words.
   "Set up a second factor": "يُرجى إعداد عامل تحقق ثانٍ",
-  "This part of the site is for accounts with a second factor.": "هذا القسم مخصص للحسابات التي لها عامل تحقق ثانٍ.",
+  "This part of the site is for accounts with a second factor.":
+    "هذا القسم مخصص للحسابات التي لها عامل تحقق ثانٍ.",
   "You may not open this": "لا يمكنك فتح هذا",
   "Your account does not have access to this.": "ليس لحسابك حق الوصول إلى هذا.",
   "This token may not do that": "هذا الرمز لا يسمح بذلك",
@@ -32,7 +33,8 @@ export default {
   "Not from here, or not now": "ليس من هنا، أو ليس الآن",
   "This cannot be opened from this place or at this time.": "لا يمكن فتح هذا من هذا المكان أو في هذا الوقت.",
   "This came from another site": "جاء هذا من موقع آخر",
-  "A request that changes something has to come from this site itself.": "يجب أن يأتي أي طلب يغيّر شيئًا من هذا الموقع نفسه.",
+  "A request that changes something has to come from this site itself.":
+    "يجب أن يأتي أي طلب يغيّر شيئًا من هذا الموقع نفسه.",
   "This account is suspended": "هذا الحساب موقوف",
   "Ask whoever runs this site.": "يُرجى سؤال القائمين على هذا الموقع.",
 };

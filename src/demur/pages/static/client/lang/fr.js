@@ -18,7 +18,8 @@ export default {
   other: "Utiliser un autre compte",
   // What the server says about a refusal, by its English words.
   "Set up a second factor": "Configurez un second facteur",
-  "This part of the site is for accounts with a second factor.": "Cette partie du site est réservée aux comptes dotés d’un second facteur.",
+  "This part of the site is for accounts with a second factor.":
+    "Cette partie du site est réservée aux comptes dotés d’un second facteur.",
   "You may not open this": "Vous ne pouvez pas ouvrir ceci",
   "Your account does not have access to this.": "Votre compte n’y a pas accès.",
   "This token may not do that": "Ce jeton ne permet pas cela",
@@ -28,11 +29,14 @@ export default {
   "Your request is waiting": "Votre demande est en attente",
   "Access was asked for and nobody has decided yet.": "L’accès a été demandé et personne n’a encore décidé.",
   "Your access has ended": "Votre accès a pris fin",
-  "You had access for a limited time, and it is over.": "Vous aviez un accès à durée limitée, et il est terminé.",
+  "You had access for a limited time, and it is over.":
+    "Vous aviez un accès à durée limitée, et il est terminé.",
   "Not from here, or not now": "Pas d’ici, ou pas maintenant",
-  "This cannot be opened from this place or at this time.": "Ceci ne peut pas être ouvert depuis ce lieu ou à cette heure.",
+  "This cannot be opened from this place or at this time.":
+    "Ceci ne peut pas être ouvert depuis ce lieu ou à cette heure.",
   "This came from another site": "Ceci vient d’un autre site",
-  "A request that changes something has to come from this site itself.": "Une demande qui modifie quelque chose doit venir de ce site lui-même.",
+  "A request that changes something has to come from this site itself.":
+    "Une demande qui modifie quelque chose doit venir de ce site lui-même.",
   "This account is suspended": "Ce compte est suspendu",
   "Ask whoever runs this site.": "Adressez-vous aux responsables de ce site.",
 };
