@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal
 
 from demur.authenticators.password import Argon2Hasher
 from demur.authenticators.throttle import Throttle
-from demur.core import page, rules
+from demur.core import kept, page, rules
 from demur.core.embedded import ELSEWHERE, Embedded
 from demur.core.model import Live, Request, Session, Subject
 from demur.core.ports import View
@@ -25,8 +25,10 @@ from demur.core.respond import refuse
 from demur.core.sessions import NIST_AAL2, identify
 from demur.core.site import Site
 from demur.pages.account import AccountPage
+from demur.pages.kept import KeptPage
 from demur.pages.sessions import SessionsPage
 from demur.pages.visit import Visit
+from demur.signin.kept import KeptForms
 from demur.signin.password import PasswordSignIn
 from demur.signin.sessions import Sessions
 from demur.stores.keys import MemoryKeys
@@ -80,6 +82,7 @@ PAGES: dict[str, Callable[[], bytes]] = {
     for name, shown in {
         "sign-in": _form(Reason.SIGN_IN_REQUIRED),
         "idle": _form(Reason.SESSION_IDLE, ended_at=ENDED, username="alma.reyes"),
+        "idle-kept": _form(Reason.SESSION_IDLE, ended_at=ENDED, kept=True),
         "expired": _form(Reason.SESSION_EXPIRED, ended_at=ENDED),
         "ended": _form(Reason.SESSION_ENDED, ended_at=ENDED),
         "revoked": _form(Reason.SESSION_REVOKED, ended_at=ENDED),
@@ -248,6 +251,51 @@ PAGES["account-changed"] = lambda: _own_page("account", query="?changed")
 PAGES["account-wrong"] = lambda: _own_page("account", b"current=wrong&new=short")
 PAGES["sessions"] = lambda: _own_page("sessions")
 PAGES["sessions-ended"] = lambda: _own_page("sessions", query="?ended=1")
+
+
+PARTS = "multipart/form-data; boundary=b"
+LOAN = (
+    ("csrf_token", "2f1c0b3a9e8d7f6a5b4c"),
+    ("borrower", "Northern Maritime Museum"),
+    ("items", "Log of the barque Ingrid, 1874, volumes 1 to 3; two charts of the harbour, before 1880"),
+    ("purpose", "For the exhibition about the winter in which the harbour froze. " * 6),
+    ("pin", "4711"),
+)
+
+
+def _kept_page(*, sent: bool = False, arrived: bool = False) -> bytes:
+    content = "".join(f'--b\r\nContent-Disposition: form-data; name="{n}"\r\n\r\n{v}\r\n' for n, v in LOAN)
+    content += '--b\r\nContent-Disposition: form-data; name="letter"; filename="Letter of the museum.pdf"\r\n\r\n'
+    site = Site("https://records.harbour.example", SITE, rules.load([{"path": "/**", "allow": "signed-in"}]))
+    about = (
+        (b"content-type", PARTS.encode()),
+        (b"cookie", b"__Host-demur=token"),
+        (b"referer", b"https://records.harbour.example/loans/new?collection=ships"),
+        (b"sec-fetch-mode", b"navigate"),
+    )
+    asked = Request("POST", b"/loans?collection=ships", "https", "records.harbour.example", "192.0.2.7", about)
+
+    async def shown() -> bytes:
+        forms = KeptForms(MemoryStore())
+        body = f"{content}{'x' * 48_200}\r\n--b--\r\n".encode()
+        where = await forms.keep(site, asked, body, ALMA.id, ENDED - 100)
+        handle = kept.handle(b"token")
+        found = await forms.find(handle, ENDED)
+        assert where is not None
+        assert found is not None
+        if sent:
+            await forms.tell(handle, found.form, ENDED - 30, arrived=arrived)
+        live = Live(OWN[0], ALMA)
+        get = Request("GET", where.encode(), asked.scheme, asked.host, asked.peer, about)
+        visit = Visit(get, site, live, live, b"", ENDED, REFERENCE, lambda said: refuse(said, page.DEFAULT))
+        return (await KeptPage(forms).get(visit)).body
+
+    return asyncio.run(shown())
+
+
+PAGES["kept"] = _kept_page
+PAGES["kept-again"] = lambda: _kept_page(sent=True)
+PAGES["kept-sent"] = lambda: _kept_page(sent=True, arrived=True)
 
 
 def main(arguments: list[str]) -> int:
