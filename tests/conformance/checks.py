@@ -31,6 +31,7 @@ BY_REASON = {
     "forbidden-page": "not-permitted",
     "forbidden-script": "not-permitted",
     "cross-site": "cross-site-refused",
+    "somebody-else": "subject-changed",
     "step-up-fresh": "step-up-required",
     "step-up-strong": "step-up-required",
     "bearer-unknown": "credentials-invalid",

@@ -87,10 +87,19 @@ FORBIDDEN: tuple[str, ...] = (
     "forbidden-page-head",
     "forbidden-script",
     "forbidden-conditional",
+    "forbidden-somebody-else",
     "forbidden-range",
 )
 FORBIDDEN += ("cross-site", "bearer-scope", "bearer-scope-page", "listed-origin-forbidden")
-REFUSED = (*UNAUTHORIZED, *FORBIDDEN, "bearer-malformed", "bearer-empty", "basic-malformed", "throttled")
+REFUSED = (
+    *UNAUTHORIZED,
+    *FORBIDDEN,
+    "bearer-malformed",
+    "bearer-empty",
+    "basic-malformed",
+    "throttled",
+    "somebody-else",
+)
 PROBLEMS = tuple(name for name in REFUSED if "head" not in name)
 PAGES: tuple[str, ...] = (
     "anonymous-page-with-invalid-mode",
@@ -134,7 +143,10 @@ SHOWN: Mapping[str, tuple[tuple[str, ...], Check]] = {
         lists("vary", "Cookie", "Accept", "Sec-Fetch-Mode"),
     ),
     "no-preconditions": (
-        ("anonymous-conditional", "anonymous-conditional-by-date", "anonymous-match", "forbidden-conditional"),
+        (
+            *("anonymous-conditional", "anonymous-conditional-by-date", "anonymous-match", "anonymous-somebody-else"),
+            *("forbidden-conditional", "forbidden-somebody-else"),
+        ),
         both(status(401, 403), hasnt("etag", "last-modified")),
     ),
     "no-range": (("anonymous-range", "forbidden-range"), both(status(401, 403), hasnt("content-range"))),
@@ -145,6 +157,7 @@ SHOWN: Mapping[str, tuple[tuple[str, ...], Check]] = {
     ),
     "before-content": (("anonymous-post-not-json",), status(401)),
     "405-allow": (("wrong-method",), both(status(405), has("allow", "GET, HEAD.*"))),
+    "412-not-applied": (("somebody-else",), both(status(412), not_reached, hasnt("www-authenticate", "etag"))),
     "421-unknown-host": (("unknown-host",), both(status(421), not_reached)),
     "400-malformed": (("malformed",), both(status(400), not_reached)),
     "refusals-not-stored": (

@@ -102,6 +102,7 @@ HANDSHAKE: Pairs = [
     ("Sec-WebSocket-Version", "13"),
     ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
 ]
+SOMEBODY_ELSE = ("Demur-Subject", "01920000-0000-7000-8000-000000000000")
 DEAD = ("idle", "expired", "ended", "revoked", "replaced")
 
 EXCHANGES: tuple[Exchange, ...] = (
@@ -128,6 +129,7 @@ EXCHANGES: tuple[Exchange, ...] = (
         "anonymous-conditional-by-date", fields=[*NAVIGATION, ("If-Modified-Since", "Fri, 31 Dec 2027 23:59:59 GMT")]
     ),
     Exchange("anonymous-match", "PUT", "/api/x", [*SCRIPT, ("If-Match", '"never"')], body=b"{}"),
+    Exchange("anonymous-somebody-else", "POST", "/api/x", [*SCRIPT, SOMEBODY_ELSE], body=b"{}"),
     Exchange("anonymous-range", target="/api/x", fields=[*SCRIPT, ("Range", "bytes=0-3")]),
     Exchange("anonymous-handshake", target="/api/live", fields=[*HANDSHAKE, ("Origin", STRANGER)]),
     # a session that is over, or never was
@@ -142,6 +144,7 @@ EXCHANGES: tuple[Exchange, ...] = (
     Exchange("forbidden-page-head", "HEAD", "/staff/", NAVIGATION, session="live"),
     Exchange("forbidden-script", target="/staff/x", fields=SCRIPT, session="live"),
     Exchange("forbidden-conditional", target="/staff/x", fields=[*SCRIPT, ("If-None-Match", "*")], session="live"),
+    Exchange("forbidden-somebody-else", target="/staff/x", fields=[*SCRIPT, SOMEBODY_ELSE], session="live"),
     Exchange("forbidden-range", target="/staff/x", fields=[*SCRIPT, ("Range", "bytes=0-3")], session="live"),
     Exchange(
         "cross-site",
@@ -151,6 +154,7 @@ EXCHANGES: tuple[Exchange, ...] = (
         session="live",
         body=b"x",
     ),
+    Exchange("somebody-else", "POST", "/members/x", [*SCRIPT, SOMEBODY_ELSE], session="live", body=b"x"),
     # a fresher or stronger sign-in
     Exchange("step-up-fresh", target="/fresh/x", fields=SCRIPT, session="stale"),
     Exchange("step-up-fresh-page", target="/fresh/x", fields=NAVIGATION, session="stale"),
