@@ -219,3 +219,28 @@ def test_a_page_stays_while_somebody_signs_in_again(site: Lab, window: Window, n
     tab.wait_for(who, "alice")
     assert tab.evaluate("() => document.querySelector('#text').value") == "typed before"
     assert site.counts("/api") == {"POST /api/notes": 1}
+
+
+def test_who_comes_and_goes_is_known(site: Lab, window: Window) -> None:
+    """Nobody at first, then whoever signs in, nobody when they have left in another tab, and they again."""
+    tab = window.tab(site.url("/public"))
+    seen = "(name) => states.at(-1)?.session === null ? !name : states.at(-1)?.session?.name === name"
+    tab.evaluate(
+        """async () => {
+          const { session } = await import("/.demur/client/hands/svelte.js");
+          window.states = [];
+          session.subscribe((state) => states.push(state));
+        }"""
+    )
+    tab.wait_for(seen, "")
+    tab.evaluate("async () => { (await lab.demur()).signIn(); }")
+    tab.sign_in_in_dialog(site, "alice")
+    tab.wait_for(seen, "alice")
+    other = window.tab(site.url("/app"))
+    other.evaluate("async () => { (await lab.demur()).signOut(); }")
+    other.wait_for("() => location.pathname === '/.demur/signed-out'")
+    tab.wait_for(seen, "")
+    tab.show()
+    tab.sign_in_in_dialog(site, "alice")
+    tab.wait_for(seen, "alice")
+    assert tab.evaluate("() => states.at(-1).over") is False

@@ -29,7 +29,11 @@ const ask = async () => {
   else asked = state.session !== undefined;
 };
 
-for (const name of ["restored", "switched"]) demur.on(name, ({ detail }) => set({ ...detail, over: false }));
+demur.on("restored", () => {
+  set({ over: false });
+  if (!state.session) ask();
+});
+demur.on("switched", ({ detail }) => set({ ...detail, over: false }));
 demur.on("required", ({ detail }) => detail.refusal.remedy === "sign-in" && set({ over: true }));
 demur.on("signed-out", () => set({ session: null }));
 
