@@ -297,6 +297,29 @@ async def test_the_title_says_why(house: House, why: str, lang: str) -> None:
     assert said[f"text.{why}"] in text(answer)
 
 
+@pytest.mark.parametrize("how", ["idle", "expired", "ended", "revoked", "swept"])
+async def test_whose_session_it_was_does_not_type_the_name_again(house: House, how: str) -> None:
+    """The name is filled in for the browser that had the session, and for no other (WCAG 2.2, 3.3.7)."""
+    gone: dict[str, dict[str, Any]] = {"idle": {"last_seen": NOW - 1801}, "expired": {"expires_at": NOW - 1}}
+    cookie = await house.begin(**gone.get(how, gone["idle"] if how == "swept" else {}))
+    if how in {"ended", "revoked"}:
+        await house.end(cookie, Ending(how))
+    if how == "swept":
+        await house.store.sweep(NOW)
+    assert inputs(await house.ask("sign-in?embed", cookie=cookie))["username"] == "bo"
+    assert inputs(await house.ask("sign-in?embed&other", cookie=cookie))["username"] == ""
+    assert inputs(await house.ask("sign-in?embed&username=anna", cookie=cookie))["username"] == "anna"
+    assert inputs(await house.ask("sign-in?embed", cookie="__Host-demur=x"))["username"] == ""
+
+
+async def test_who_is_disabled_is_not_named(house: House) -> None:
+    """An account that is closed is nobody any more."""
+    cookie = await house.begin()
+    await house.end(cookie, Ending.REVOKED)
+    await house.people.disable("bo", by="test")
+    assert inputs(await house.ask("sign-in?embed", cookie=cookie))["username"] == ""
+
+
 async def test_the_limit_is_stated(house: House) -> None:
     """People are told how long they may be inactive before they are (WCAG 2.2, 2.2.6)."""
     assert "You will be signed out after 30 minutes without activity." in text(await house.ask("sign-in?embed"))

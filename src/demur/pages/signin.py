@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlencode
 
 from demur.core import embedded, fields, page, respond, sessions
-from demur.core.model import Access, Details, Live, Refuse, Response, Touch
+from demur.core.model import Access, Details, Ended, Live, Refuse, Response, Touch
 from demur.core.ports import View
 from demur.core.reasons import REASONS, WHAT_TO_DO, Reason
 from demur.pages import embed, forms, look
@@ -16,6 +17,7 @@ from demur.signin.sessions import clear, cookie, forget
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from demur.core.embedded import Embedded
     from demur.core.model import Session, Subject
     from demur.core.ports import Renderer
     from demur.pages.visit import Visit
@@ -66,7 +68,7 @@ class SignInPages:
         """The form on a page of its own; `?next=` is where it leads."""
         inside = embedded.asked(visit.site, visit.request)
         if inside is not None:
-            return embed.show(visit, inside, self._renderer, self._idle)
+            return embed.show(visit, await self._known(visit, inside), self._renderer, self._idle)
         asked = parse_qs(visit.request.target.partition(b"?")[2].decode("ascii", "replace"))
         next_ = respond.onward(visit.site, visit.request, asked.get("next", ["/"])[0])
         if visit.site.sign_in_origin:
@@ -75,6 +77,17 @@ class SignInPages:
         return self._page(
             visit, "Sign in", "Use the name and the password of your account.", form="sign-in", next_=next_
         )
+
+    async def _known(self, visit: Visit, asked: Embedded) -> Embedded:
+        """With the name of whoever's session was here, for them not to type it again (WCAG 2.2, 3.3.7). Only the
+        browser that had the session learns it."""
+        over = visit.evidence
+        if asked.username or asked.other or visit.live is not None:
+            return asked
+        if isinstance(over, Live):  # nobody has swept it yet
+            return replace(asked, username="" if over.subject.suspended else over.subject.name)
+        name = await self._sign_in.name_of(over.subject) if isinstance(over, Ended) else ""
+        return replace(asked, username=name)
 
     async def sign_in(self, visit: Visit) -> Response:
         """Sign in, or, for whoever is signed in already and gives only the password, confirm."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from demur.authenticators.throttle import network, within
-from demur.core.model import Details, Refuse
+from demur.core.model import Details, Refuse, StoreUnavailable
 from demur.core.reasons import Reason
 
 if TYPE_CHECKING:
@@ -77,6 +77,14 @@ class PasswordSignIn:
         self._tell("success")
         issued = await self._sessions.confirm(live, now)
         return issued or Refuse(Reason.SESSION_REPLACED)
+
+    async def name_of(self, subject: str) -> str:
+        """The name to sign in with, of somebody by their id; "" if they cannot be asked for: it is a convenience."""
+        try:
+            account = await self._people.by_id(subject)
+        except StoreUnavailable:
+            return ""
+        return account.subject.name if account is not None and not account.disabled else ""
 
     async def _still(self, account: Account, held: str) -> bool:
         """Whether the password is still the one that was checked. Whoever changed it meanwhile, or disabled the
