@@ -17,6 +17,7 @@ from tests.client.engines import DIALOG
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from tests.client.conftest import Engines
     from tests.client.engines import Tab, Window
     from tests.client.lab import Lab
     from tests.client.upstream import Executed
@@ -184,6 +185,65 @@ def test_a_second_refusal_is_the_last(site: Lab, window: Window, name: str) -> N
     tab.wait_for(REFUSED, "401 session-ended")
     assert tab.evaluate("() => recovered") == 1
     assert [each.status for each in site.asked("/api/notes", "POST")] == [401, 401]
+
+
+@pytest.mark.parametrize("name", XHR)
+def test_firefox_tells_an_end_once_too(site: Lab, engines: Engines, name: str) -> None:
+    """Who listens to an XMLHttpRequest, and in which order, is the browser's to keep: the same as above in another."""
+    window = engines["firefox"].window()
+    tab = opened(window, site, name)
+    tab.evaluate(ERRORS)
+    site.end("alice", "idle")
+    tab.click("#save")
+    tab.sign_in_in_dialog(site, "alice")
+    tab.wait_for(OUT, "POST by alice")
+    assert tab.evaluate("() => told") == []
+    assert [each.status for each in site.asked("/api/notes", "POST")] == [401, 200]
+    window.close()
+
+
+def test_what_was_given_up_is_not_sent_again(site: Lab, window: Window) -> None:
+    """jQuery's abort, while the dialog is open: `fail` at once, and nothing is executed after the sign-in."""
+    tab = opened(window, site, "jquery")
+    site.end("alice", "idle")
+    tab.evaluate(
+        """() => {
+          window.told = [];
+          window.call = $.post("/api/notes", "x").fail((_, how) => told.push(how)).done(() => told.push("done"));
+        }"""
+    )
+    tab.wait_for_element(DIALOG)
+    tab.evaluate("() => { call.abort(); }")
+    assert tab.evaluate("() => told") == ["abort"]
+    tab.sign_in_in_dialog(site, "alice")
+    assert tab.evaluate("async () => { await fetch('/api/after'); return told; }") == ["abort"]
+    assert [each.status for each in site.asked("/api/notes", "POST")] == [401]
+
+
+def test_a_request_of_ones_own(site: Lab, window: Window) -> None:
+    """An XMLHttpRequest without any library: each of its events comes once, at the end."""
+    tab = opened(window, site, "jquery")
+    site.end("alice", "idle")
+    tab.evaluate(
+        """async () => {
+          const { recovering } = await import("/.demur/client/hands/xhr.js");
+          const xhr = recovering(new XMLHttpRequest());
+          window.told = [];
+          for (const kind of ["load", "loadend", "error", "abort"]) {
+            xhr.addEventListener(kind, () => told.push([kind, xhr.status]));
+          }
+          xhr.onreadystatechange = () => xhr.readyState === 4 && told.push(["ready", xhr.status]);
+          xhr.open("PUT", "/api/notes");
+          xhr.responseType = "json";
+          xhr.setRequestHeader("content-type", "text/plain");
+          xhr.send("a note");
+        }"""
+    )
+    tab.sign_in_in_dialog(site, "alice")
+    tab.wait_for("() => told.length === 3")
+    assert tab.evaluate("() => told") == [["ready", 200], ["load", 200], ["loadend", 200]]
+    (done,) = site.done("/api/notes", "PUT")
+    assert (done.body, done.headers["content-type"]) == (b"a note", "text/plain")
 
 
 def test_a_cached_error_goes_with_the_sign_in(site: Lab, window: Window) -> None:
