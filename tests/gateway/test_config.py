@@ -308,3 +308,13 @@ def test_what_nobody_owns_cannot_be_shared(tmp_path, domain):
 def test_domains_of_ones_own_can_be(domain):
     """What has a registry's name before its country is one's own, and so is what only looks like it."""
     assert config.Sessions.model_validate({"shared_domain": domain}, context={"file": Path("x")}).shared_domain
+
+
+def test_forms_are_kept_unless_the_site_says_otherwise(tmp_path):
+    """With the site's own words for what is not; a word of marks would be in every name."""
+    (site,) = read(tmp_path, SITE).sites()
+    assert (site.keep_forms, site.never_keep) == (True, ())
+    (site,) = read(tmp_path, SITE + 'keep_forms = false\nnever_keep = ["iban", "Diagnose"]\n').sites()
+    assert (site.keep_forms, site.never_keep) == (False, ("iban", "Diagnose"))
+    with pytest.raises(BadConfig, match="is no word"):
+        read(tmp_path, SITE + 'never_keep = ["--"]\n')
