@@ -116,7 +116,12 @@ export class Page {
     this.asks = this.sent = 0;
     // What has happened to the page that it may ask the server about.
     this.stimuli = 1;
-    this.stubborn = Boolean(tab.traits.stubborn);
+    // How often it heard that somebody has signed in.
+    this.heard = 0;
+    // Which of its questions about the session was the last that was asked before a sign-in was required, and the last
+    // to which the server said that somebody is signed in.
+    this.asked = this.askedBefore = this.toldLive = 0;
+    this.prevents = tab.traits.prevents ?? [];
   }
 
   /** The site's pages have the client; the others are demur's own. */
@@ -153,6 +158,7 @@ export class Page {
 
   hear(name, event) {
     this.events.push(name);
+    if (this.prevents.includes(name)) event.preventDefault();
     this.world.watchers.event(this, name, event);
   }
 
@@ -201,7 +207,7 @@ export class Page {
     this.world.watchers.dialog(this, refusal);
     return new Promise((answer) => {
       const name = `${this.name} dialog ${this.number("dialog")}`;
-      const dialog = { name, refusal, busy: false, open: true, end: undefined, page: this };
+      const dialog = { name, refusal, busy: false, open: true, end: undefined, spent: false, page: this, heard: this.heard };
       dialog.end = (value) => {
         if (!dialog.open) return;
         dialog.open = false;
@@ -211,7 +217,13 @@ export class Page {
       };
       this.dialogs.add(dialog);
       if (signal.aborted) dialog.end(true);
-      else signal.addEventListener("abort", () => dialog.end(true));
+      else {
+        const withdraw = () => {
+          if (dialog.open) this.world.watchers.withdrawn(this, dialog);
+          dialog.end(true);
+        };
+        signal.addEventListener("abort", withdraw);
+      }
     });
   }
 
@@ -232,7 +244,11 @@ export class Page {
           if (!dialog.open) return;
           this.stimuli++;
           new (channelOf(this))("demur").postMessage({ type: "signed-in" });
+          // What is left in the frame says "You are signed in", and can be closed.
+          // Where it says so itself and nobody is signed in any more, it was for nothing, and nothing waits on.
+          if (either(`${name} says`)) this.vain = true;
           if (either(`${name} says`)) dialog.end(true);
+          dialog.spent = true;
         }, { page: this });
       });
     }, { page: this });
@@ -272,9 +288,10 @@ export class Page {
     const name = `${this.name} ${what} send ${this.number(what)}`;
     const cookie = world.jar;
     world.watchers.sent(this, request, call);
+    const asked = call ? 0 : ++this.asked;
     return new Promise((resolve, reject) => {
       const wire = { page: this };
-      const gone = () => reject(new TypeError("Failed to fetch"));
+      const gone = () => this.alive && reject(new TypeError("Failed to fetch"));
       const deliver = ({ status, headers, body: text, timing, cookie: set }) => {
         if (set !== undefined) world.jar = set;
         if (request.signal.aborted || !this.alive) return;
@@ -296,6 +313,7 @@ export class Page {
         world.pending.delete(`${name} lost`);
         const { method, url, headers } = request;
         const answered = world.server.handle({ method, url, headers, cookie, body });
+        if (answered.status === 200) this.toldLive = Math.max(this.toldLive, asked);
         world.add(`${name} answer lost`, "lost", () => {
           world.pending.delete(`${name} v`);
           gone();
@@ -337,6 +355,7 @@ function channelOf(page) {
       // A page that is kept in memory hears nothing.
       if (page.frozen || this.closed) return;
       page.stimuli++;
+      if (data.type === "signed-in") page.heard++;
       const event = Object.assign(new Event("message"), { data });
       this.onmessage?.(event);
       this.dispatchEvent(event);

@@ -7,12 +7,17 @@ export class Judge {
     this.calls = new Map();
     this.wrong = [];
     this.judged = 0;
+    /** What the pages asked of the client beside calls. */
+    this.promises = [];
+    this.probes = [];
+    /** What can be judged when a step is over. */
+    this.later = [];
     this.numbers = { calls: 0, answered: 0, repeated: 0, executed: 0, dialogs: 0, asks: 0, restored: 0, switched: 0 };
     world.watchers = {
       sent: (page, request, call) => this.sent(page, request, call),
       event: (page, name, event) => this.event(page, name, event),
       dialog: (page, refusal) => this.dialog(page, refusal),
-      arrived: (page) => page.stimuli++,
+      withdrawn: (page, dialog) => this.withdrawn(page, dialog),
     };
   }
 
@@ -29,10 +34,41 @@ export class Judge {
   settle(record, answer, error) {
     if (record.settled) this.fail(`call ${record.number} was answered twice`);
     record.settled = { status: answer?.status, error: error && `${error.name}: ${error.message}`, refused: answer?.headers };
-    if (error && error.name !== "TypeError") this.fail(`call ${record.number} failed with ${record.settled.error}`);
-    if (error && !/Failed to fetch/.test(error.message)) this.fail(`call ${record.number} failed with ${record.settled.error}`);
+    const lawful = record.aborted ? /^AbortError/ : /^TypeError: Failed to fetch/;
+    if (error && !lawful.test(record.settled.error)) this.fail(`call ${record.number} failed with ${record.settled.error}`);
+    if (answer?.status === 401 && this.givenUp(record, answer)) {
+      this.fail(`call ${record.number} of ${record.page.name} was given up though nobody declined`);
+    }
+    record.excused = record.page.quiet || record.page.vain;
     if (answer?.bodyUsed) this.fail(`call ${record.number} got an answer that had been read`);
     this.numbers.answered++;
+  }
+
+  /** Whether a call that could be repeated came back refused, and nobody wanted it so. */
+  givenUp({ sends, kind, method, page }, { headers }) {
+    if (sends > 1 || kind === "stream" || page.quiet || page.vain || page.prevents.length || page.gone) return false;
+    return headers.get("demur-processed") === "?0" || method === "GET" || method === "HEAD";
+  }
+
+  /** Something that has to come to an end, whichever. */
+  promise(page, what, promise) {
+    const one = { page, what, settled: false };
+    this.promises.push(one);
+    promise.catch(() => 0).then(() => (one.settled = true));
+    return true;
+  }
+
+  abort(number) {
+    const record = this.calls.get(number);
+    if (!record || record.settled) return false;
+    record.aborted = true;
+    record.control.abort();
+    return true;
+  }
+
+  /** The last call that was made is one that has to come off. */
+  probe(page) {
+    this.probes.push(page.calls.at(-1));
   }
 
   sent(page, request, call) {
@@ -49,6 +85,7 @@ export class Judge {
     const record = this.calls.get(call);
     record.sends++;
     record.sentAs = page.demur.person;
+    if (record.aborted) this.fail(`call ${call} was sent after it had been given up`);
     if (record.sends === 2) this.numbers.repeated++;
     if (record.sends > 2) this.fail(`call ${call} was sent ${record.sends} times`);
     const said = request.headers.get("demur-subject") ?? "";
@@ -56,7 +93,11 @@ export class Judge {
   }
 
   event(page, name, event) {
-    page.stubborn && name === "switched" && event.preventDefault();
+    if (name === "required") page.askedBefore = page.asked;
+    if (name === "switched" && !event.defaultPrevented) page.gone = true;
+    if (name === "restored") page.vain = page.quiet = false;
+    if (name === "required") page.quiet = false;
+    if (name === "restored" || name === "signed-out") page.declined = false;
     if (name in this.numbers) this.numbers[name]++;
     if (name === "restored" && page.demur.over) this.fail(`${page.name} was restored and is over`);
     if (name === "restored" && page.events.filter((other) => other === "restored").length > page.stimuli) {
@@ -64,20 +105,37 @@ export class Judge {
     }
   }
 
-  dialog(page) {
+  dialog(page, refusal) {
     this.numbers.dialogs++;
     if (!page.tab.visible) this.fail(`${page.name} opened a dialog that nobody sees`);
+    page.shown = (page.shown ?? 0) + 1;
+    const required = page.events.filter((name) => name === "required").length;
+    if (page.shown > required) this.fail(`${page.name} opened a dialog that it had not announced`);
+    if (page.prevents.includes("required")) this.fail(`${page.name} opened a dialog that the page did not want`);
+    if (page.declined && refusal.remedy) this.fail(`${page.name} asks again who has declined`);
     if (page.dialogs.size) this.fail(`${page.name} opened a second dialog`);
     if (page.frozen || !page.alive) this.fail(`${page.name} opened a dialog after it had gone`);
   }
 
+  /** The client closes a dialog that somebody may be typing in. */
+  withdrawn(page, { name, refusal, heard }) {
+    const confirmed = page.heard > heard;
+    const live = page.toldLive > page.askedBefore;
+    if (confirmed || (live && refusal.remedy !== "confirm")) return;
+    this.later.push(() => page.events.includes("switched") || this.fail(`${name} (${refusal.reason}) was closed for nothing`));
+  }
+
   /** After each step. */
   look() {
+    for (const check of this.later.splice(0)) check();
     const { executed } = this.world.server;
     for (; this.judged < executed.length; this.judged++) this.execution(executed[this.judged]);
     for (const page of this.world.pages) {
       if (!page.demur) continue;
-      const { person } = page.demur;
+      const { person, over } = page.demur;
+      // Who declined to sign in is asked again when that session, too, has ended.
+      if (page.wasOver && !over) page.declined = false;
+      page.wasOver = over;
       if (page.was && person && person !== page.was) this.fail(`${page.name} was for ${page.was} and is for ${person}`);
       page.was ||= person;
     }
@@ -105,10 +163,10 @@ export class Judge {
   hopes(person) {
     const hoped = [];
     for (const page of this.world.pages) {
-      if (!page.demur || (page.madeFor && page.madeFor !== person) || page.gone) continue;
+      if (!page.demur || (page.madeFor && page.madeFor !== person) || page.gone || page.prevents.length) continue;
       for (const record of page.calls) {
         const repeatable = record.kind !== "stream" && (record.place !== "late" || ["GET", "HEAD"].includes(record.method));
-        if (!record.settled && record.sends === 1) hoped.push({ record, repeatable });
+        if (!record.settled && !record.aborted && record.sends === 1) hoped.push({ record, repeatable });
       }
     }
     return hoped;
@@ -141,12 +199,21 @@ export class Judge {
     }
     for (const page of world.pages) {
       if (!page.demur) continue;
-      if (page.dialogs.size) this.fail(`${page.name} still shows a dialog`);
+    if (page.dialogs.size) this.fail(`${page.name} still shows a dialog`);
+      if (page.gone && page.path !== "") this.fail(`${page.name} was to be loaded again and stays`);
       const live = world.server.person(world.jar);
-      if (live && page.madeFor && page.madeFor !== live && !page.stubborn && !page.tab.busy && page.knew) {
-        this.fail(`${page.name} is still for ${page.madeFor}, and ${live} is signed in`);
-      }
       if (live && page.madeFor === live && page.hiddenContent) this.fail(`${page.name} stays hidden from ${person}`);
+    }
+    for (const { page, what, settled } of this.promises) {
+      if (page.alive && !settled) this.fail(`${what} of ${page.name} is never answered`);
+    }
+    for (const { page, number, settled, excused } of this.probes) {
+      // The cookie of a sign-in whose frame was closed too early.
+      const replaced = /session-replaced/.test(settled?.refused?.get("www-authenticate"));
+      const free = ["switched", "required", "refused"].some((name) => page.prevents.includes(name)) || excused;
+      if (page.alive && !free && settled?.status !== 200 && !replaced) {
+        this.fail(`${page.name} does not work: ${settled?.status ?? settled?.error}, call ${number}`);
+      }
     }
   }
 

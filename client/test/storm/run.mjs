@@ -26,7 +26,7 @@ export async function shrink(failure, options = {}, tries = 400) {
   let best = failure;
   for (let size = best.trace.length >> 1; size >= 1; size = size > 1 ? size >> 1 : 0) {
     for (let at = 0; at < best.trace.length && tries > 0; ) {
-      const script = best.trace.filter((key, i) => i < at || i >= at + size || key === "calm");
+      const script = best.trace.filter((key, i) => i < at || i >= at + size || key.startsWith("calm"));
       tries--;
       const found = await storm(failure.seed, { ...options, script });
       if (same(found.wrong) && found.trace.length < best.trace.length) best = found;
@@ -62,9 +62,11 @@ async function main() {
     return at < 0 ? otherwise : Number(process.argv[at + 1]);
   };
   const all = process.argv.includes("--all");
+  const at = process.argv.indexOf("--root");
+  const root = at < 0 ? ROOT : pathToFileURL(`${process.argv[at + 1]}/`);
   const began = performance.now();
   const runs = given("runs", 1000);
-  const { failures, sum } = await storms({ seed: given("seed", 1), runs, all });
+  const { failures, sum } = await storms({ seed: given("seed", 1), runs, all, root });
   const seconds = ((performance.now() - began) / 1000).toFixed(1);
   console.log(`${runs} storms in ${seconds} s: ${Object.entries(sum).map(([name, value]) => `${value} ${name}`).join(", ")}`);
   if (all) {
@@ -74,7 +76,7 @@ async function main() {
       sorts.set(kind, [...(sorts.get(kind) ?? []), failure.seed]);
     }
     for (const [kind, seeds] of sorts) console.log(`${seeds.length} × ${kind}: seeds ${seeds.slice(0, 8).join(" ")}`);
-  } else if (failures.length) console.log(report(await shrink(failures[0])));
+  } else if (failures.length) console.log(report(await shrink(failures[0], { root })));
   process.exitCode = failures.length ? 1 : 0;
 }
 

@@ -9,7 +9,7 @@ import { Server } from "./server.mjs";
 import { words } from "./wire.mjs";
 
 const MINUTE = 60_000;
-const KINDS = ["get", "get", "head", "post", "json", "form", "bytes", "delete", "request", "stream", "hand"];
+const KINDS = ["get", "get", "head", "poll", "post", "json", "form", "bytes", "delete", "request", "stream", "hand"];
 const PLACES = ["plain", "plain", "plain", "plain", "fresh", "late", "open", "closed"];
 const PAGES = ["/members", "/members", "/public"];
 
@@ -17,6 +17,7 @@ const PAGES = ["/members", "/members", "/public"];
 const MAKE = {
   get: () => ({ method: "GET" }),
   head: () => ({ method: "HEAD" }),
+  poll: () => ({ method: "GET", headers: { "demur-background": "?1" } }),
   post: (text) => ({ method: "post", body: new URLSearchParams({ text }) }),
   json: (text) => ({ method: "PUT", body: JSON.stringify({ text }), headers: { "content-type": "application/json" } }),
   form: (text) => {
@@ -72,6 +73,8 @@ export class Storm {
       login: some(0.8),
       dialog: 1 + chance.next() * 4,
       close: some(1.5),
+      fail: some(0.3),
+      abort: some(0.8),
       warning: 1,
       look: some(2),
       reload: some(0.6),
@@ -120,10 +123,13 @@ export class Storm {
       act("key", name);
       act("ask", `${name} ${this.chance.one(["session", "extend"])}`);
       act("want", name);
+      const open = page.calls.filter(({ settled, kind }) => !settled && kind !== "hand");
+      if (open.length) act("abort", `${name} #${this.chance.one(open).number}`);
       if (this.still(page)) act("freeze", name);
       for (const { name: dialog, busy } of tab.visible ? page.dialogs : []) {
         if (!busy) act("dialog", `${name} ${this.somebody()} | ${dialog}`);
         act("close", `${name} | ${dialog}`);
+        act("fail", `${name} | ${dialog}`);
       }
       for (const { name: warning } of tab.visible ? page.warnings : []) {
         act("warning", `${name} ${this.chance.one(["stay", "sign-in", "sign-out", "close"])} | ${warning}`);
@@ -157,6 +163,8 @@ export class Storm {
       const timer = world.timer();
       if (!timer) return false;
       timer.page.stimuli++;
+      // Who has seen the end coming may go on at once.
+      timer.page.declined = false;
       await world.fire();
     } else {
       if (!world.pending.has(key)) return false;
@@ -171,10 +179,19 @@ export class Storm {
     const { world } = this;
     const tab = world.tabs.find((other) => other.name === first);
     const page = tab?.page?.alive ? tab.page : undefined;
-    if (tab && verb !== "open" && (!page || (page.frozen && verb !== "thaw"))) return false;
+    const somewhere = !["begin", "revoke", "pass", "down", "up", "skew"].includes(verb);
+    if (somewhere && !tab) return false;
+    if (somewhere && verb !== "open" && (!page || (page.frozen && verb !== "thaw"))) return false;
     if (page) page.stimuli++;
     const doing = {
       call: () => page.demur && this.call(page, second, third, fourth),
+      begin: () => {
+        if (tab) return false;
+        const begun = new Tab(world, first, { prevents: fourth === "-" ? [] : fourth.split(",") });
+        begun.visible = third === "seen";
+        begun.go(second);
+        return true;
+      },
       open: () => !page && (tab.go("/members"), true),
       thaw: () => page.frozen && (page.thaw(), true),
       freeze: () => page.window && this.still(page) && (page.freeze(), true),
@@ -183,12 +200,14 @@ export class Storm {
       shut: () => ((tab.going += 1), page.leave(), true),
       leave: () => (tab.go("/.demur/signed-out", "navigate", () => world.server.signOut(world.jar)), true),
       login: () => (tab.go("/members", "navigate", (cookie) => world.server.signIn(second, cookie)), true),
-      "sign-out": () => page.demur && this.quietly(page.demur.signOut()),
-      key: () => page.window && (page.tell(page.window, "keydown"), true),
-      ask: () => page.demur && this.quietly(page.demur[second]()),
-      want: () => page.demur && this.quietly(page.demur.signIn()),
+      "sign-out": () => page.demur && this.judge.promise(page, "signOut()", page.demur.signOut()),
+      abort: () => this.judge.abort(second.slice(1)),
+      key: () => page.window && ((page.declined = page.quiet = false), page.tell(page.window, "keydown"), true),
+      ask: () => page.demur && this.judge.promise(page, `${second}()`, page.demur[second]()),
+      want: () => page.demur && ((page.declined = page.quiet = false), true) && this.judge.promise(page, "signIn()", page.demur.signIn()),
       dialog: () => this.dialog(page, name, (dialog) => !dialog.busy && (page.signIn(dialog, second), true)),
-      close: () => this.dialog(page, name, (dialog) => (dialog.end(false), true)),
+      close: () => this.dialog(page, name, (dialog) => ((page.declined = page.quiet = true), dialog.end(false), true)),
+      fail: () => this.dialog(page, name, (dialog) => ((page.declined = page.quiet = true), dialog.end(Promise.reject(new TypeError("no module"))), true)),
       warning: () => {
         const warning = [...page.warnings].find((other) => other.name === name);
         return warning && tab.visible && (warning.end(second === "close" ? null : second), true);
@@ -207,18 +226,15 @@ export class Storm {
     return dialog && page.tab.visible && does(dialog);
   }
 
-  quietly(promise) {
-    promise.catch(() => 0);
-    return true;
-  }
-
   call(page, kind, place, id) {
     const { demur, window } = page;
     const number = id.slice(1);
     this.made = Math.max(this.made, +number);
-    const init = MAKE[kind](`what ${number} says`);
+    const control = new AbortController();
+    const init = { ...MAKE[kind](`what ${number} says`), signal: control.signal };
     const url = `/app/${place}?call=${number}`;
-    const record = { number, kind, place, page, method: init.method.toUpperCase(), sends: 0, executed: 0, settled: null };
+    const method = init.method.toUpperCase();
+    const record = { number, kind, place, page, method, control, sends: 0, executed: 0, settled: null };
     record.body = kind === "stream" ? `what ${number} says` : "";
     if (kind !== "stream") words(init.body ?? null).then((text) => (record.body = text));
     this.judge.expect(record);
@@ -249,27 +265,33 @@ export class Storm {
   async run() {
     const { world, chance, judge } = this;
     world.jar = world.server.signIn("alice", "");
-    for (let i = 0, tabs = this.tabs(); i < tabs; i++) {
-      const traits = { stubborn: chance.often(0.1) };
-      new Tab(world, "abcd"[i], traits).go(chance.one(PAGES));
-    }
-    world.tabs.forEach((tab) => (tab.visible = tab.name === "a" || chance.often(0.3)));
     const script = this.script?.[Symbol.iterator]();
+    for (const key of script ? [] : this.beginning()) await this.step(key);
+    let calm = `calm ${chance.often(this.others / 2) ? "bob" : "alice"}`;
     for (let i = 0; !judge.wrong.length && (script || i < this.length); i++) {
       if (script) {
         const { value, done } = script.next();
         if (done) break;
-        if (value === "calm") break;
+        if (value.startsWith("calm")) {
+          calm = value;
+          break;
+        }
         await this.step(value);
       } else await this.step(chance.weighed(this.choices()).key);
     }
-    this.trace.push("calm");
-    if (!judge.wrong.length) await this.calm(script);
+    this.trace.push(calm);
+    if (!judge.wrong.length) await this.calm(calm.split(" ")[1], script);
     return judge.wrong;
   }
 
-  tabs() {
-    return this.chance.between(1, 4);
+  /** The tabs: where they are, whether somebody looks at them, and what their pages do not want. */
+  beginning() {
+    const { chance } = this;
+    return [..."abcd"].slice(0, chance.between(1, 4)).map((name) => {
+      const seen = name === "a" || chance.often(0.3) ? "seen" : "unseen";
+      const prevents = ["switched", "required", "refused"].filter(() => chance.often(0.06));
+      return `: begin ${name} ${chance.one(PAGES)} ${seen} ${prevents.join(",") || "-"}`;
+    });
   }
 
   /** Let everything arrive that is on the way; no timers. */
@@ -286,15 +308,26 @@ export class Storm {
   }
 
   /** Fair weather: one sign-in has to heal everything that waits, in every tab. */
-  async calm(script) {
+  async calm(person, script) {
     const { world, judge, chance } = this;
     await this.step(": up ");
     for (const tab of world.tabs) await this.step(`: thaw ${tab.name}`);
     await this.drain(script);
+    // Somebody comes back, and each page asks for something.
+    for (const page of world.pages) {
+      if (!page.demur) continue;
+      await this.step(`: key ${page.tab.name}`);
+      const kind = chance.one(["get", "json"]);
+      if (await this.step(`: call ${page.tab.name} ${kind} plain #${this.made + 1}`)) judge.probe(page);
+    }
+    await this.drain(script);
     const open = () => world.pages.flatMap((page) => (page.tab.visible ? [...page.dialogs] : []));
-    const person = chance.often(this.others / 2) ? "bob" : "alice";
-    for (let turn = 0; turn < 12 && !judge.wrong.length; turn++) {
+    for (let turn = 0; turn < 20 && !judge.wrong.length; turn++) {
       const [dialog] = open();
+      if (dialog?.spent) {
+        await this.step(`: close ${dialog.page.tab.name} | ${dialog.name}`);
+        continue;
+      }
       if (dialog) {
         const hoped = judge.hopes(person);
         await this.step(`: dialog ${dialog.page.tab.name} ${person} | ${dialog.name}`);
@@ -302,9 +335,11 @@ export class Storm {
         judge.healed(hoped, person);
         continue;
       }
-      const waiting = world.pages.find((page) => !page.tab.visible && judge.waits(page));
-      if (!waiting) break;
-      await this.step(`: look ${waiting.tab.name}`);
+      // Somebody goes through the tabs, those with something unanswered first.
+      const hidden = world.pages.filter((page) => page.demur && !page.tab.visible);
+      const next = hidden.find((page) => judge.waits(page)) ?? hidden[0];
+      if (!next) break;
+      await this.step(`: look ${next.tab.name}`);
       await this.drain(script);
     }
     if (!judge.wrong.length) judge.calm(person);

@@ -89,7 +89,7 @@ const hide = (on) => {
 const lasts = (idle, absolute, ago = 0) => {
   const rest = Math.min(idle ?? absolute, absolute) * 1000;
   ends = { rest, fixed: rest === absolute * 1000, wall: Date.now() - ago, steady: performance.now() - ago };
-  over = false;
+  if (over) over = quiet = false;
   emit("heard");
 };
 
@@ -180,6 +180,7 @@ const verify = async () => {
 const restore = async (refusal) => {
   if (!waiting) {
     if (!emit("required", { refusal })) return false;
+    quiet = false;
     const mine = (waiting = /** @type {Waiting} */ ({ refusal, control: new AbortController() }));
     mine.promise = new Promise((settle) => (mine.settle = settle));
     show();
