@@ -37,6 +37,7 @@ ALLOWED = frozenset(
         "re",
         "string",
         "struct",
+        "tomllib",
         "types",
         "typing",
         "unicodedata",
