@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import shutil
 import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.client import lab as labs
+from tests.client import trust
 from tests.client.engines import ARGUMENTS, CHROMIUM, FIREFOX, PlaywrightEngine, WebKitEngine
 
 if TYPE_CHECKING:
@@ -55,14 +57,27 @@ def lab(make_lab: Callable[..., Lab]) -> Lab:
     return make_lab()
 
 
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with an authority of our own, which browsers here trust, and a certificate for localhost."""
+    return trust.authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture
+def secure_lab(make_lab: Callable[..., Lab], authority: Path) -> Lab:
+    """A fresh site under test, over HTTPS."""
+    return make_lab(tls=authority)
+
+
 # --- browsers ------------------------------------------------------------------------------------------
 
 
 class Engines:
-    """The browsers of a module, each started when it is first asked for."""
+    """The browsers of a module, each started when it is first asked for. They trust the authority of that folder."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, authority: Path) -> None:
         self._home = home
+        self._ca = authority / "ca.pem"
         self._stack = contextlib.ExitStack()
         self._started: dict[str, Any] = {}
         self._play: Any = None
@@ -83,18 +98,34 @@ class Engines:
             self._play = self._stack.enter_context(sync_playwright())
         return self._play
 
+    def window(self, name: str, lab: Lab) -> Window:
+        """A fresh window that can show a site, whether that has TLS or not."""
+        engine = self[name]
+        if isinstance(engine, WebKitEngine) and lab.origin.startswith("https:"):
+            return engine.window(ca=self._ca)
+        return engine.window()
+
     def _chromium(self) -> PlaywrightEngine:
         # Without the cache for going back, nothing would be shown about it.
         without = ["--disable-back-forward-cache"]
-        play = self._playwright()
-        browser = play.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS, ignore_default_args=without)
+        if trusts():
+            trust.into_nss(self._home / ".pki" / "nssdb", self._ca)
+        environment: Any = {**os.environ, "HOME": str(self._home)}
+        browser = self._playwright().chromium.launch(
+            executable_path=CHROMIUM, args=ARGUMENTS, ignore_default_args=without, env=environment
+        )
         self._stack.callback(browser.close)
         return PlaywrightEngine("chromium", browser)
 
     def _firefox(self) -> PlaywrightEngine:
-        browser = self._playwright().firefox.launch(executable_path=FIREFOX, channel="moz-firefox")
-        self._stack.callback(browser.close)
-        return PlaywrightEngine("firefox", browser)
+        profile = self._home / "firefox"
+        if trusts():
+            trust.into_nss(profile, self._ca)
+        kept = self._playwright().firefox.launch_persistent_context(
+            profile, executable_path=FIREFOX, channel="moz-firefox"
+        )
+        self._stack.callback(kept.close)
+        return PlaywrightEngine("firefox", kept.browser)
 
     def _webkit(self) -> WebKitEngine:
         engine = WebKitEngine(self._home)
@@ -106,20 +137,26 @@ class Engines:
         self._stack.close()
 
 
-def absent(engine: str) -> str:
+def trusts() -> bool:
+    """Whether browsers can be told whom to trust."""
+    return shutil.which("certutil") is not None
+
+
+def absent(engine: str, *, secure: bool = False) -> str:
     """What is missing for an engine; "" if nothing is."""
     needs = {
         "chromium": (CHROMIUM,),
         "firefox": (FIREFOX,),
         "webkit": ("WebKitWebDriver", "Xvfb", str(WebKitEngine.binary)),
     }
-    return ", ".join(need for need in needs[engine] if shutil.which(need) is None)
+    more = ("unshare",) if engine == "webkit" else ("certutil",)
+    return ", ".join(need for need in (*needs[engine], *(more if secure else ())) if shutil.which(need) is None)
 
 
 @pytest.fixture(scope="module")
-def engines(people: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engines]:
+def engines(authority: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engines]:
     """The browsers of this module."""
-    engines = Engines(tmp_path_factory.mktemp("home"))
+    engines = Engines(tmp_path_factory.mktemp("home"), authority)
     yield engines
     engines.close()
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import os
+import shlex
 import shutil
 import subprocess
 import time
@@ -113,9 +114,8 @@ class Tab(ABC):
                 last = error
             if time.monotonic() > until:
                 shown = self._shown()
-                raise AssertionError(
-                    f"{self.engine}: still not true: {true.replace(FIND, '')}\nargument: {argument}\n{shown}\n{last or ''}"
-                )
+                asked = f"{true.replace(FIND, '')}\nargument: {argument}"
+                raise AssertionError(f"{self.engine}: still not true: {asked}\n{shown}\n{last or ''}")
             time.sleep(0.02)
 
     def _shown(self) -> str:
@@ -397,6 +397,10 @@ class WebDriverWindow(Window):
         self.driver.close()
 
 
+_AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"
+"""Whom programs of this machine trust that use GnuTLS."""
+
+
 class WebKitEngine:
     """WebKitGTK's small browser on a display of its own."""
 
@@ -407,8 +411,8 @@ class WebKitEngine:
         self._home = home
         self._display = Display()
 
-    def window(self, **how: Any) -> Window:
-        """A new window. There is nothing to choose."""
+    def window(self, *, ca: Path | None = None, **how: Any) -> Window:
+        """A new window, which trusts that authority and no other if one is given. There is nothing else to choose."""
         if how:
             raise Cannot(f"WebKitWebDriver knows nothing of {', '.join(how)}")
         options = {"binary": str(self.binary), "args": ["--automation"]}
@@ -422,13 +426,25 @@ class WebKitEngine:
             "HOME": str(self._home),
         }
         environment = {**os.environ, **quiet, "DISPLAY": self._display.name}
-        command = shutil.which("WebKitWebDriver")
-        assert command is not None
-        return WebDriverWindow(self.name, Driver(command, wanted, environment, self._home / "webkit.log", FIND))
+        return WebDriverWindow(self.name, Driver(_command(ca), wanted, environment, self._home / "webkit.log", FIND))
 
     def close(self) -> None:
         """The display goes, too."""
         self._display.close()
+
+
+def _command(ca: Path | None) -> list[str]:
+    """The driver. It trusts those whom the machine trusts, so it is shown other ones in their place, which nobody else
+    sees."""
+    driver = shutil.which("WebKitWebDriver")
+    assert driver is not None
+    if ca is None:
+        return [driver]
+    script = f'mount --bind {shlex.quote(str(ca))} {_AUTHORITIES} && exec "$@"'
+    alone = ["unshare", "--map-root-user", "--mount"]
+    if subprocess.run([*alone, "true"], check=False, capture_output=True).returncode != 0:
+        raise Cannot("it trusts the machine's authorities, and nobody here may show it others (unshare)")
+    return [*alone, "sh", "-c", script, "sh", driver]
 
 
 class Display:

@@ -415,4 +415,6 @@ SCENARIOS: tuple[Callable[..., None], ...] = (
     forbidden,
     expiring,
 )
+OVER_TLS: tuple[Callable[..., None], ...] = (sign_in_in_place, tabs_healed, back_after_sign_out)
+"""Those that are tried over HTTPS as well, where the cookie is `Secure` and its name begins with `__Host-`."""
 ENGINES = ("chromium", "firefox", "webkit")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tests.site.houses import free_port
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 _ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
@@ -33,12 +33,17 @@ class Driver:
     """A driver process with one session. `finder` is a script that defines `find(selector)`."""
 
     def __init__(
-        self, command: str, capabilities: Mapping[str, Any], environment: Mapping[str, str], log: Path, finder: str
+        self,
+        command: Sequence[str],
+        capabilities: Mapping[str, Any],
+        environment: Mapping[str, str],
+        log: Path,
+        finder: str,
     ) -> None:
         self.finder = finder
         port = free_port()
         with log.open("ab") as said:
-            arguments = [command, f"--port={port}"]
+            arguments = [*command, f"--port={port}"]
             self._process = subprocess.Popen(arguments, env=dict(environment), stdout=said, stderr=said)
         self._connection = HTTPConnection("127.0.0.1", port, timeout=60)
         self._wait()
