@@ -182,6 +182,13 @@ async def test_what_is_meant_for_somebody_else(desk, method, path, status) -> No
     assert (await desk.ask("GET", "session", b"", cookie=cookie, demur_subject=BO.id)).status == 200
 
 
+async def test_other_origins_may_say_whom_they_mean(desk) -> None:
+    """A page of an origin that the site lists may send what the client sends."""
+    asked = {"origin": "https://partner.example", "access_control_request_method": "GET"}
+    allowed = dict((await desk.ask("OPTIONS", "session", b"", **asked)).fields)[b"access-control-allow-headers"]
+    assert {b"demur-subject", b"demur-background"} <= set(allowed.split(b", "))
+
+
 @pytest.mark.parametrize(
     ("path", "before"),
     [
