@@ -58,13 +58,13 @@ def test_the_dialog_has_a_name_and_a_way_out(lab: Lab, window: Window) -> None:
 
 
 def test_who_signs_in_types_at_once_and_goes_on_where_they_were(lab: Lab, window: Window) -> None:
-    """The first empty field has the focus, and afterwards what had it before."""
+    """The first empty field has the focus (the name is known), and afterwards what had it before."""
     tab = page_with(window, lab)
     lab.end("alice", "idle")
     tab.evaluate("() => document.querySelector('#save').focus()")
     tab.evaluate("() => { lab.call('/api/echo').then((answer) => answers.push(answer.status)) }")
     tab.wait_for_element("input[name=password]", frame=DIALOG)
-    tab.wait_for("() => document.activeElement.name === 'username'", frame=DIALOG)
+    tab.wait_for("() => document.activeElement.name === 'password'", frame=DIALOG)
     assert tab.evaluate(FOCUS) == "Sign in"
     tab.sign_in_in_dialog(lab, "alice")
     assert answers(tab) == [200]
