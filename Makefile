@@ -50,6 +50,7 @@ bench:
 
 docs:
 	@scripts/setup test
+	@[ ! -d client/node_modules ] || node client/size.mjs --write
 	@.venv/bin/python scripts/docs.py
 
 clean:

@@ -3,7 +3,7 @@
 //     node pack.mjs            by `npm pack`, before
 //     node pack.mjs --clean    and after
 import { execFileSync } from "node:child_process";
-import { cpSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -11,10 +11,16 @@ const here = path.dirname(fileURLToPath(import.meta.url));
 const dist = path.join(here, "dist");
 const license = path.join(here, "LICENSE");
 
-/** What a bundler cannot follow is said so that it can. The parts of the client: */
-const PARTS = ["expiry", "forms", "watch"];
+const found = readdirSync(path.join(here, "../src/demur/pages/static/client/lang"));
+
+/** One import for each name, where a name is only known when it runs. */
+const table = (names, folder, name) =>
+  `({ ${names.map((each) => `${each}: () => import("./${folder}${each}.js")`).join(", ")} })[${name}]()`;
+
+/** What a bundler cannot follow is said so that it can. */
 const CHANGES = [
-  ["core.js", "import(`./${part}.js`)", `({ ${PARTS.map((part) => `${part}: () => import("./${part}.js")`)} })[part]()`],
+  ["core.js", "import(`./${part}.js`)", table(["expiry", "forms", "watch"], "", "part")],
+  ["ui.js", "import(`./lang/${code}.js`)", table(found.map((name) => path.basename(name, ".js")), "lang/", "code")],
   // A bundler may put it anywhere; the site has it where it always is.
   ["ui.js", `new URL("ui.css", import.meta.url)`, `options.prefix + "/client/ui.css"`],
 ];

@@ -5,7 +5,7 @@ import path from "node:path";
 import { test } from "node:test";
 import { HERE, STATIC, names, sizes, stripped } from "../files.mjs";
 
-const WRITE = "write it anew: node client/size.mjs --write";
+const WRITE = "write it anew: make docs";
 
 test("the core is at most 4,000 bytes", () => {
   const { core, each } = sizes();

@@ -8,6 +8,7 @@ import json
 import shutil
 import subprocess
 from collections import UserDict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
-EXAMPLES = Path(__file__).parents[2] / "examples" / "frameworks"
+ROOT = Path(__file__).parents[2]
+EXAMPLES = ROOT / "examples" / "frameworks"
 XHR = ("axios", "jquery", "htmx-2")
 CALLS = (*XHR, "htmx-4", "query", "angular", "angular/?fetch")
 PAGES = ("react", "vue", "svelte")
@@ -304,3 +306,51 @@ def test_who_comes_and_goes_is_known(site: Lab, window: Window) -> None:
     tab.sign_in_in_dialog(site, "alice")
     tab.wait_for(seen, "alice")
     assert tab.evaluate("() => states.at(-1).over") is False
+
+
+BUNDLED = """
+import { demur } from "./client/dist/core.js";
+demur.install();
+document.querySelector("#save").onclick = async () => {
+  const said = await demur.fetch("/api/notes", { method: "POST", body: "a note" });
+  document.querySelector("#out").textContent = (await said.json()).said;
+};
+"""
+
+
+def script(body: bytes, _: Executed) -> tuple[int, str, bytes]:
+    """The answer of the app that is a script."""
+    return 200, "text/javascript", body
+
+
+def test_the_package_works_out_of_a_bundle(site: Lab, window: Window, tmp_path: Path) -> None:
+    """Built into a site's own files, it finds its dialog, its words and its sheet."""
+    client, bundle = ROOT / "client", tmp_path / "bundle"
+    (tmp_path / "client").mkdir()
+    for name in ("package.json", "tsconfig.json", "tsconfig.pack.json", "pack.mjs"):
+        shutil.copy(client / name, tmp_path / "client" / name)
+    (tmp_path / "client" / "node_modules").symlink_to(client / "node_modules")
+    shutil.copy(ROOT / "LICENSE", tmp_path)
+    shutil.copytree(ROOT / "src/demur/pages/static", tmp_path / "src/demur/pages/static")
+    subprocess.run(["node", "pack.mjs"], cwd=tmp_path / "client", check=True, timeout=120)
+    (tmp_path / "app.js").write_text(BUNDLED)
+    esbuild = [str(client / "node_modules/.bin/esbuild"), "app.js", "--bundle", "--splitting", "--minify"]
+    subprocess.run([*esbuild, "--format=esm", f"--outdir={bundle}", "--log-level=error"], cwd=tmp_path, check=True)
+    site.site.answers = {}
+    for file in bundle.iterdir():
+        site.answer(f"/public/{file.name}", partial(script, file.read_bytes()))
+    site.answer("/api/notes", lambda done: (200, "application/json", b'{"said": "POST by %b"}' % done.subject.encode()))
+    head = '<script type="module" src="/public/app.js"></script>'
+    address = site.page(
+        "/bundled", '<button id="save">Save</button><output id="out"></output>', client=False, head=head
+    )
+    window.sign_in(site, "alice")
+    tab = window.tab(address)
+    tab.wait_for("() => !!document.querySelector('#save').onclick")
+    site.end("alice", "idle")
+    tab.click("#save")
+    tab.sign_in_in_dialog(site, "alice")
+    tab.wait_for(OUT, "POST by alice")
+    assert site.counts("/api") == {"POST /api/notes": 1}
+    assert [each.status for each in site.asked("/.demur/client/ui.css")] == [200]
+    assert tab.evaluate("() => [lab.violations, lab.errors]") == [[], []]
