@@ -113,10 +113,10 @@ def test_2_2_1_timing_adjustable(lab: Lab, window: Window) -> None:
     client = f'<script src="/.demur/client.js" defer data-warn="{lab.idle - 0.3}"></script>'
     tab.goto(lab.page("/warned", PAGE, client=False, head=client))
     for number in range(1, 12):
+        lab.now += 400
         tab.wait_for_element("section:popover-open")
-        lab.now += 60
         tab.click("text=Stay signed in")
-        lab.wait_for(lambda number=number: len(lab.asked("/.demur/session/extend")) == number)  # type: ignore[misc]
+        lab.wait_for(lambda number=number: len(lab.asked("/.demur/session/extend")) >= number)  # type: ignore[misc]
         nothing_left(tab)
     assert lab.sessions("alice")[0].last_seen == lab.now
 
