@@ -87,8 +87,9 @@ const drafts = (demur, store) => {
     if (!opened.has(form)) {
       if (!demur.person || !form.matches?.("form[data-demur-draft],form[method=post]")
         || !form.matches("[data-demur-draft],:has(textarea)") && fields(form).size < 5) return;
-      const copy = document.implementation.createHTMLDocument().importNode(form, true);
-      HTMLFormElement.prototype.reset.call(copy);
+      const copy = document.createElement("form");
+      copy.append(...[...fields(form).values()].map((field) => field.cloneNode(true)));
+      copy.reset();
       const id = form.getAttribute("id") ?? [...document.forms].indexOf(form) + form.action;
       opened.set(form, { name: `demur:draft:${demur.person} ${location.href}#${id}`, blank: read(copy) });
     }
