@@ -128,6 +128,30 @@ def test_a_second_start_does_nothing(checkout: Checkout) -> None:
     assert len(calls.read_text().splitlines()) == 2
 
 
+def test_the_clients_tools_are_installed_once_and_for_tests_only(checkout: Checkout) -> None:
+    """`npm ci` runs where the client is tested, once for each lock, and never for serving. `npm` is a stand-in here."""
+    version = re.findall(r"(?m)^UV_VERSION=(.*)$", (checkout.folder / "scripts/setup").read_text())[0]
+    calls = checkout.folder / "calls"
+    uv = program(checkout.folder / "uv", f"[ $1 = --version ] && echo uv {version} && exit; touch .venv/bin/demur")
+    links = f"ln -s {sys.executable} .venv/bin/python; ln -s {uv} .venv/bin/uv"
+    python = str(checkout.interpreter(f'"-m venv .venv") mkdir -p .venv/bin; {links}; exit ;;'))
+    program(checkout.folder / "bin" / "npm", f"pwd >> {calls}; echo $* >> {calls}; mkdir -p node_modules")
+    program(checkout.folder / "bin" / "node", "echo v20.0.0")
+    (checkout.folder / "client").mkdir()
+    for name in ("package-lock.json", ".npmrc"):
+        (checkout.folder / "client" / name).touch()
+    path = f"{checkout.folder / 'bin'}:"
+
+    assert checkout.setup(python=python, path=path).returncode == 0
+    assert not calls.exists(), "a test tool is installed for serving"
+    for _ in range(2):
+        assert checkout.setup("test", python=python, path=path).returncode == 0
+    assert calls.read_text().splitlines() == [str(checkout.folder / "client"), "ci --loglevel=error"]
+    (checkout.folder / "client" / "package-lock.json").write_text("{}")
+    assert checkout.setup("test", python=python, path=path).returncode == 0
+    assert len(calls.read_text().splitlines()) == 4
+
+
 @pytest.fixture
 def readable() -> Iterator[Path]:
     """A folder that everybody on the machine can look into, unlike pytest's own."""
