@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -126,6 +127,8 @@ async def test_nothing_else_is(path: str) -> None:
     """No other name is anything, and none is ever read as a path."""
     answer, fields = await ask(path)
     assert (answer.status, fields[b"content-type"]) == (404, b"application/problem+json")
+    other, _ = await ask("nothing")
+    assert re.sub(rb"urn:uuid:[^\"]*", b"", answer.body) == re.sub(rb"urn:uuid:[^\"]*", b"", other.body)
 
 
 async def test_a_file_is_only_read() -> None:

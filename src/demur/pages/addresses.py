@@ -209,6 +209,7 @@ def refused(when: str, *reasons: Reason) -> Answer:
 
 
 _MALFORMED: Final = refused("What was sent cannot be read.", Reason.REQUEST_MALFORMED)
+_MALFORMED_PATH: Final = refused("The address could be read in two ways.", Reason.REQUEST_MALFORMED)
 _TOO_OFTEN: Final = refused("That was tried too often.", Reason.TOO_MANY_ATTEMPTS)
 _PAGE: Final = Answer("The page.", page=True)
 _NEXT: Final = text("A path on this site to go on to; anything else counts as `/`.")
@@ -232,7 +233,10 @@ def _file(id_: str, summary: str, *more: str) -> Operation:
     kinds = ("text/javascript; charset=utf-8", *more)
     whole = Answer("The file, packed with gzip for whoever accepts that.", kinds=kinds, fields=("ETag",))
     same = Answer("It is still the same.", fields=("ETag",))
-    return Operation(id_, summary, {200: whole, 304: same}, "The same for everybody: nobody is looked up.")
+    answers = {200: whole, 304: same}
+    if id_ != "client":
+        answers |= {400: _MALFORMED_PATH, 404: refused("There is no such file.", Reason.NOT_FOUND)}
+    return Operation(id_, summary, answers, "The same for everybody: nobody is looked up.")
 
 
 OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
@@ -307,7 +311,7 @@ OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
         "The page about a reason",
         {
             200: _PAGE,
-            400: refused("The address could be read in two ways.", Reason.REQUEST_MALFORMED),
+            400: _MALFORMED_PATH,
             404: refused("There is no such reason.", Reason.NOT_FOUND),
         },
     ),

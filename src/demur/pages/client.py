@@ -15,10 +15,9 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Final
 
-from demur.core import fields
-from demur.core.model import Details, Response
+from demur.core import fields, respond
+from demur.core.model import Refuse, Response
 from demur.core.reasons import Reason
-from demur.pages import look
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -61,7 +60,7 @@ async def show(visit: Visit) -> Response:
     """A file, to whoever asks."""
     file = _files().get(visit.request.path[len(visit.site.prefix) + 1 :].decode("latin-1"))
     if file is None:
-        return look.refused(visit, Reason.NOT_FOUND, Details())
+        return visit.refuse(respond.Refusal(visit.site, visit.request, Refuse(Reason.NOT_FOUND), visit.reference))
     coded = file.gzip if fields.accepts_gzip(visit.request.values(b"accept-encoding")) else file.plain
     always = (
         (b"etag", coded.etag),
