@@ -111,10 +111,11 @@ const learn = (entries) => {
 
 /** The server's own word. @param {string} path @param {RequestInit} init @returns {Promise<Session | null>} */
 const ask = async (path, init) => {
-  const [before, ended] = [waiting, over];
+  const before = waiting;
   const response = await send(options.prefix + path, init);
   if (response.ok) {
     const found = await response.json();
+    const ended = over;
     heard = performance.now();
     lasts(found.idle_ends_in, found.expires_in);
     if (person && found.subject !== person) leave(found);
@@ -169,7 +170,7 @@ const verify = async () => {
   if (!person) return;
   hide(true);
   const found = await look();
-  if (found === null && (!emit("signed-out") || (await restore(last)))) hide(false);
+  if (found === null && (!emit("signed-out", { refusal: last }) || (await restore(last)))) hide(false);
   else if (found?.subject === person) hide(false);
   else location.reload();
 };
@@ -314,8 +315,8 @@ const configure = (given) => {
   Object.assign(options, given);
 };
 
-/** @param {Partial<Record<keyof Options, any>>} [given] */
-const install = (given = {}) => {
+/** @param {Partial<Record<keyof Options, any>>} [given] @param {boolean} [back] the browser showed the page again */
+const install = (given = {}, back) => {
   configure(given);
   if (wanted("fetch")) window.fetch = call;
   for (const part of ["expiry", "forms", "watch"]) {
@@ -324,7 +325,7 @@ const install = (given = {}) => {
   // What comes back from the browser's memory is not seen before the server was asked.
   addEventListener("pagehide", () => person && hide(true));
   addEventListener("pageshow", ({ persisted }) => persisted && verify());
-  if (entry?.type === "back_forward" || entry?.transferSize === 0) verify();
+  if (back || entry?.type === "back_forward" || entry?.transferSize === 0) verify();
   return demur;
 };
 

@@ -110,8 +110,9 @@ const drafts = (demur, store) => {
     }
   };
   drop();
-  demur.on("signed-out", drop);
   demur.on("switched", drop);
+  // Not when the session has only ended by itself.
+  demur.on("signed-out", ({ detail }) => drop(!/idle|expired|revoked/.test(detail.refusal.reason)));
   demur.on("restored", () => (key = undefined));
   for (const kind of ["focusin", "input", "change", "reset"]) {
     addEventListener(kind, ({ target }) => setTimeout(keep, 0, /** @type {any} */ (target).form ?? target), true);
