@@ -30,7 +30,7 @@ export class World {
     /** @type {Tab[]} */
     this.tabs = [];
     this.wrong = [];
-    this.watchers = { sent() {}, event() {}, dialog() {} };
+    this.watchers = {};
   }
 
   /** Something that is under way. */
@@ -295,12 +295,16 @@ export class Page {
       const deliver = ({ status, headers, body: text, timing, cookie: set }) => {
         if (set !== undefined) world.jar = set;
         if (request.signal.aborted || !this.alive) return;
-        if (call || what !== "session") this.stimuli++;
+        if (status === 403 || status === 412) this.stimuli++;
+        // Close to the end the server is asked before anything is said.
+        if (timing?.some(({ name, duration }) => name === "session" && duration <= 120)) this.stimuli++;
+        if (call) world.watchers.answered(call, headers);
         const responseStart = world.now - this.born - 0.5;
         const answer = new Response(status === 204 || request.method === "HEAD" ? null : text, { status, headers, url: request.url });
         world.add(`${name} timing`, "timing", () => {
           const entry = { name: request.url, entryType: "resource", serverTiming: timing ?? [], responseStart };
-          if (what !== "session") this.stimuli++;
+          const subject = timing?.find(({ name }) => name === "subject")?.description;
+          if (what !== "session" && subject && subject !== this.madeFor) this.stimuli++;
           for (const observer of this.observers) observer.see([entry]);
         }, wire);
         resolve(answer);

@@ -17,6 +17,10 @@ export class Judge {
       sent: (page, request, call) => this.sent(page, request, call),
       event: (page, name, event) => this.event(page, name, event),
       dialog: (page, refusal) => this.dialog(page, refusal),
+      answered: (call, headers) => {
+        const [, reason] = /error="([\w-]+)"/.exec(headers["www-authenticate"]) ?? [];
+        this.calls.get(call).refused = reason;
+      },
       withdrawn: (page, dialog) => this.withdrawn(page, dialog),
     };
   }
@@ -63,6 +67,7 @@ export class Judge {
     if (!record || record.settled) return false;
     record.aborted = true;
     record.control.abort();
+    this.later.push(() => record.settled || this.fail(`call ${number} was given up and waits on`));
     return true;
   }
 
@@ -88,8 +93,8 @@ export class Judge {
     if (record.aborted) this.fail(`call ${call} was sent after it had been given up`);
     if (record.sends === 2) this.numbers.repeated++;
     if (record.sends > 2) this.fail(`call ${call} was sent ${record.sends} times`);
-    const said = request.headers.get("demur-subject") ?? "";
-    if (said !== record.sentAs) this.fail(`call ${call} of ${page.name} was sent for "${said}", not for "${record.sentAs}"`);
+    const healed = record.refused !== "session-replaced";
+    if (record.sends > 1 && healed && page.gone) this.fail(`call ${call} was repeated after somebody else had signed in`);
   }
 
   event(page, name, event) {

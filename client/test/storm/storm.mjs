@@ -80,7 +80,7 @@ export class Storm {
       reload: some(0.6),
       shut: some(0.3),
       freeze: some(0.6),
-      down: some(0.5),
+      down: some(1),
       skew: some(0.3),
       key: some(0.5),
       ask: some(0.5),
@@ -182,7 +182,7 @@ export class Storm {
     const somewhere = !["begin", "revoke", "pass", "down", "up", "skew"].includes(verb);
     if (somewhere && !tab) return false;
     if (somewhere && verb !== "open" && (!page || (page.frozen && verb !== "thaw"))) return false;
-    if (page) page.stimuli++;
+    if (page && (verb === "ask" || verb === "warning")) page.stimuli++;
     const doing = {
       call: () => page.demur && this.call(page, second, third, fourth),
       begin: () => {
@@ -265,18 +265,15 @@ export class Storm {
   async run() {
     const { world, chance, judge } = this;
     world.jar = world.server.signIn("alice", "");
-    const script = this.script?.[Symbol.iterator]();
+    const script = this.script?.slice();
     for (const key of script ? [] : this.beginning()) await this.step(key);
     let calm = `calm ${chance.often(this.others / 2) ? "bob" : "alice"}`;
     for (let i = 0; !judge.wrong.length && (script || i < this.length); i++) {
       if (script) {
-        const { value, done } = script.next();
-        if (done) break;
-        if (value.startsWith("calm")) {
-          calm = value;
-          break;
-        }
-        await this.step(value);
+        const key = script.shift();
+        if (key?.startsWith("calm")) calm = key;
+        if (!key || key === calm) break;
+        await this.step(key);
       } else await this.step(chance.weighed(this.choices()).key);
     }
     this.trace.push(calm);
@@ -301,8 +298,10 @@ export class Storm {
       const open = [...world.pending.values()].filter(({ kind, page }) => kind !== "lost" && !page?.frozen);
       if (!open.length) return;
       if (i > 1500) return judge.fail("it never comes to rest");
-      let key = script?.next().value;
-      if (!world.pending.has(key)) key = (script ? open[0] : this.chance.one(open)).key;
+      // A script may leave things out; what it does not name comes in the order in which it was begun.
+      while (script?.length && !/^(: |time)/.test(script[0]) && !world.pending.has(script[0])) script.shift();
+      const { key } = !script ? this.chance.one(open) : (world.pending.get(script[0]) ?? open[0]);
+      if (script?.[0] === key) script.shift();
       await this.step(key);
     }
   }
@@ -310,27 +309,31 @@ export class Storm {
   /** Fair weather: one sign-in has to heal everything that waits, in every tab. */
   async calm(person, script) {
     const { world, judge, chance } = this;
-    await this.step(": up ");
-    for (const tab of world.tabs) await this.step(`: thaw ${tab.name}`);
+    const step = (key) => {
+      if (script?.[0] === key) script.shift();
+      return this.step(key);
+    };
+    await step(": up ");
+    for (const tab of world.tabs) await step(`: thaw ${tab.name}`);
     await this.drain(script);
     // Somebody comes back, and each page asks for something.
     for (const page of world.pages) {
       if (!page.demur) continue;
-      await this.step(`: key ${page.tab.name}`);
-      const kind = chance.one(["get", "json"]);
-      if (await this.step(`: call ${page.tab.name} ${kind} plain #${this.made + 1}`)) judge.probe(page);
+      await step(`: key ${page.tab.name}`);
+      const kind = script?.[0]?.startsWith(": call") ? script[0].split(" ")[3] : chance.one(["get", "json"]);
+      if (await step(`: call ${page.tab.name} ${kind} plain #${this.made + 1}`)) judge.probe(page);
     }
     await this.drain(script);
     const open = () => world.pages.flatMap((page) => (page.tab.visible ? [...page.dialogs] : []));
     for (let turn = 0; turn < 20 && !judge.wrong.length; turn++) {
       const [dialog] = open();
       if (dialog?.spent) {
-        await this.step(`: close ${dialog.page.tab.name} | ${dialog.name}`);
+        await step(`: close ${dialog.page.tab.name} | ${dialog.name}`);
         continue;
       }
       if (dialog) {
         const hoped = judge.hopes(person);
-        await this.step(`: dialog ${dialog.page.tab.name} ${person} | ${dialog.name}`);
+        await step(`: dialog ${dialog.page.tab.name} ${person} | ${dialog.name}`);
         await this.drain(script);
         judge.healed(hoped, person);
         continue;
@@ -339,7 +342,7 @@ export class Storm {
       const hidden = world.pages.filter((page) => page.demur && !page.tab.visible);
       const next = hidden.find((page) => judge.waits(page)) ?? hidden[0];
       if (!next) break;
-      await this.step(`: look ${next.tab.name}`);
+      await step(`: look ${next.tab.name}`);
       await this.drain(script);
     }
     if (!judge.wrong.length) judge.calm(person);
@@ -354,6 +357,7 @@ export class Storm {
     for (let i = 0; i < 400 && !judge.wrong.length; i++) {
       const timer = world.timer();
       if (!timer || timer.due > until) break;
+      if (script?.[0] === "time") script.shift();
       await this.step("time");
       await this.drain(script);
     }
