@@ -86,8 +86,8 @@ const page = async () => {
 # The size of the client
 
 Bytes, as \`gzip -9\` makes them.
-The client is served as it is written, so what counts is its files without comments; a test holds the first two lines
-of sums to 4,000 and 6,144.
+The client is served as it is written, so what counts is its files without comments.
+A test holds the core to 4 kB (4,096), which was the aim, and everything to 11,000; the aim was 6,144, and [it is missed](../explanation/decisions/0015-the-client-as-it-is-written.md).
 
 | file | bytes |
 | --- | ---: |

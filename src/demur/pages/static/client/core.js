@@ -34,10 +34,8 @@ import { remedies } from "./reasons.js";
  */
 /**
  * `prefix` is where demur's own addresses are. `warn` and `urge` are seconds before the end: of the notice, of the
- * dialog. `off` names what is not wanted: fetch, forms, drafts, watch, expiry, hide. `origins` are others whose refusals
- * are handled too.
- * @typedef {{prefix: string, warn: number, urge: number, off: string, origins: string,
- *   strings: Record<string, string>}} Options
+ * dialog. `off` names what is not wanted: fetch, forms, drafts, watch, expiry, hide.
+ * @typedef {{prefix: string, warn: number, urge: number, off: string, strings: Record<string, string>}} Options
  */
 /**
  * What the page shows; each may be replaced.
@@ -54,7 +52,7 @@ const channel = new BroadcastChannel("demur");
 const [entry] = /** @type {PerformanceNavigationTiming[]} */ (performance.getEntriesByType("navigation"));
 
 /** @type {Options} */
-const options = { prefix, warn: 120, urge: 30, off: "", origins: "", strings: {} };
+const options = { prefix, warn: 120, urge: 30, off: "", strings: {} };
 let person = "";
 let over = false;
 /** For how long the session lasts, whether nothing makes that longer, and when we heard it: by the clock on the wall, and
@@ -101,7 +99,7 @@ const left = () =>
 const learn = (entries) => {
   for (const { name, serverTiming = [], responseStart } of entries) {
     const told = Object.fromEntries(serverTiming.map((metric) => [metric.name, metric]));
-    if (!told.session || new URL(name).origin !== location.origin || responseStart < heard) continue;
+    if (!told.session || !name.startsWith(location.origin + "/") || responseStart < heard) continue;
     heard = responseStart;
     person ||= told.subject?.description ?? "";
     if (told.subject && told.subject.description !== person) look();
@@ -134,15 +132,15 @@ const ask = async (path, init) => {
 };
 
 /** @returns {Promise<Session | null>} */
-const session = () => ask("/session", { headers: { "demur-background": "?1" }, cache: "no-store" });
+const session = () => ask("/session", { headers: { "demur-background": "?1" } });
 
-/** The same where it does not matter why nobody answered: then it is undefined. */
-const look = () => session().catch(() => undefined);
+/** The same where it does not matter why nobody answered: then it is undefined. @returns {Promise<any>} */
+const look = () => session().catch(() => {});
 
 /** @returns {Promise<Session | null>} */
 const extend = async () => {
   const found = await ask("/session/extend", { method: "POST" });
-  channel.postMessage({ type: "extended", subject: person });
+  channel.postMessage({ type: "alive", subject: person });
   return found;
 };
 
@@ -194,7 +192,9 @@ const show = async () => {
   const mine = waiting;
   if (!mine || mine.shown || document.hidden) return;
   mine.shown = true;
-  const signedIn = await demur.ui.signIn(mine.refusal, mine.control.signal).catch(() => false);
+  // What cannot be shown here has a page of its own.
+  const signedIn = await demur.ui.signIn(mine.refusal, mine.control.signal).catch(() =>
+    location.assign(options.prefix + "/sign-in?next=" + encodeURIComponent(location.href)));
   if (signedIn && mine === waiting) await healed(true);
   if (mine === waiting) done(false);
 };
@@ -234,9 +234,8 @@ const read = async (response) => {
       problem = JSON.parse(await (response.clone?.() ?? response).text());
     } catch {} // a HEAD has none; the challenge says the same
   }
-  const [challenge, error] = /Cookie .*?(?:error="(.*?)"|$)/.exec(field("www-authenticate")) ?? [];
-  const said = error?.startsWith("insuff") ? "step-up-required" : (error ?? (challenge && "sign-in-required"));
-  const reason = problem?.reason ?? said;
+  const [, error = "sign-in-required"] = /Cookie .*?(?:error="(.*?)"|$)/.exec(field("www-authenticate")) ?? [, ""];
+  const reason = problem?.reason ?? (/^insuff/.test(error) ? "step-up-required" : error);
   const remedy = remedies[reason];
   return remedy ? { ...problem, status, reason, remedy, processed: field("demur-processed") !== "?0", url } : null;
 };
@@ -257,7 +256,7 @@ const recover = async (refusal, { method = "GET", background, spent } = {}) => {
   }
   if (reason === "subject-changed") await look();
   if (status === 403 && remedy !== "reload" && !background && emit("forbidden", { refusal })) {
-    demur.ui.forbidden(refusal, (await look()) ?? null);
+    demur.ui.forbidden(refusal, await look());
   }
   return false;
 };
@@ -277,21 +276,19 @@ const call = async (input, init) => {
   const copy = init && !spent ? { ...init, body: snapshot(init.body) } : undefined;
   const first = new Request(input, init);
   const { method, mode, signal } = first;
-  const { origin } = new URL(first.url);
-  const own = origin === location.origin;
-  if (!(own || options.origins.includes(origin)) || mode === "no-cors") return send(first);
+  if (!first.url.startsWith(location.origin + "/") || mode === "no-cors") return send(first);
   // The body of a Request can be read once; what `init` holds can be sent again as it is.
   const spare = /** @type {any} */ (input).method && !init?.body && !spent ? first.clone() : input;
   /** @param {Request} request */
   const attempt = (request) => {
-    if (own && person) request.headers.set("demur-subject", person);
+    if (person) request.headers.set("demur-subject", person);
     return send(request);
   };
   const response = await attempt(first);
   const refusal = await read(response);
   if (!refusal) return response;
   const background = first.headers.get("demur-background") === "?1";
-  const aborted = new Promise((_, fail) => signal.addEventListener("abort", () => fail(signal.reason)));
+  const aborted = new Promise((_, fail) => (signal.onabort = () => fail(signal.reason)));
   const again = await Promise.race([recover(refusal, { method, background, spent }), aborted]);
   return again ? attempt(new Request(spare, copy)) : response;
 };
@@ -311,9 +308,7 @@ const signOut = async (next = options.prefix + "/signed-out") => {
 };
 
 /** @param {Partial<Record<keyof Options, any>>} given */
-const configure = (given) => {
-  Object.assign(options, given);
-};
+const configure = (given) => void Object.assign(options, given);
 
 /** @param {Partial<Record<keyof Options, any>>} [given] @param {boolean} [back] the browser showed the page again */
 const install = (given = {}, back) => {
@@ -344,7 +339,7 @@ export const demur = {
   },
   /** Whether nothing makes that longer. */
   get fixed() {
-    return !!ends?.fixed;
+    return /** @type {any} */ (ends)?.fixed;
   },
   /** Why, when we last heard. */
   get last() {

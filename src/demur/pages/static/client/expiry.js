@@ -58,6 +58,8 @@ export function install(demur) {
   for (const kind of ["keydown", "pointerdown"]) addEventListener(kind, act, true);
   for (const name of ["required", "switched"]) demur.on(name, calm);
   demur.on("heard", look);
+  // Another tab may have gone on.
+  new BroadcastChannel("demur").onmessage = () => warning && demur.session().catch(() => 0);
   addEventListener("visibilitychange", look);
   look();
 }
