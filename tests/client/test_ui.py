@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.client.boxes import ALICE, FOCUS, REFUSAL, answers, ask, expiring, nothing_left, page_with
+from tests.client.boxes import ALICE, FOCUS, HANDS, REFUSAL, answers, ask, expiring, nothing_left, page_with
 from tests.client.engines import DIALOG
 from tests.client.upstream import POLICY
 
 from demur.core.reasons import REASONS
 
 if TYPE_CHECKING:
+    from tests.client.conftest import Engines
     from tests.client.engines import Tab, Window
     from tests.client.lab import Lab
 
@@ -133,17 +134,59 @@ def test_the_dialog_is_as_tall_as_its_page(lab: Lab, window: Window) -> None:
     tab.wait_for(f"() => ({height})() < 2", frame=DIALOG)
 
 
+@pytest.mark.parametrize("engine", ["chromium", "firefox", "webkit"])
 @pytest.mark.parametrize("path", ["/page#part-2", "/page?a=1&b=2#x"])
-def test_where_no_frame_is_allowed_the_whole_page_signs_in(lab: Lab, window: Window, path: str) -> None:
+def test_where_no_frame_is_allowed_the_whole_page_signs_in(lab: Lab, engines: Engines, engine: str, path: str) -> None:
     """The form is then on a page of its own, and leads back, fragment included."""
-    window.sign_in(lab, "alice")
-    lab.page("/page", "<p>Hello {subject}", csp=POLICY.replace("frame-src 'self'", "frame-src 'none'"))
-    tab = window.tab(lab.url(path))
-    lab.end("alice", "idle")
-    tab.evaluate("() => { lab.call('/api/echo'); }")
-    tab.wait_for("() => location.pathname === '/.demur/sign-in'")
-    tab.type_password(lab, "alice")
-    tab.wait_for("(there) => location.href === there", lab.url(path))
+    window = engines[engine].window()
+    try:
+        lab.page("/page", "<p>Hello {subject}", csp=POLICY.replace("frame-src 'self'", "frame-src 'none'"))
+        tab = window.tab()
+        tab.sign_in_on_page(lab, "alice", "/page")
+        tab.goto(lab.url(path))
+        lab.end("alice", "idle")
+        tab.evaluate("() => { lab.call('/api/echo'); }")
+        tab.wait_for("() => location.pathname === '/.demur/sign-in'")
+        tab.type_password(lab, "alice")
+        tab.wait_for("(there) => location.href === there", lab.url(path))
+    finally:
+        window.close()
+
+
+@pytest.mark.parametrize("engine", ["firefox", "webkit"])
+def test_other_browsers_agree(lab: Lab, engines: Engines, engine: str) -> None:
+    """The focus goes in and comes back, the panel takes none and is the next stop, Escape answers."""
+    window = engines[engine].window()
+    try:
+        tab = window.tab()
+        tab.sign_in_on_page(lab, "alice")
+        tab.goto(lab.page("/page", '<button id="save">Save</button><button id="next">Next</button>'))
+        assert tab.evaluate(HANDS, {})
+        tab.evaluate("() => document.querySelector('#save').focus()")
+        ask(tab, "forbidden", REFUSAL, ALICE)
+        met = [tab.evaluate(FOCUS)]
+        for _ in range(3):
+            tab.press("Tab")
+            met.append(tab.evaluate(FOCUS))
+        assert met == ["save", "Use another account", "Close", "next"]
+        expiring(tab, 20)
+        assert tab.evaluate(FOCUS) == "Stay signed in"
+        tab.press("Escape")
+        assert answers(tab) == ["stay"]
+        assert tab.evaluate(FOCUS) == "next"
+        lab.end("alice", "idle")
+        tab.evaluate("() => { lab.call('/api/echo').then((answer) => answers.push(answer.status)) }")
+        tab.wait_for_element("input[name=password]", frame=DIALOG)
+        tab.wait_for("() => document.activeElement.name === 'password'", frame=DIALOG)
+        for key in "abc":
+            tab.press(key)
+        assert tab.evaluate("() => document.activeElement.value", frame=DIALOG) == "abc"
+        tab.sign_in_in_dialog(lab, "alice")
+        assert answers(tab, 2) == ["stay", 200]
+        assert tab.evaluate(FOCUS) == "next"
+        silent(tab)
+    finally:
+        window.close()
 
 
 def test_a_sign_in_in_another_window_is_asked_about(lab: Lab, window: Window) -> None:

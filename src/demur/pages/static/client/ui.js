@@ -87,13 +87,16 @@ export const signIn = (demur, refusal, signal) => asking ??= open(demur, signal,
   const page = demur.options.prefix + "/sign-in?";
   const title = say("title");
   const frame = make("iframe", { title, src: page + "embed&lang=" + say("lang"), autofocus: true });
+  const leave = () => location.assign(page + "next=" + encodeURIComponent(location.href));
   frame.onload = () => {
-    // A frame that a policy or a fault forbids has no document that we may read.
-    if (!frame.contentDocument) return location.assign(page + "next=" + encodeURIComponent(location.href));
+    // A frame that a policy or a fault forbids has another document, or none that we may read; in Firefox it is
+    // never loaded.
+    if (!frame.contentDocument?.URL.includes(page)) return leave();
     frame.focus();
     // Who comes back from another window may have signed in there, at an origin that no message comes from.
     frame.contentWindow.onfocus = () => demur.session().catch(() => 0);
   };
+  addEventListener("securitypolicyviolation", (event) => event.effectiveDirective === "frame-src" && leave(), { signal });
   addEventListener("message", ({ source, data }) => {
     if (source !== frame.contentWindow) return;
     if (data.demur === "close") end(false);
