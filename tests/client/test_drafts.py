@@ -174,6 +174,23 @@ def test_what_was_typed_survives_a_refused_post_and_a_full_sign_in(lab: Lab, eit
     assert lab.done("/long-form", "POST") == []
 
 
+@pytest.mark.parametrize("button", ["Send", "Discard"])
+def test_a_draft_goes_with_what_the_server_had_kept(lab: Lab, window: Window, button: str) -> None:
+    """Whoever sends the refused form from the page that offers it, or discards it, does not find it again."""
+    lab.page("/report", LONG)
+    tab = opened(lab, window, "/report")
+    write(tab, text="Written over lunch")
+    lab.end("alice", "idle")
+    tab.click("#send")
+    tab.wait_for_element("input[name=password]")
+    tab.type_password(lab, "alice")
+    at(tab, "/.demur/kept")
+    tab.page.get_by_role("button", name=button, exact=True).click()
+    at(tab, "/thanks" if button == "Send" else "/report")
+    tab.wait_for(f"() => !({STORED})().length")
+    assert len(lab.done("/long-form", "POST")) == (button == "Send")
+
+
 def test_another_person_in_the_same_tab_gets_nothing_of_it(lab: Lab, window: Window) -> None:
     """Bob sees the server's form, asks nothing about a draft, and Alice finds hers when she is back."""
     lab.page("/report", LONG)
@@ -252,17 +269,20 @@ def test_a_draft_stays_when_the_session_ends_by_itself(lab: Lab, window: Window)
 
 
 def test_a_page_may_forbid_the_restoring(lab: Lab, window: Window) -> None:
-    """The event says what there is; prevented, nothing is changed."""
-    lab.page("/report", LONG, """
-      if (new URL(location).hash) addEventListener("demur:draft", (event) => {
-        window.told = event.detail.values.map(([, value]) => value);
-        event.preventDefault();
-      });""")  # fmt: skip
-    tab = opened(lab, window, "/report#x")
+    """The event says which fields would get what; prevented, nothing is changed and the draft is gone."""
+    listen = """addEventListener("demur:draft", (event) => {
+      window.told = event.detail.values.map(([field, value]) => [field.name, value, event.target.id]);
+      event.preventDefault();
+    });"""
+    lab.page("/report", LONG, listen)
+    tab = opened(lab, window, "/report")
     write(tab, text="Again")
-    tab.goto(lab.url("/other"))
-    tab.goto(lab.url("/report#x"))
-    assert tab.wait_for("() => window.told") == ["Again"]
+    tab.click("#large")
+    write(tab, text="Again and again")
+    tab.goto(lab.url("/report"))
+    told = [["text", "Again and again", "long"], ["size", False, "long"], ["size", True, "long"]]
+    assert tab.wait_for("() => window.told") == told
+    tab.wait_for(f"() => !({STORED})().length")
     assert tab.evaluate("() => document.querySelector('#text').value") == "Dear all,"
 
 
@@ -322,6 +342,21 @@ def test_a_draft_is_small_and_young(lab: Lab, window: Window) -> None:
     tab.evaluate(age, [name, 1.01])
     ready(tab, lab.url("/other"))
     assert tab.evaluate(STORED) == []
+
+
+def test_who_types_only_after_the_end_is_not_forgotten(lab: Lab, window: Window) -> None:
+    """The key is there before the session ends, if a long form is."""
+    lab.page("/report", LONG)
+    tab = opened(lab, window, "/report")
+    tab.evaluate("async () => { const demur = await lab.demur(); dispatchEvent(new CustomEvent('demur:expiring')); }")
+    lab.wait_for(lambda: any(each.status == 200 for each in lab._requests if each.path == "/.demur/session"))
+    over(lab, tab)
+    write(tab, text="After lunch")
+    assert lab.requests == []
+    tab.page.evaluate("() => { location.reload(); }")
+    tab.wait_for_element("input[name=password]")
+    tab.type_password(lab, "alice")
+    tab.wait_for(VALUE, ["#text", "After lunch"])
 
 
 @pytest.mark.parametrize(

@@ -46,10 +46,19 @@
     channel.close();
   } catch { /* a browser without it, or one that keeps it from us */ }
   if ("closes" in about) close();
-  // The client's mark that a form was sent: a refusal in its place means that what was typed is still needed.
-  if (!("embedded" in about) && document.querySelector("script[type$=json]")) try {
-    sessionStorage.removeItem("demur:sent");
-  } catch { /* storage is turned off */ }
+  // The client's mark that a form was sent: a refusal in its place means that what was typed is still needed, until the
+  // form is sent from, or thrown away on, the page that offers that.
+  const mark = (from, to) => {
+    try {
+      const sent = sessionStorage.getItem(from);
+      sessionStorage.removeItem(from);
+      if (sent) sessionStorage.setItem(to, sent);
+    } catch { /* storage is turned off */ }
+  };
+  if (!("embedded" in about) && document.querySelector("script[type$=json]")) mark("demur:sent", "demur:refused");
+  for (const each of document.querySelectorAll("form[data-kept]")) {
+    each.addEventListener("submit", () => mark("demur:refused", "demur:sent"));
+  }
   // Inside the client's dialog, which cannot see the keys that are pressed in here, nor how tall this is.
   if ("embedded" in about && parent !== window) {
     const tell = (what, more) => parent.postMessage({ demur: what, ...more }, location.origin);

@@ -48,16 +48,17 @@ const drafts = (demur, store) => {
   const restore = async (form, kept, key) => {
     const [, iv, sealed] = JSON.parse(kept);
     const plain = await crypto.subtle.decrypt({ name: "AES-GCM", iv: new Uint8Array(iv) }, key, new Uint8Array(sealed));
-    const values = await new Response(plain).json();
-    const event = new CustomEvent("demur:draft", { bubbles: true, cancelable: true, detail: { values } });
-    if (!form.dispatchEvent(event)) return;
     const there = fields(form);
-    for (const [key, now, before] of values) {
-      const field = there.get(key);
-      // What the server or the person has changed meanwhile stays.
-      if (field?.[what(field)] !== before) continue;
+    // What the server or the person has changed meanwhile stays.
+    const values = (await new Response(plain).json()).flatMap((/** @type {Value[]} */ [key, now, before]) => {
+      const field = there.get(/** @type {string} */ (key));
+      return field?.[what(field)] === before ? [[field, now]] : [];
+    });
+    const event = new CustomEvent("demur:draft", { bubbles: true, cancelable: true, detail: { values } });
+    if (!values.length || !form.dispatchEvent(event)) return;
+    for (const [field, now] of values) {
       // Frameworks listen to a box being clicked, and watch `value` by a property of the element itself.
-      if (typeof now === "boolean") field.click();
+      if (typeof now === "boolean") field.checked === now || field.click();
       else {
         Reflect.set(Object.getPrototypeOf(field), "value", now, field);
         for (const kind of ["input", "change"]) field.dispatchEvent(new Event(kind, { bubbles: true }));
@@ -113,6 +114,8 @@ const drafts = (demur, store) => {
   demur.on("switched", drop);
   // Not when the session has only ended by itself.
   demur.on("signed-out", ({ detail }) => drop(!/idle|expired|revoked/.test(detail.refusal.reason)));
+  // What is typed after the end can be kept, too.
+  demur.on("expiring", () => [...document.forms].some((form) => opened.has(form)) && secret().catch(() => 0));
   demur.on("restored", () => (key = undefined));
   for (const kind of ["focusin", "input", "change", "reset"]) {
     addEventListener(kind, ({ target }) => setTimeout(keep, 0, /** @type {any} */ (target).form ?? target), true);
