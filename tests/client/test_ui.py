@@ -103,6 +103,27 @@ def test_closing_it_loses_nothing(lab: Lab, window: Window, how: str) -> None:
     silent(tab)
 
 
+def test_keys_that_are_meant_for_a_box_do_nothing_to_the_page(lab: Lab, window: Window) -> None:
+    """A page that closes its own things on Escape, or has letters for commands, hears of none."""
+    tab = page_with(window, lab)
+    tab.evaluate("() => { window.keys = []; addEventListener('keydown', ({ key }) => keys.push(key)); }")
+    expiring(tab, 20)
+    for key in ("Tab", "j", "Escape"):
+        tab.press(key)
+    assert answers(tab) == ["stay"]
+    assert tab.evaluate("() => keys") == []
+
+
+def test_without_its_words_the_dialog_is_still_there(lab: Lab, window: Window) -> None:
+    """A file that does not come, such as in the middle of an upgrade, keeps nobody from signing in."""
+    tab = page_with(window, lab)
+    tab.page.route("**/lang/*.js", lambda route: route.abort())
+    lab.end("alice", "idle")
+    tab.evaluate("() => { lab.call('/api/echo').then((answer) => answers.push(answer.status)) }")
+    tab.sign_in_in_dialog(lab, "alice")
+    assert answers(tab) == [200]
+
+
 def test_two_calls_share_one_dialog(lab: Lab, window: Window) -> None:
     """However many ask, the person is asked once, and may be asked again later."""
     tab = dialog(window, lab)

@@ -1,10 +1,10 @@
-// What a person sees of demur: the dialog to sign in, the warnings before a session ends, the panel about a 403.
+// What a person sees of demur: the dialog to sign in, the warnings before an end, the panel about a 403.
 //
 // - Text is text: no markup is read here, and every style is in ui.css, so the strictest policy holds, Trusted
 //   Types included.
-// - Each box has a shadow root of its own, where the page's sheets do not reach, and goes away when it is answered.
+// - Each box has a shadow root of its own, where the page's sheets do not reach, and goes when it is answered.
 // - Modal is only what cannot wait: to sign in, and the last seconds of a session. What is not modal takes no
-//   focus, is announced, hides nothing that has the focus, and is the next stop of Tab where browsers can do that.
+//   focus, is announced, hides nothing that has the focus, and is the next stop of Tab.
 
 /** @typedef {typeof import("./core.js").demur} Demur */
 /** @typedef {import("./core.js").Refusal} Refusal */
@@ -26,13 +26,14 @@ const make = (tag, properties, ...inside) => {
 /**
  * Show a box until it is answered. Closing it answers `closed`, and the signal null.
  * @param {Demur} demur @param {AbortSignal} signal @param {boolean} modal @param {any} closed
- * @param {(end: (answer: any) => void) => [object, any[], (() => void)?]} fill its properties, what is in it, and
- *   what happens four times a second
+ * @param {(end: (answer: any) => void) => [object, any[], (() => void)?]} fill its properties, what is in it,
+ *   and what happens four times a second
  * @returns {Promise<any>}
  */
 const open = async ({ options }, signal, modal, closed, fill) => {
   const [code = "en"] = /^(ar|de|es|fr|zh)\b/.exec(document.documentElement.lang) ?? [];
-  texts = { ...(await import(`./lang/${code}.js`)).default, ...options.strings };
+  // Without words it is still possible to sign in.
+  texts = { ...(await import(`./lang/${code}.js`).catch(() => 0)).default, ...options.strings };
   const host = make("div", { lang: say("lang"), dir: say("dir") });
   /** @type {any} */
   let box;
@@ -47,8 +48,10 @@ const open = async ({ options }, signal, modal, closed, fill) => {
       inside.push(make("button", { className: "x", ariaLabel: say("close"), onclick: shut }, "×"));
       box = make(modal ? "dialog" : "section", properties, ...inside);
       box.onclose = shut;
-      box.onkeydown = (/** @type {KeyboardEvent} */ { key }) => {
-        if (key === "Escape") shut();
+      box.onkeydown = (/** @type {KeyboardEvent} */ event) => {
+        // What the page does on keys is not meant here, such as closing what is behind.
+        event.stopPropagation();
+        if (event.key === "Escape") shut();
       };
       root.append(box);
       const beat = () => {
@@ -96,17 +99,16 @@ export const signIn = (demur, refusal, signal) => asking ??= open(demur, signal,
     // Who comes back from another window may have signed in there, at an origin that no message comes from.
     frame.contentWindow.onfocus = () => demur.session().catch(() => 0);
   };
-  addEventListener("securitypolicyviolation", (event) => event.effectiveDirective === "frame-src" && leave(), { signal });
-  addEventListener("message", ({ source, data }) => {
-    if (source !== frame.contentWindow) return;
+  addEventListener("securitypolicyviolation", ({ effectiveDirective }) => {
+    if (effectiveDirective === "frame-src") leave();
+  }, { signal });
+  addEventListener("message", ({ source, origin, data }) => {
+    if (source !== frame.contentWindow || origin !== location.origin) return;
     if (data.demur === "close") end(false);
     else frame.style.height = data.height + "px";
   }, { signal });
   return [{ ariaLabel: title, className: "frame" }, [frame]];
-}).then((answer) => {
-  asking = undefined;
-  return answer !== false;
-});
+}).then((answer) => answer !== false).finally(() => asking = undefined);
 
 /** Before a session ends: a quiet notice, and a dialog in the last seconds.
  * @param {Demur} demur @param {{ends: number, absolute: boolean}} about @param {AbortSignal} signal
