@@ -386,7 +386,6 @@ class WebDriverWindow(Window):
             "name": lab.cookie,
             "value": lab.token(name),
             "path": "/",
-            "domain": "localhost",
             "httpOnly": True,
             "secure": lab.origin.startswith("https"),
             "sameSite": "Lax",

@@ -225,7 +225,7 @@ class Lab:
         self.site.answers[path] = answer
 
     def hold(self, path: str) -> None:
-        """Let what is executed at a path wait for its answer."""
+        """Let what is executed at a path wait for its answer. What demur answers itself, waits too."""
         self.site.held[path] = asyncio.Event()
 
     def release(self, path: str) -> None:
@@ -298,6 +298,9 @@ class Lab:
             requests = self._requests
             requests.append(asked)
             self._changed.notify_all()
+
+        if asked.path.startswith("/.demur/") and (event := self.site.held.get(asked.path)) is not None:
+            await event.wait()
 
         async def noted(message: Any) -> None:
             if message["type"].endswith("response.start"):
