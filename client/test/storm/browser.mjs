@@ -1,14 +1,16 @@
 /**
- * A browser of several tabs in which nothing happens by itself: whatever is under way (a request, its answer, a message to
- * another tab, a timer) is an entry in `pending`, and whoever drives the world says which comes next.
+ * A browser of several tabs in which nothing happens by itself: whatever is under way (a request, its answer,
+ * a message to another tab, a timer) is an entry in `pending`, and whoever drives the world says what is next.
  */
 import { loader } from "./load.mjs";
-import { Blob, Request, Response, words } from "./wire.mjs";
+import { channelOf, globals, ORIGIN } from "./window.mjs";
+import { Request, Response, words } from "./wire.mjs";
 
-export const ORIGIN = "https://club.example";
+const EVENTS = ["refused", "required", "expiring", "restored", "switched", "forbidden", "signed-out"];
 
-/** The same for the same name: what a person or a browser might do either way, without another source of chance. */
-export const either = (name) => [...name].reduce((sum, letter) => (sum * 31 + letter.charCodeAt(0)) | 0, 7) & 1;
+/** The same for the same name: what might go either way, without another source of chance. */
+export const either = (name) =>
+  [...name].reduce((sum, letter) => (sum * 31 + letter.charCodeAt(0)) | 0, 7) & 1;
 
 /** Let everything run that needs nothing from outside. */
 export const settled = () => new Promise((done) => setImmediate(done));
@@ -51,7 +53,9 @@ export class World {
 
   /** The next timer, if one may fire. */
   timer() {
-    return this.timers.filter(({ page }) => page.alive && !page.frozen).sort((a, b) => a.due - b.due || a.order - b.order)[0];
+    return this.timers
+      .filter(({ page }) => page.alive && !page.frozen)
+      .sort((a, b) => a.due - b.due || a.order - b.order)[0];
   }
 
   async fire() {
@@ -104,7 +108,17 @@ export class Page {
   constructor(tab, path, type, answer) {
     const { world } = tab;
     const name = `${tab.name}.${++tab.loads}`;
-    Object.assign(this, { tab, world, name, path, answer, type, alive: true, frozen: false, born: world.now });
+    Object.assign(this, {
+      tab,
+      world,
+      name,
+      path,
+      answer,
+      type,
+      alive: true,
+      frozen: false,
+      born: world.now,
+    });
     this.person = answer.person ?? "";
     this.numbers = {};
     this.channels = new Set();
@@ -118,8 +132,8 @@ export class Page {
     this.stimuli = 1;
     // How often it heard that somebody has signed in.
     this.heard = 0;
-    // Which of its questions about the session was the last that was asked before a sign-in was required, and the last
-    // to which the server said that somebody is signed in.
+    // Its questions about the session: how many there were, how many before a sign-in was required, and the
+    // last one to which the server said that somebody is signed in.
     this.asked = this.askedBefore = this.toldLive = 0;
     this.prevents = tab.traits.prevents ?? [];
   }
@@ -133,7 +147,13 @@ export class Page {
     if (kind !== "site") return;
     this.window = globals(this);
     const given = { "client/watch.js": { install() {} }, "client/forms.js": { install() {} } };
-    const load = loader({ globals: this.window, root: this.world.root, sources: this.world.sources, given, site: `${ORIGIN}/.demur/` });
+    const load = loader({
+      globals: this.window,
+      root: this.world.root,
+      sources: this.world.sources,
+      given,
+      site: `${ORIGIN}/.demur/`,
+    });
     this.demur = load("client/core.js").demur;
     this.demur.ui.signIn = (refusal, signal) => this.dialog(refusal, signal);
     this.demur.ui.expiring = (about, signal) => this.warn(about, signal);
@@ -207,7 +227,16 @@ export class Page {
     this.world.watchers.dialog(this, refusal);
     return new Promise((answer) => {
       const name = `${this.name} dialog ${this.number("dialog")}`;
-      const dialog = { name, refusal, busy: false, open: true, end: undefined, spent: false, page: this, heard: this.heard };
+      const dialog = {
+        name,
+        refusal,
+        busy: false,
+        open: true,
+        end: undefined,
+        spent: false,
+        page: this,
+        heard: this.heard,
+      };
       dialog.end = (value) => {
         if (!dialog.open) return;
         dialog.open = false;
@@ -233,25 +262,35 @@ export class Page {
     dialog.busy = true;
     const name = `${dialog.name} as ${subject}`;
     const cookie = world.jar;
-    world.add(`${name} ^`, "up", () => {
-      if (world.server.down) return void (dialog.busy = false);
-      const set = world.server.signIn(subject, cookie);
-      world.add(`${name} v`, "down", () => {
-        // A frame that went away in between: whether its cookie came is anybody's guess.
-        if (dialog.open || either(name)) world.jar = set;
-        if (!dialog.open) return;
-        world.add(`${name} done`, "down", () => {
+    world.add(
+      `${name} ^`,
+      "up",
+      () => {
+        if (world.server.down) return void (dialog.busy = false);
+        const set = world.server.signIn(subject, cookie);
+        world.add(`${name} v`, "down", () => {
+          // A frame that went away in between: whether its cookie came is anybody's guess.
+          if (dialog.open || either(name)) world.jar = set;
           if (!dialog.open) return;
-          this.stimuli++;
-          new (channelOf(this))("demur").postMessage({ type: "signed-in" });
-          // What is left in the frame says "You are signed in", and can be closed.
-          // Where it says so itself and nobody is signed in any more, it was for nothing, and nothing waits on.
-          if (either(`${name} says`)) this.vain = true;
-          if (either(`${name} says`)) dialog.end(true);
-          dialog.spent = true;
-        }, { page: this });
-      });
-    }, { page: this });
+          world.add(
+            `${name} done`,
+            "down",
+            () => {
+              if (!dialog.open) return;
+              this.stimuli++;
+              new (channelOf(this))("demur").postMessage({ type: "signed-in" });
+              // What is left in the frame says "You are signed in", and can be closed.
+              // Where it says so itself and nobody is signed in any more, nothing waits on.
+              if (either(`${name} says`)) this.vain = true;
+              if (either(`${name} says`)) dialog.end(true);
+              dialog.spent = true;
+            },
+            { page: this },
+          );
+        });
+      },
+      { page: this },
+    );
   }
 
   warn(about, signal) {
@@ -300,215 +339,68 @@ export class Page {
         if (timing?.some(({ name, duration }) => name === "session" && duration <= 120)) this.stimuli++;
         if (call) world.watchers.answered(call, headers);
         const responseStart = world.now - this.born - 0.5;
-        const answer = new Response(status === 204 || request.method === "HEAD" ? null : text, { status, headers, url: request.url });
-        world.add(`${name} timing`, "timing", () => {
-          const entry = { name: request.url, entryType: "resource", serverTiming: timing ?? [], responseStart };
-          const subject = timing?.find(({ name }) => name === "subject")?.description;
-          if (what !== "session" && subject && subject !== this.madeFor) this.stimuli++;
-          for (const observer of this.observers) observer.see([entry]);
-        }, wire);
+        const answer = new Response(status === 204 || request.method === "HEAD" ? null : text, {
+          status,
+          headers,
+          url: request.url,
+        });
+        world.add(
+          `${name} timing`,
+          "timing",
+          () => {
+            const entry = {
+              name: request.url,
+              entryType: "resource",
+              serverTiming: timing ?? [],
+              responseStart,
+            };
+            const subject = timing?.find(({ name }) => name === "subject")?.description;
+            if (what !== "session" && subject && subject !== this.madeFor) this.stimuli++;
+            for (const observer of this.observers) observer.see([entry]);
+          },
+          wire,
+        );
         resolve(answer);
       };
-      world.add(`${name} lost`, "lost", () => {
-        world.pending.delete(`${name} ^`);
-        gone();
-      }, { page: this, weight: 1 });
-      world.add(`${name} ^`, "up", () => {
-        world.pending.delete(`${name} lost`);
-        const { method, url, headers } = request;
-        const answered = world.server.handle({ method, url, headers, cookie, body });
-        if (answered.status === 200) this.toldLive = Math.max(this.toldLive, asked);
-        world.add(`${name} answer lost`, "lost", () => {
-          world.pending.delete(`${name} v`);
+      world.add(
+        `${name} lost`,
+        "lost",
+        () => {
+          world.pending.delete(`${name} ^`);
           gone();
-        }, { page: this, weight: 0.5 });
-        world.add(`${name} v`, "down", () => {
-          world.pending.delete(`${name} answer lost`);
-          deliver(answered);
-        }, wire);
-      }, wire);
+        },
+        { page: this, weight: 1 },
+      );
+      world.add(
+        `${name} ^`,
+        "up",
+        () => {
+          world.pending.delete(`${name} lost`);
+          const { method, url, headers } = request;
+          const answered = world.server.handle({ method, url, headers, cookie, body });
+          if (answered.status === 200) this.toldLive = Math.max(this.toldLive, asked);
+          world.add(
+            `${name} answer lost`,
+            "lost",
+            () => {
+              world.pending.delete(`${name} v`);
+              gone();
+            },
+            { page: this, weight: 0.5 },
+          );
+          world.add(
+            `${name} v`,
+            "down",
+            () => {
+              world.pending.delete(`${name} answer lost`);
+              deliver(answered);
+            },
+            wire,
+          );
+        },
+        wire,
+      );
       request.signal.addEventListener("abort", () => reject(request.signal.reason));
     });
-  }
-}
-
-const EVENTS = ["refused", "required", "expiring", "restored", "switched", "forbidden", "signed-out"];
-
-function channelOf(page) {
-  const { world } = page;
-  return class BroadcastChannel extends EventTarget {
-    constructor(name) {
-      super();
-      this.name = name;
-      this.onmessage = null;
-      this.closed = false;
-      page.channels.add(this);
-    }
-
-    postMessage(data) {
-      const copy = structuredClone(data);
-      for (const other of world.pages) {
-        for (const channel of other.channels) {
-          if (channel === this || channel.name !== this.name || channel.closed) continue;
-          world.add(`${page.name} tells ${other.name} ${copy.type}`, "message", () => channel.receive(copy), { page: other });
-        }
-      }
-    }
-
-    receive(data) {
-      // A page that is kept in memory hears nothing.
-      if (page.frozen || this.closed) return;
-      page.stimuli++;
-      if (data.type === "signed-in") page.heard++;
-      const event = Object.assign(new Event("message"), { data });
-      this.onmessage?.(event);
-      this.dispatchEvent(event);
-    }
-
-    close() {
-      this.closed = true;
-    }
-  };
-}
-
-/** What a page has, and nothing else: a name that is missing here is missing in the tab. */
-function globals(page) {
-  const { world, tab, answer } = page;
-  const events = (target) => {
-    const heart = new EventTarget();
-    for (const name of ["addEventListener", "removeEventListener", "dispatchEvent"]) target[name] = heart[name].bind(heart);
-    return target;
-  };
-  const element = () => events({ style: {}, dataset: {}, lang: "en", hidden: false, isConnected: true });
-  const seen = tab.visible ? "visible" : "hidden";
-  const document = events({
-    visibilityState: seen,
-    hidden: !tab.visible,
-    readyState: "complete",
-    currentScript: null,
-    documentElement: element(),
-    body: element(),
-    activeElement: null,
-    querySelector: () => null,
-    querySelectorAll: () => [],
-  });
-  const wait = (run, after = 0, ...rest) => {
-    const timer = { due: world.now + Math.max(0, after), order: ++world.order, page, run: () => run(...rest) };
-    world.timers.push(timer);
-    return timer;
-  };
-  const forget = (timer) => {
-    world.timers = world.timers.filter((other) => other !== timer);
-  };
-  const storage = () => {
-    const kept = new Map();
-    return {
-      getItem: (name) => kept.get(name) ?? null,
-      setItem: (name, value) => void kept.set(name, String(value)),
-      removeItem: (name) => void kept.delete(name),
-    };
-  };
-  const wall = () => world.now + world.skew;
-  class PageDate extends Date {
-    constructor(...parts) {
-      super(...(parts.length ? parts : [wall()]));
-    }
-
-    static now() {
-      return wall();
-    }
-  }
-  class PerformanceObserver {
-    constructor(hear) {
-      this.see = (entries) => hear({ getEntries: () => entries }, this);
-    }
-
-    observe() {
-      page.observers.add(this);
-    }
-
-    disconnect() {
-      page.observers.delete(this);
-    }
-  }
-  const navigation = {
-    name: `${ORIGIN}${page.path}`,
-    entryType: "navigation",
-    type: page.type,
-    serverTiming: answer.timing ?? [],
-    responseStart: 0,
-    transferSize: 1000,
-  };
-  const math = Object.create(Math, { random: { value: () => world.random() } });
-  const window = events({
-    Request,
-    Response,
-    Headers,
-    FormData,
-    Blob,
-    File: globalThis.File,
-    ReadableStream,
-    URL,
-    URLSearchParams,
-    AbortController,
-    AbortSignal,
-    DOMException,
-    Event,
-    EventTarget,
-    CustomEvent: Told,
-    TextEncoder,
-    TextDecoder,
-    structuredClone,
-    queueMicrotask,
-    console,
-    Math: math,
-    Date: PageDate,
-    document,
-    navigator: { onLine: true, language: "en" },
-    performance: {
-      now: () => world.now - page.born,
-      timeOrigin: page.born,
-      getEntriesByType: (type) => (type === "navigation" ? [navigation] : []),
-    },
-    PerformanceObserver,
-    BroadcastChannel: channelOf(page),
-    setTimeout: wait,
-    clearTimeout: forget,
-    setInterval: (run, every, ...rest) => {
-      const again = () => {
-        forget(timer);
-        timer.due += Math.max(1, every);
-        world.timers.push(timer);
-        run(...rest);
-      };
-      const timer = wait(again, every);
-      return timer;
-    },
-    clearInterval: forget,
-    sessionStorage: storage(),
-    localStorage: storage(),
-    location: {
-      origin: ORIGIN,
-      href: `${ORIGIN}${page.path}`,
-      pathname: page.path,
-      host: new URL(ORIGIN).host,
-      protocol: "https:",
-      reload: () => tab.go(page.path, "reload"),
-      assign: (to) => tab.go(new URL(to, ORIGIN).pathname),
-      replace: (to) => tab.go(new URL(to, ORIGIN).pathname),
-    },
-    fetch: (input, init) => page.fetch(input, init),
-    // What a page may or may not have.
-    EventSource: undefined,
-    WebSocket: undefined,
-  });
-  return Object.assign(window, { window, self: window, globalThis: window, parent: window, top: window });
-}
-
-/** `CustomEvent`, which the oldest node that we use does not have. */
-class Told extends Event {
-  constructor(type, { detail = null, ...init } = {}) {
-    super(type, init);
-    this.detail = detail;
   }
 }

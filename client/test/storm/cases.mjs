@@ -1,4 +1,4 @@
-/** Faults that a storm found once, each as the shortest storm that showed it. `mutants.mjs` brings most of them back. */
+/** Faults that a storm found once, each as the shortest storm that showed it; `mutants.mjs` brings them back. */
 export const CASES = {
   "a message from another tab gives up nothing that waits": [
     ": begin b /members unseen -",

@@ -12,7 +12,16 @@ export class Judge {
     this.probes = [];
     /** What can be judged when a step is over. */
     this.later = [];
-    this.numbers = { calls: 0, answered: 0, repeated: 0, executed: 0, dialogs: 0, asks: 0, restored: 0, switched: 0 };
+    this.numbers = {
+      calls: 0,
+      answered: 0,
+      repeated: 0,
+      executed: 0,
+      dialogs: 0,
+      asks: 0,
+      restored: 0,
+      switched: 0,
+    };
     world.watchers = {
       sent: (page, request, call) => this.sent(page, request, call),
       event: (page, name, event) => this.event(page, name, event),
@@ -37,9 +46,14 @@ export class Judge {
 
   settle(record, answer, error) {
     if (record.settled) this.fail(`call ${record.number} was answered twice`);
-    record.settled = { status: answer?.status, error: error && `${error.name}: ${error.message}`, refused: answer?.headers };
+    record.settled = {
+      status: answer?.status,
+      error: error && `${error.name}: ${error.message}`,
+      refused: answer?.headers,
+    };
     const lawful = record.aborted ? /^AbortError/ : /^TypeError: Failed to fetch/;
-    if (error && !lawful.test(record.settled.error)) this.fail(`call ${record.number} failed with ${record.settled.error}`);
+    if (error && !lawful.test(record.settled.error))
+      this.fail(`call ${record.number} failed with ${record.settled.error}`);
     if (answer?.status === 401 && this.givenUp(record, answer)) {
       this.fail(`call ${record.number} of ${record.page.name} was given up though nobody declined`);
     }
@@ -50,7 +64,8 @@ export class Judge {
 
   /** Whether a call that could be repeated came back refused, and nobody wanted it so. */
   givenUp({ sends, kind, method, page }, { headers }) {
-    if (sends > 1 || kind === "stream" || page.quiet || page.vain || page.prevents.length || page.gone) return false;
+    if (sends > 1 || kind === "stream" || page.quiet || page.vain || page.prevents.length || page.gone)
+      return false;
     return headers.get("demur-processed") === "?0" || method === "GET" || method === "HEAD";
   }
 
@@ -82,8 +97,10 @@ export class Judge {
       if (request.url.endsWith("/session")) {
         page.asks++;
         this.numbers.asks++;
-        if (request.headers.get("demur-background") !== "?1") this.fail(`${page.name} keeps the session alive by asking`);
-        if (page.asks > page.stimuli) this.fail(`${page.name} asked ${page.asks} times for ${page.stimuli} reasons`);
+        if (request.headers.get("demur-background") !== "?1")
+          this.fail(`${page.name} keeps the session alive by asking`);
+        if (page.asks > page.stimuli)
+          this.fail(`${page.name} asked ${page.asks} times for ${page.stimuli} reasons`);
       }
       return;
     }
@@ -94,7 +111,8 @@ export class Judge {
     if (record.sends === 2) this.numbers.repeated++;
     if (record.sends > 2) this.fail(`call ${call} was sent ${record.sends} times`);
     const healed = record.refused !== "session-replaced";
-    if (record.sends > 1 && healed && page.gone) this.fail(`call ${call} was repeated after somebody else had signed in`);
+    if (record.sends > 1 && healed && page.gone)
+      this.fail(`call ${call} was repeated after somebody else had signed in`);
   }
 
   event(page, name, event) {
@@ -116,7 +134,8 @@ export class Judge {
     page.shown = (page.shown ?? 0) + 1;
     const required = page.events.filter((name) => name === "required").length;
     if (page.shown > required) this.fail(`${page.name} opened a dialog that it had not announced`);
-    if (page.prevents.includes("required")) this.fail(`${page.name} opened a dialog that the page did not want`);
+    if (page.prevents.includes("required"))
+      this.fail(`${page.name} opened a dialog that the page did not want`);
     if (page.declined && refusal.remedy) this.fail(`${page.name} asks again who has declined`);
     if (page.dialogs.size) this.fail(`${page.name} opened a second dialog`);
     if (page.frozen || !page.alive) this.fail(`${page.name} opened a dialog after it had gone`);
@@ -127,7 +146,10 @@ export class Judge {
     const confirmed = page.heard > heard;
     const live = page.toldLive > page.askedBefore;
     if (confirmed || (live && refusal.remedy !== "confirm")) return;
-    this.later.push(() => page.events.includes("switched") || this.fail(`${name} (${refusal.reason}) was closed for nothing`));
+    this.later.push(
+      () =>
+        page.events.includes("switched") || this.fail(`${name} (${refusal.reason}) was closed for nothing`),
+    );
   }
 
   /** After each step. */
@@ -141,7 +163,8 @@ export class Judge {
       // Who declined to sign in is asked again when that session, too, has ended.
       if (page.wasOver && !over) page.declined = false;
       page.wasOver = over;
-      if (page.was && person && person !== page.was) this.fail(`${page.name} was for ${page.was} and is for ${person}`);
+      if (page.was && person && person !== page.was)
+        this.fail(`${page.name} was for ${page.was} and is for ${person}`);
       page.was ||= person;
     }
   }
@@ -156,8 +179,10 @@ export class Judge {
       this.fail(`call ${call} (${method} ${place}) was executed ${record.executed} times`);
     }
     const expected = page.answer.person || record.sentAs;
-    if (as && expected && as !== expected) this.fail(`call ${call} of ${page.name}, made for ${expected}, was executed as ${as}`);
-    if (body !== record.body) this.fail(`call ${call} was executed with "${body}" in place of "${record.body}", send ${sends}`);
+    if (as && expected && as !== expected)
+      this.fail(`call ${call} of ${page.name}, made for ${expected}, was executed as ${as}`);
+    if (body !== record.body)
+      this.fail(`call ${call} was executed with "${body}" in place of "${record.body}", send ${sends}`);
   }
 
   waits(page) {
@@ -168,9 +193,11 @@ export class Judge {
   hopes(person) {
     const hoped = [];
     for (const page of this.world.pages) {
-      if (!page.demur || (page.madeFor && page.madeFor !== person) || page.gone || page.prevents.length) continue;
+      if (!page.demur || (page.madeFor && page.madeFor !== person) || page.gone || page.prevents.length)
+        continue;
       for (const record of page.calls) {
-        const repeatable = record.kind !== "stream" && (record.place !== "late" || ["GET", "HEAD"].includes(record.method));
+        const repeatable =
+          record.kind !== "stream" && (record.place !== "late" || ["GET", "HEAD"].includes(record.method));
         if (!record.settled && !record.aborted && record.sends === 1) hoped.push({ record, repeatable });
       }
     }
@@ -184,8 +211,10 @@ export class Judge {
       const about = `call ${number} of ${page.name} (made for "${page.madeFor}", ${person} signed in)`;
       if (!page.alive) this.fail(`${about}: its tab was loaded again`);
       else if (!settled) this.fail(`${about} is still not answered`);
-      else if (repeatable && settled.status !== (place === "closed" ? 403 : 200)) this.fail(`${about} ended with ${settled.status ?? settled.error}`);
-      else if (repeatable && executed !== 1 && !["late", "closed"].includes(place)) this.fail(`${about} was executed ${executed} times`);
+      else if (repeatable && settled.status !== (place === "closed" ? 403 : 200))
+        this.fail(`${about} ended with ${settled.status ?? settled.error}`);
+      else if (repeatable && executed !== 1 && !["late", "closed"].includes(place))
+        this.fail(`${about} was executed ${executed} times`);
     }
   }
 
@@ -195,7 +224,8 @@ export class Judge {
     for (const record of this.calls.values()) {
       const { page, settled, number, executed, place, method } = record;
       if (page.alive && !settled) this.fail(`call ${number} of ${page.name} is never answered`);
-      if (settled?.status === 200 && executed < 1) this.fail(`call ${number} was answered and never executed`);
+      if (settled?.status === 200 && executed < 1)
+        this.fail(`call ${number} was answered and never executed`);
       const refused = settled?.status && settled.status !== 200;
       if (refused && place !== "late" && executed) this.fail(`call ${number} was refused and executed`);
       if (refused && place === "late" && executed > 1 && !["GET", "HEAD"].includes(method)) {
@@ -204,10 +234,11 @@ export class Judge {
     }
     for (const page of world.pages) {
       if (!page.demur) continue;
-    if (page.dialogs.size) this.fail(`${page.name} still shows a dialog`);
+      if (page.dialogs.size) this.fail(`${page.name} still shows a dialog`);
       if (page.gone && page.path !== "") this.fail(`${page.name} was to be loaded again and stays`);
       const live = world.server.person(world.jar);
-      if (live && page.madeFor === live && page.hiddenContent) this.fail(`${page.name} stays hidden from ${person}`);
+      if (live && page.madeFor === live && page.hiddenContent)
+        this.fail(`${page.name} stays hidden from ${person}`);
     }
     for (const { page, what, settled } of this.promises) {
       if (page.alive && !settled) this.fail(`${what} of ${page.name} is never answered`);
@@ -215,7 +246,8 @@ export class Judge {
     for (const { page, number, settled, excused } of this.probes) {
       // The cookie of a sign-in whose frame was closed too early.
       const replaced = /session-replaced/.test(settled?.refused?.get("www-authenticate"));
-      const free = ["switched", "required", "refused"].some((name) => page.prevents.includes(name)) || excused;
+      const free =
+        ["switched", "required", "refused"].some((name) => page.prevents.includes(name)) || excused;
       if (page.alive && !free && settled?.status !== 200 && !replaced) {
         this.fail(`${page.name} does not work: ${settled?.status ?? settled?.error}, call ${number}`);
       }
@@ -224,7 +256,8 @@ export class Judge {
 
   rested(before) {
     for (const [page, sent] of before) {
-      if (page.alive && page.sent - sent > 60) this.fail(`${page.name} sent ${page.sent - sent} requests while nobody did anything`);
+      if (page.alive && page.sent - sent > 60)
+        this.fail(`${page.name} sent ${page.sent - sent} requests while nobody did anything`);
     }
   }
 }

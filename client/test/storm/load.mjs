@@ -1,9 +1,10 @@
 /**
  * Loads the client's real modules, once for each tab, over that tab's globals.
  *
- * A module becomes the body of a strict function inside `with (globals)`: each free name, `fetch` too, is looked up in the
- * tab at the moment it is used, as in a browser; and a thousand tabs cost no more than a thousand calls.
- * What is not understood (another form of import or export) stays as it is and is a syntax error, never a silent change.
+ * A module becomes the body of a strict function inside `with (globals)`: each free name, `fetch` too, is looked up
+ * in the tab at the moment it is used, as in a browser; and a thousand tabs cost no more than a thousand calls.
+ * What is not understood (another form of import or export) stays as it is and is a syntax error, never a silent
+ * change.
  */
 import { readFileSync } from "node:fs";
 import vm from "node:vm";
@@ -13,13 +14,12 @@ const EXPORT_NAME = /^export\s+((?:async\s+)?function\*?|const|let|class)\s+([\w
 const EXPORT_LIST = /^export\s+\{([^}]*)\};?/gm;
 
 /** What a page has that JavaScript itself brings; anything else comes from the tab or is not there. */
-const LANGUAGE = new Set([
-  ..."Array ArrayBuffer BigInt Boolean DataView Error EvalError FinalizationRegistry Function Infinity Int8Array".split(" "),
-  ..."Intl Iterator JSON Map NaN Number Object Promise Proxy RangeError ReferenceError Reflect RegExp Set".split(" "),
-  ..."String Symbol SyntaxError TypeError URIError Uint8Array Uint16Array Uint32Array WeakMap WeakRef".split(" "),
-  ..."WeakSet decodeURI decodeURIComponent encodeURI encodeURIComponent isFinite isNaN parseFloat parseInt".split(" "),
-  "undefined",
-]);
+const LANGUAGE = new Set(
+  `Array ArrayBuffer BigInt Boolean DataView Error EvalError FinalizationRegistry Function Infinity Int8Array Intl
+   Iterator JSON Map NaN Number Object Promise Proxy RangeError ReferenceError Reflect RegExp Set String Symbol
+   SyntaxError TypeError URIError Uint8Array Uint16Array Uint32Array WeakMap WeakRef WeakSet decodeURI
+   decodeURIComponent encodeURI encodeURIComponent isFinite isNaN parseFloat parseInt undefined`.split(/\s+/),
+);
 
 /** `{ a, b as c }` as pairs of names. */
 const pairs = (list) =>
@@ -55,8 +55,8 @@ export function compile(source, filename) {
     .replace(/\bimport\(/g, "__later(");
   const names = exported.map(([from, to]) => `get ${to}() { return ${from}; }`).join(", ");
   return new vm.Script(
-    `(function (__globals) { with (__globals) { return function (__import, __later, __meta) { "use strict"; ${body}
-      return { ${names} }; } } })`,
+    "(function (__globals) { with (__globals) { return function (__import, __later, __meta) { " +
+      `"use strict"; ${body}\nreturn { ${names} }; } } })`,
     { filename },
   ).runInThisContext();
 }
@@ -94,7 +94,9 @@ export function loader({ globals, root, sources = {}, given = {}, site }) {
       const later = async (name) => load(new URL(name, url));
       Object.defineProperties(
         loaded.get(path),
-        Object.getOwnPropertyDescriptors(run((name) => load(new URL(name, url)), later, { url: site + path })),
+        Object.getOwnPropertyDescriptors(
+          run((name) => load(new URL(name, url)), later, { url: site + path }),
+        ),
       );
     }
     return loaded.get(path);

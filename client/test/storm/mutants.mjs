@@ -15,10 +15,19 @@ export const MUTANTS = {
   "a stream is repeated": core("!spent && (!processed", "(!processed"),
   "the body is what the page has made of it since": core("body: snapshot(init.body) }", "body: init.body }"),
   "the answer that says why is used up": core("(response.clone?.() ?? response).text()", "response.text()"),
-  "the server is not told whose call it is": core('if (own && person) request.headers.set("demur-subject", person);', ""),
-  "nobody looks who has signed in": core("if (person && found.subject !== person) leave(found);", "if (false) leave(found);"),
-  "what waits is sent as whoever has signed in": core('  done(false);\n  if (!emit("switched"', '  done(true);\n  if (!emit("switched"'),
-  "the page of somebody who has left stays": core("!== \"reload\" || performance.now() > 9000) location.reload();", ") {}"),
+  "the server is not told whose call it is": core('request.headers.set("demur-subject", person)', "0"),
+  "nobody looks who has signed in": core(
+    "if (person && found.subject !== person) leave(found);",
+    "if (false) leave(found);",
+  ),
+  "what waits is sent as whoever has signed in": core(
+    '  done(false);\n  if (!emit("switched"',
+    '  done(true);\n  if (!emit("switched"',
+  ),
+  "the page of somebody who has left stays": core(
+    '!== "reload" || performance.now() > 9000) location.reload();',
+    ") {}",
+  ),
   "a dialog opens in a tab that nobody sees": core("mine.shown || document.hidden", "mine.shown"),
   "each call has its own dialog": core("  if (!waiting) {\n    if (!emit(", "  {\n    if (!emit("),
   "a dialog stays when all is well": core("  mine?.control.abort();\n", ""),
@@ -30,18 +39,32 @@ export const MUTANTS = {
   ),
   "a message from another tab is a confirmation": core("if (signedIn && found && mine", "if (found && mine"),
   "who declined is asked again at once": core("quiet = !signedIn;", ""),
-  "who declined once is never asked again": core("addEventListener(kind, () => (quiet = false), true)", "addEventListener(kind, () => 0, true)"),
-  "a page that does not want a dialog gets one": core('if (!emit("required", { refusal })) return false;', 'emit("required", { refusal });'),
-  "what is hidden stays hidden": core("else if (found?.subject === person) hide(false);", "else if (found) hide(true);"),
-  "a call that was given up waits on": core('signal.addEventListener("abort", () => fail(signal.reason))', "fail"),
+  "who declined once is never asked again": core(
+    "addEventListener(kind, () => (quiet = false), true)",
+    "addEventListener(kind, () => 0, true)",
+  ),
+  "a page that does not want a dialog gets one": core(
+    'if (!emit("required", { refusal })) return false;',
+    'emit("required", { refusal });',
+  ),
+  "what is hidden stays hidden": core(
+    "else if (found?.subject === person) hide(false);",
+    "else if (found) hide(true);",
+  ),
+  "a call that was given up waits on": core("() => fail(signal.reason)", "null"),
   "a new id of the session is a reason to ask": core('if (remedy === "repeat") return repeatable;', ""),
-  "asking keeps the session alive": core('{ headers: { "demur-background": "?1" }, cache: "no-store" }', "{}"),
+  "asking keeps the session alive": core('{ "demur-background": "?1" }', "{}"),
   "asking asks again": core(
     "if (response.status !== 401 || !refusal) throw",
     "if (response.status !== 401) return session();\n  if (!refusal) throw",
   ),
-  "each answer of another person is a reason to ask": core("|| responseStart < heard) continue;", ") continue;"),
-  "hearing is a reason to ask": { "client/expiry.js": ["    full = Math.max(full, demur.left);", "    full = Math.max(full, demur.left);\n    demur.session().catch(() => 0);"] },
+  "each answer of another person is a reason to ask": core(
+    "|| responseStart < heard) continue;",
+    ") continue;",
+  ),
+  "hearing is a reason to ask": {
+    "client/expiry.js": ["clearTimeout(timer);", "clearTimeout(timer), demur.session().catch(() => 0);"],
+  },
 };
 
 /** The source of a mutant, by file. */
@@ -49,7 +72,8 @@ export function mutate(changes, read) {
   return Object.fromEntries(
     Object.entries(changes).map(([file, [from, to]]) => {
       const source = read(file);
-      if (source.split(from).length !== 2) throw new Error(`${file} does not have, once: ${from}`);
+      if (source.split(from).length !== 2)
+        throw new Error(`mutants.mjs: say what has become of this in ${file}, there once: ${from}`);
       return [file, source.replace(from, () => to)];
     }),
   );

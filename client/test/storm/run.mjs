@@ -7,7 +7,11 @@ import { Storm } from "./storm.mjs";
 
 export const ROOT = new URL("../../../src/demur/pages/static/", import.meta.url);
 
-/** One storm. @returns {Promise<{seed: number, wrong: string[], trace: string[], numbers: Record<string, number>}>} */
+/**
+ * One storm: what went wrong, and what happened.
+ *
+ * @returns {Promise<{seed: number, wrong: string[], trace: string[], numbers: Record<string, number>}>}
+ */
 export async function storm(seed, { sources, script, root = ROOT } = {}) {
   const one = new Storm({ seed, root, sources, script });
   const caught = (error) => one.judge.fail(`uncaught: ${error?.stack ?? error}`);
@@ -25,7 +29,7 @@ export async function shrink(failure, options = {}, tries = 400) {
   const same = (wrong) => wrong.some((what) => sort(what) === sort(failure.wrong[0]));
   let best = failure;
   for (let size = best.trace.length >> 1; size >= 1; size = size > 1 ? size >> 1 : 0) {
-    for (let at = 0; at < best.trace.length && tries > 0; ) {
+    for (let at = 0; at < best.trace.length && tries > 0;) {
       const script = best.trace.filter((key, i) => i < at || i >= at + size || key.startsWith("calm"));
       tries--;
       const found = await storm(failure.seed, { ...options, script });
@@ -53,7 +57,11 @@ export async function storms({ seed = 1, runs = 1000, all = false, ...options } 
 }
 
 export function report({ seed, wrong, trace }) {
-  return [`seed ${seed}: ${wrong[0]}`, ...wrong.slice(1, 4).map((what) => `  and: ${what}`), ...trace.map((key) => `    ${key}`)].join("\n");
+  return [
+    `seed ${seed}: ${wrong[0]}`,
+    ...wrong.slice(1, 4).map((what) => `  and: ${what}`),
+    ...trace.map((key) => `    ${key}`),
+  ].join("\n");
 }
 
 async function main() {
@@ -68,17 +76,27 @@ async function main() {
   const runs = given("runs", 1000);
   const { failures, sum } = await storms({ seed: given("seed", 1), runs, all, root });
   const seconds = ((performance.now() - began) / 1000).toFixed(1);
-  console.log(`${runs} storms in ${seconds} s: ${Object.entries(sum).map(([name, value]) => `${value} ${name}`).join(", ")}`);
+  console.log(
+    `${runs} storms in ${seconds} s: ${Object.entries(sum)
+      .map(([name, value]) => `${value} ${name}`)
+      .join(", ")}`,
+  );
   if (all) {
     const sorts = new Map();
     for (const failure of failures) {
       const kind = sort(failure.wrong[0]);
       sorts.set(kind, [...(sorts.get(kind) ?? []), failure.seed]);
     }
-    for (const [kind, seeds] of sorts) console.log(`${seeds.length} × ${kind}: seeds ${seeds.slice(0, 8).join(" ")}`);
+    for (const [kind, seeds] of sorts)
+      console.log(`${seeds.length} × ${kind}: seeds ${seeds.slice(0, 8).join(" ")}`);
   } else if (failures.length) console.log(report(await shrink(failures[0], { root })));
   process.exitCode = failures.length ? 1 : 0;
 }
 
 // A test runner that takes every file below `test` for a test finds nothing to do here.
-if (process.argv[1] && import.meta.url === pathToFileURL(process.argv[1]).href && !process.env.NODE_TEST_CONTEXT) await main();
+if (
+  process.argv[1] &&
+  import.meta.url === pathToFileURL(process.argv[1]).href &&
+  !process.env.NODE_TEST_CONTEXT
+)
+  await main();

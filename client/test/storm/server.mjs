@@ -1,6 +1,6 @@
 /**
- * A small model of the server, from docs/reference/wire.md: sessions, reasons, `Demur-Processed`, `Demur-Subject`, and a site
- * behind it that writes down each execution with the person it was executed as.
+ * A small model of the server, from docs/reference/wire.md: sessions, reasons, `Demur-Processed`, `Demur-Subject`,
+ * and a site behind it that writes down each execution with the person it was executed as.
  */
 const IDLE = 3600_000;
 const ABSOLUTE = 86_400_000;
@@ -17,7 +17,7 @@ export class Server {
   /** @param {() => number} clock */
   constructor(clock) {
     this.clock = clock;
-    /** @type {Map<string, {subject: string, began: number, seen: number, ended?: string, replaced?: number}>} */
+    /** By cookie: whose it is, and when it was begun, seen, ended or replaced. */
     this.sessions = new Map();
     /** @type {{call: string, method: string, as: string, body: string}[]} */
     this.executed = [];
@@ -33,7 +33,8 @@ export class Server {
     if (!session) return { reason: "credentials-invalid" };
     const { subject, began, seen, ended, replaced } = session;
     const now = this.clock();
-    if (replaced !== undefined) return { subject, reason: now - replaced < REPLACED ? "session-replaced" : "session-ended" };
+    if (replaced !== undefined)
+      return { subject, reason: now - replaced < REPLACED ? "session-replaced" : "session-ended" };
     if (ended) return { subject, reason: ended };
     if (now >= began + ABSOLUTE) return { subject, reason: "session-expired" };
     if (now >= seen + IDLE) return { subject, reason: "session-idle" };
@@ -53,7 +54,8 @@ export class Server {
     const { reason, subject, session } = this.evidence(cookie);
     const seen = () => headers.get("demur-background") === "?1" || (session.seen = this.clock());
     const expected = headers.get("demur-subject");
-    const execute = () => this.executed.push({ call: searchParams.get("call"), method, as: session?.subject ?? "", body });
+    const execute = () =>
+      this.executed.push({ call: searchParams.get("call"), method, as: session?.subject ?? "", body });
     const own = pathname.startsWith("/.demur/");
     if (pathname === "/.demur/sign-out") {
       if (this.down) return this.refuse("unavailable", {});
@@ -84,6 +86,7 @@ export class Server {
   /** A page: the person it is made for, or the sign-in form in its place. */
   page(path, cookie) {
     if (path === "/signed-out" || path === "/.demur/signed-out") return { kind: "signed-out" };
+    if (path === "/.demur/sign-in") return { kind: "sign-in" };
     if (path === "/public") return { kind: "site", person: "" };
     if (this.down && cookie) return { kind: "trouble" };
     const { session } = this.evidence(cookie);
@@ -144,20 +147,35 @@ export class Server {
 
   allow(session, json) {
     const timing = session ? this.timing(session) : [];
-    return { status: 200, headers: { "content-type": "application/json" }, body: JSON.stringify(json), timing };
+    return {
+      status: 200,
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify(json),
+      timing,
+    };
   }
 
   refuse(reason, more, processed = false) {
     const status = STATUS[reason] ?? 401;
     const said = reason === "step-up-required" ? "insufficient_user_authentication" : reason;
-    const problem = { type: `https://demur.readthedocs.io/reasons/${reason}`, title: TITLE[reason] ?? reason, status, reason };
+    const problem = {
+      type: `https://demur.readthedocs.io/reasons/${reason}`,
+      title: TITLE[reason] ?? reason,
+      status,
+      reason,
+    };
     const headers = { "content-type": "application/problem+json", "cache-control": "no-store" };
     if (status === 401) {
       const error = reason === "sign-in-required" ? "" : `, error="${said}"`;
-      headers["www-authenticate"] = `Cookie realm="Club", form-action="/.demur/sign-in", cookie-name="demur-dev"${error}`;
+      headers["www-authenticate"] =
+        `Cookie realm="Club", form-action="/.demur/sign-in", cookie-name="demur-dev"${error}`;
     }
     if (status === 503) headers["retry-after"] = "2";
     if (!processed) headers["demur-processed"] = "?0";
-    return { status, headers, body: JSON.stringify({ ...problem, ...more, ...(processed ? {} : { processed: false }) }) };
+    return {
+      status,
+      headers,
+      body: JSON.stringify({ ...problem, ...more, ...(processed ? {} : { processed: false }) }),
+    };
   }
 }

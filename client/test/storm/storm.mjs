@@ -1,6 +1,7 @@
 /**
- * One storm: tabs, people, an administrator and a network that do what chance says, and afterwards calm weather in which
- * everything has to heal. The same seed is the same storm; a script (the keys of a storm) is that storm again, or less of it.
+ * One storm: tabs, people, an administrator and a network that do what chance says, and afterwards calm weather in
+ * which everything has to heal. The same seed is the same storm; a script (the keys of a storm) is that storm again,
+ * or less of it.
  */
 import { Chance } from "./chance.mjs";
 import { settled, Tab, World } from "./browser.mjs";
@@ -9,7 +10,20 @@ import { Server } from "./server.mjs";
 import { words } from "./wire.mjs";
 
 const MINUTE = 60_000;
-const KINDS = ["get", "get", "head", "poll", "post", "json", "form", "bytes", "delete", "request", "stream", "hand"];
+const KINDS = [
+  "get",
+  "get",
+  "head",
+  "poll",
+  "post",
+  "json",
+  "form",
+  "bytes",
+  "delete",
+  "request",
+  "stream",
+  "hand",
+];
 const PLACES = ["plain", "plain", "plain", "plain", "fresh", "late", "open", "closed"];
 const PAGES = ["/members", "/members", "/public"];
 
@@ -19,7 +33,11 @@ const MAKE = {
   head: () => ({ method: "HEAD" }),
   poll: () => ({ method: "GET", headers: { "demur-background": "?1" } }),
   post: (text) => ({ method: "post", body: new URLSearchParams({ text }) }),
-  json: (text) => ({ method: "PUT", body: JSON.stringify({ text }), headers: { "content-type": "application/json" } }),
+  json: (text) => ({
+    method: "PUT",
+    body: JSON.stringify({ text }),
+    headers: { "content-type": "application/json" },
+  }),
   form: (text) => {
     const body = new FormData();
     body.append("text", text);
@@ -44,7 +62,8 @@ const MAKE = {
 
 /** A caller that goes on with what it has sent. */
 function scribble({ body }) {
-  if (body instanceof FormData || body instanceof URLSearchParams) body.append("later", "not part of the call");
+  if (body instanceof FormData || body instanceof URLSearchParams)
+    body.append("later", "not part of the call");
   else if (ArrayBuffer.isView(body)) body.fill(46);
 }
 
@@ -54,7 +73,12 @@ export class Storm {
     this.chance = new Chance(seed);
     const random = new Chance(seed + 1);
     this.script = script;
-    this.world = new World({ server: (clock) => new Server(clock), root, sources, random: () => random.next() });
+    this.world = new World({
+      server: (clock) => new Server(clock),
+      root,
+      sources,
+      random: () => random.next(),
+    });
     this.judge = new Judge(this.world);
     this.trace = [];
     this.made = 0;
@@ -101,7 +125,8 @@ export class Storm {
     }
     const timer = world.timer();
     if (timer) add("time", timer.due - world.now < 5000 ? 2 : weights.time * 0.3);
-    const act = (verb, about, weight = weights[verb]) => add(`: ${verb} ${about}`, weight * weights.act * 0.3);
+    const act = (verb, about, weight = weights[verb]) =>
+      add(`: ${verb} ${about}`, weight * weights.act * 0.3);
     for (const tab of world.tabs) {
       const { name, page } = tab;
       if (!page?.alive) {
@@ -202,12 +227,26 @@ export class Storm {
       login: () => (tab.go("/members", "navigate", (cookie) => world.server.signIn(second, cookie)), true),
       "sign-out": () => page.demur && this.judge.promise(page, "signOut()", page.demur.signOut()),
       abort: () => this.judge.abort(second.slice(1)),
-      key: () => page.window && ((page.declined = page.quiet = false), page.tell(page.window, "keydown"), true),
+      key: () =>
+        page.window && ((page.declined = page.quiet = false), page.tell(page.window, "keydown"), true),
       ask: () => page.demur && this.judge.promise(page, `${second}()`, page.demur[second]()),
-      want: () => page.demur && ((page.declined = page.quiet = false), true) && this.judge.promise(page, "signIn()", page.demur.signIn()),
+      want: () =>
+        page.demur &&
+        ((page.declined = page.quiet = false), true) &&
+        this.judge.promise(page, "signIn()", page.demur.signIn()),
       dialog: () => this.dialog(page, name, (dialog) => !dialog.busy && (page.signIn(dialog, second), true)),
-      close: () => this.dialog(page, name, (dialog) => ((page.declined = page.quiet = true), dialog.end(false), true)),
-      fail: () => this.dialog(page, name, (dialog) => ((page.declined = page.quiet = true), dialog.end(Promise.reject(new TypeError("no module"))), true)),
+      close: () =>
+        this.dialog(page, name, (dialog) => ((page.declined = page.quiet = true), dialog.end(false), true)),
+      fail: () =>
+        this.dialog(
+          page,
+          name,
+          (dialog) => (
+            (page.declined = page.quiet = true),
+            dialog.end(Promise.reject(new TypeError("no module"))),
+            true
+          ),
+        ),
       warning: () => {
         const warning = [...page.warnings].find((other) => other.name === name);
         return warning && tab.visible && (warning.end(second === "close" ? null : second), true);

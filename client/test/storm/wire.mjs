@@ -1,6 +1,7 @@
 /**
- * `Request` and `Response` as the Fetch standard has them, as far as a client can tell, without a stream or a thread behind
- * them: everything settles in microtasks, so that one storm is always the same storm. `wire.test.mjs` holds them to node's own.
+ * `Request` and `Response` as the Fetch standard has them, as far as a client can tell, without a stream or a thread
+ * behind them: everything settles in microtasks, so that one storm is always the same storm. `wire.test.mjs` holds
+ * them to node's own.
  */
 import stream from "node:stream";
 
@@ -22,7 +23,8 @@ function extract(value) {
     if (value.locked || stream.isDisturbed(value)) throw new TypeError("the stream is disturbed or locked");
     return { value, type: null };
   }
-  if (value instanceof ArrayBuffer || ArrayBuffer.isView(value)) return { value: structuredClone(value), type: null };
+  if (value instanceof ArrayBuffer || ArrayBuffer.isView(value))
+    return { value: structuredClone(value), type: null };
   return { value: String(value), type: "text/plain;charset=UTF-8" };
 }
 
@@ -36,7 +38,9 @@ class Body {
   }
 
   get body() {
-    return this.#source instanceof ReadableStream || this.#source === null ? this.#source : { locked: this.#used };
+    return this.#source instanceof ReadableStream || this.#source === null
+      ? this.#source
+      : { locked: this.#used };
   }
 
   /** Sets what the body is; not part of the standard. */
@@ -49,7 +53,7 @@ class Body {
     return this.#source;
   }
 
-  /** Takes the body away, as sending it and building another request from this one do; not part of the standard. */
+  /** Takes the body away, as sending it and building another request from this one do; ours as well. */
   take() {
     if (this.#source === null) return null;
     if (this.bodyUsed || this.#source.locked) throw new TypeError("the body has been read already");
@@ -59,7 +63,8 @@ class Body {
 
   /** Two bodies from one. */
   tee() {
-    if (this.bodyUsed || this.#source?.locked) throw new TypeError("a body that has been read cannot be cloned");
+    if (this.bodyUsed || this.#source?.locked)
+      throw new TypeError("a body that has been read cannot be cloned");
     if (!(this.#source instanceof ReadableStream)) return this.#source;
     const [mine, yours] = this.#source.tee();
     this.#source = mine;
@@ -105,17 +110,27 @@ export class Blob extends globalThis.Blob {
 
 const plain = (part) => (typeof part === "string" ? part : new TextDecoder().decode(part));
 
+/** A signal of its own that is aborted with another. */
+function follow(other) {
+  const own = new AbortController();
+  if (other?.aborted) own.abort(other.reason);
+  else other?.addEventListener("abort", () => own.abort(other.reason));
+  return own.signal;
+}
+
 /** A body as one text: the same content, the same text. */
 export async function words(source) {
   if (source === null) return "";
   if (source instanceof FormData) {
-    return [...source].map(([name, entry]) => `${name}=${typeof entry === "string" ? entry : file(entry)}`).join("&");
+    return [...source]
+      .map(([name, entry]) => `${name}=${typeof entry === "string" ? entry : file(entry)}`)
+      .join("&");
   }
   if (source instanceof globalThis.Blob) return told.get(source) ?? file(source);
   if (source instanceof ReadableStream) {
     let all = "";
     const reader = source.getReader();
-    for (let part; !(part = await reader.read()).done; ) all += part.value;
+    for (let part; !(part = await reader.read()).done;) all += part.value;
     return all;
   }
   return source instanceof URLSearchParams ? String(source) : plain(source);
@@ -140,10 +155,11 @@ export class Request extends Body {
     this.redirect = chosen("redirect", "follow");
     this.referrer = chosen("referrer", "about:client");
     this.keepalive = chosen("keepalive", false);
-    this.signal = (init.signal === undefined ? from?.signal : init.signal) ?? new AbortController().signal;
+    this.signal = follow((init.signal === undefined ? from?.signal : init.signal) ?? undefined);
     const idle = this.method === "GET" || this.method === "HEAD";
     if (idle && (init.body ?? null) !== null) throw new TypeError("GET and HEAD have no body");
-    if (init.body instanceof ReadableStream && init.duplex !== "half") throw new TypeError("a stream needs duplex: half");
+    if (init.body instanceof ReadableStream && init.duplex !== "half")
+      throw new TypeError("a stream needs duplex: half");
     if ((init.body ?? null) !== null) {
       const { value, type } = extract(init.body);
       this.fill(value);
@@ -187,6 +203,9 @@ export class Response extends Body {
   }
 
   static json(data, init = {}) {
-    return new Response(JSON.stringify(data), { ...init, headers: { "content-type": "application/json", ...init.headers } });
+    return new Response(JSON.stringify(data), {
+      ...init,
+      headers: { "content-type": "application/json", ...init.headers },
+    });
   }
 }

@@ -22,7 +22,9 @@ const CASES = {
   "GET has no body": (Q) => new Q(AT, { body: "x" }).method,
   "a body has a type": (Q) => new Q(AT, { method: "POST", body: "x" }).headers.get("content-type"),
   "a type that is said stays": (Q) =>
-    new Q(AT, { method: "POST", body: "{}", headers: { "content-type": "application/json" } }).headers.get("content-type"),
+    new Q(AT, { method: "POST", body: "{}", headers: { "content-type": "application/json" } }).headers.get(
+      "content-type",
+    ),
   "a body is read once": async (Q) => {
     const request = new Q(AT, { method: "POST", body: "x" });
     return [await request.text(), request.bodyUsed, await told(() => request.text())];
@@ -44,7 +46,12 @@ const CASES = {
   "another request takes the body": async (Q) => {
     const request = new Q(AT, { method: "POST", body: "x" });
     const other = new Q(request, { headers: { a: "b" } });
-    return [request.bodyUsed, await other.text(), other.headers.get("a"), await told(() => new Q(request).method)];
+    return [
+      request.bodyUsed,
+      await other.text(),
+      other.headers.get("a"),
+      await told(() => new Q(request).method),
+    ];
   },
   "another request may have another body": async (Q) => {
     const request = new Q(AT, { method: "POST", body: "x" });
@@ -68,14 +75,32 @@ const CASES = {
   "an answer is read once": async (_, A) => {
     const answer = new A("x", { status: 401, headers: { a: "b" } });
     const copy = answer.clone();
-    return [await copy.text(), answer.status, answer.ok, copy.headers.get("a"), await answer.text(), answer.bodyUsed];
+    return [
+      await copy.text(),
+      answer.status,
+      answer.ok,
+      copy.headers.get("a"),
+      await answer.text(),
+      answer.bodyUsed,
+    ];
   },
   "an aborted signal is passed on": (Q) => new Q(AT, { signal: AbortSignal.abort() }).signal.aborted,
-  "a clone listens to the same signal": (Q) => new Q(AT, { signal: AbortSignal.abort() }).clone().signal.aborted,
+  "a request has a signal of its own": (Q) => {
+    const control = new AbortController();
+    const { signal } = new Q(AT, { signal: control.signal });
+    const before = signal.aborted;
+    control.abort();
+    return [signal === control.signal, before, signal.aborted, signal.reason.name];
+  },
+  "a clone listens to the same signal": (Q) =>
+    new Q(AT, { signal: AbortSignal.abort() }).clone().signal.aborted,
 };
 
 for (const [title, says] of Object.entries(CASES)) {
   test(title, async () => {
-    assert.deepEqual(await told(() => says(ModelRequest, ModelResponse)), await told(() => says(Request, Response)));
+    assert.deepEqual(
+      await told(() => says(ModelRequest, ModelResponse)),
+      await told(() => says(Request, Response)),
+    );
   });
 }
