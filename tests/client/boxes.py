@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from tests.client.engines import DIALOG
+
 if TYPE_CHECKING:
     from tests.client.engines import Tab, Window
     from tests.client.lab import Lab
@@ -32,6 +34,8 @@ REFUSAL: dict[str, Any] = {
     "missing": ["group"],
     "instance": "urn:uuid:0192f3a1-7c44-7e0e-9b1c-6a0f5d2e8b31",
 }
+SIGN_IN = {"status": 401, "reason": "session-idle", "remedy": "sign-in", "processed": False, "url": ""}
+BOX = "document.documentElement.lastElementChild.shadowRoot.querySelector('section')"
 ALICE = {"subject": "1", "name": "alice", "display_name": "Alice Archer"}
 
 FOCUS = """() => {
@@ -77,3 +81,25 @@ def answers(tab: Tab, number: int = 1) -> Any:
 def nothing_left(tab: Tab) -> None:
     """No box is there any more, and nothing of one in the document."""
     tab.wait_for("() => document.documentElement.children.length === 2")
+
+
+def snapshot(tab: Tab, selector: str, tree: str) -> None:
+    """The roles and names that a screen reader meets."""
+    from playwright.sync_api import expect  # noqa: PLC0415 - not needed to collect these tests
+
+    expect(tab.page.locator(selector)).to_match_aria_snapshot(tree)
+
+
+def silent(tab: Tab) -> None:
+    """Nothing was blocked, and nothing went wrong."""
+    assert tab.evaluate("() => [lab.violations, lab.errors]") == [[], []]
+
+
+def dialog(window: Window, lab: Lab, **how: Any) -> Tab:
+    """A page whose button has the focus, and above it the dialog, with its form."""
+    tab = page_with(window, lab, **how)
+    lab.end("alice", "idle")
+    tab.evaluate("() => document.querySelector('#save').focus()")
+    ask(tab, "signIn", SIGN_IN)
+    tab.wait_for_element("input[name=password]", frame=DIALOG)
+    return tab

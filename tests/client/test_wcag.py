@@ -28,7 +28,6 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 AXE = Path(__file__).parents[2] / "client/node_modules/axe-core/axe.min.js"
 PAGE = """<main><h1>Report</h1><p><label>Title <input id="title"></label></p>
 <p><button id="save">Save</button> <button id="next">Next</button></p></main>"""
-SIGN_IN = {"status": 401, "reason": "session-idle", "remedy": "sign-in", "processed": False, "url": ""}
 
 
 def signing_in(tab: Tab, lab: Lab) -> None:
