@@ -18,7 +18,7 @@ if (document.currentScript) {
   let back = false;
   // Who leaves before the client is there, and comes back, is asked for as well.
   addEventListener("pageshow", ({ persisted }) => (back = persisted));
-  const ready = import(new URL("client/core.js", src)).then(({ demur }) => demur.install({ ...dataset }, back));
+  const ready = import(new URL("client/core.js", src)).then(({ demur }) => demur.install({ ...dataset }, back, fetch));
   // What the page asks for before the client is there waits for it.
   if (!/\bfetch\b/.test(dataset.off)) {
     window.fetch = (...call) => ready.then((demur) => demur.fetch(...call), () => fetch(...call));

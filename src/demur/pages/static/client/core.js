@@ -29,7 +29,7 @@ import { remedies } from "./reasons.js";
  */
 /**
  * What `read` needs of an answer: a Response, or what an XMLHttpRequest knows.
- * @typedef {{status: number, url?: string, headers: {get(name: string): string | null},
+ * @typedef {{status: number, url?: string, redirected?: boolean, headers: {get(name: string): string | null},
  *   text(): string | Promise<string>, clone?(): Response}} Answer
  */
 /**
@@ -47,7 +47,7 @@ import { remedies } from "./reasons.js";
  */
 
 const [, prefix = "/.demur"] = /(\/[^:]*)\/client\/core\.js/.exec(new URL(import.meta.url).pathname) ?? [];
-const send = /** @type {typeof fetch} */ (/** @type {any} */ (fetch).native ?? fetch).bind(globalThis);
+let send = fetch;
 const channel = new BroadcastChannel("demur");
 const [entry] = /** @type {PerformanceNavigationTiming[]} */ (performance.getEntriesByType("navigation"));
 
@@ -99,10 +99,10 @@ const left = () =>
 const learn = (entries) => {
   for (const { name, serverTiming = [], responseStart } of entries) {
     const told = Object.fromEntries(serverTiming.map((metric) => [metric.name, metric]));
-    if (!told.session || !name.startsWith(location.origin + "/") || responseStart < heard) continue;
+    if (!told.session || !told.subject || !name.startsWith(location.origin + "/") || responseStart < heard) continue;
     heard = responseStart;
-    person ||= told.subject?.description ?? "";
-    if (told.subject && told.subject.description !== person) look();
+    person ||= told.subject.description;
+    if (told.subject.description !== person) look();
     else lasts(told.session.duration, +told.session.description, performance.now() - responseStart);
   }
 };
@@ -215,7 +215,7 @@ const healed = async (signedIn) => {
   const mine = waiting;
   const found = await look();
   if (signedIn && found && mine && mine === waiting) done(true);
-  if (found && found.subject === person) hide(false);
+  if (found?.subject === person) hide(false);
 };
 
 // --- calls -----------------------------------------------------------------------------------------
@@ -223,7 +223,7 @@ const healed = async (signedIn) => {
 /** What an answer says, or null if it is no refusal of demur's. @param {Answer} response
  * @returns {Promise<Refusal | null>} */
 const read = async (response) => {
-  const { status, headers, url = "" } = response;
+  const { status, headers, url = "", redirected } = response;
   if (status < 400) return null;
   /** @param {string} name */
   const field = (name) => headers.get(name) ?? "";
@@ -237,7 +237,9 @@ const read = async (response) => {
   const [, error = "sign-in-required"] = /Cookie .*?(?:error="(.*?)"|$)/.exec(field("www-authenticate")) ?? [, ""];
   const reason = problem?.reason ?? (/^insuff/.test(error) ? "step-up-required" : error);
   const remedy = remedies[reason];
-  return remedy ? { ...problem, status, reason, remedy, processed: field("demur-processed") !== "?0", url } : null;
+  // What led to another address may have been executed before that was refused.
+  const processed = redirected || field("demur-processed") !== "?0";
+  return remedy ? { ...problem, status, reason, remedy, processed, url } : null;
 };
 
 /**
@@ -272,13 +274,14 @@ const snapshot = (body) => {
 
 /** As `fetch`, but refused calls wait until they can be answered. @type {typeof fetch} */
 const call = async (input, init) => {
-  const spent = init?.body instanceof ReadableStream;
-  const copy = init && !spent ? { ...init, body: snapshot(init.body) } : undefined;
+  const body = init?.body;
+  const spent = body instanceof ReadableStream;
+  const copy = { ...init, body: snapshot(body) };
   const first = new Request(input, init);
-  const { method, mode, signal } = first;
-  if (!first.url.startsWith(location.origin + "/") || mode === "no-cors") return send(first);
-  // The body of a Request can be read once; what `init` holds can be sent again as it is.
-  const spare = /** @type {any} */ (input).method && !init?.body && !spent ? first.clone() : input;
+  const { method, mode, signal, url } = first;
+  if (!url.startsWith(location.origin + "/") || mode === "no-cors") return send(first);
+  // The body of a Request can be read once; what `init` holds can be sent again as it is. Where the page is may change.
+  const spare = body ? (/** @type {any} */ (input).method ? input : url) : first.clone();
   /** @param {Request} request */
   const attempt = (request) => {
     if (person) request.headers.set("demur-subject", person);
@@ -287,7 +290,7 @@ const call = async (input, init) => {
   const response = await attempt(first);
   const refusal = await read(response);
   if (!refusal) return response;
-  const background = first.headers.get("demur-background") === "?1";
+  const background = first.headers.has("demur-background");
   const aborted = new Promise((_, fail) => (signal.onabort = () => fail(signal.reason)));
   const again = await Promise.race([recover(refusal, { method, background, spent }), aborted]);
   return again ? attempt(new Request(spare, copy)) : response;
@@ -310,10 +313,12 @@ const signOut = async (next = options.prefix + "/signed-out") => {
 /** @param {Partial<Record<keyof Options, any>>} given */
 const configure = (given) => void Object.assign(options, given);
 
-/** @param {Partial<Record<keyof Options, any>>} [given] @param {boolean} [back] the browser showed the page again */
-const install = (given = {}, back) => {
+/** @param {Partial<Record<keyof Options, any>>} [given] @param {boolean} [back] the browser showed the page again
+ * @param {any} [native] what `fetch` was before others wrapped what waits for us */
+const install = (given = {}, back, native) => {
   configure(given);
-  if (wanted("fetch")) window.fetch = call;
+  send = native ?? send;
+  if (wanted("fetch") && (!native || "native" in fetch)) window.fetch = call;
   for (const part of ["expiry", "forms", "watch"]) {
     if (wanted(part)) import(`./${part}.js`).then(({ install }) => install(demur));
   }
@@ -357,9 +362,8 @@ export const demur = {
   signOut,
   /** @param {string} name @param {(event: CustomEvent) => void} listener */
   on(name, listener) {
-    const hear = /** @type {EventListener} */ (listener);
-    addEventListener("demur:" + name, hear);
-    return () => removeEventListener("demur:" + name, hear);
+    addEventListener("demur:" + name, /** @type {any} */ (listener));
+    return () => removeEventListener("demur:" + name, /** @type {any} */ (listener));
   },
   /** What calls by other means than `fetch` have to carry. */
   headers: () => (person ? { "demur-subject": person } : {}),
