@@ -20,7 +20,8 @@ export function install(demur) {
 
   const look = () => {
     clearTimeout(timer);
-    full = Math.max(full, demur.left);
+    // Infinity: nobody is known to be signed in.
+    if (demur.left < Infinity) full = Math.max(full, demur.left);
     const rest = demur.left - demur.options.warn * 1000;
     if (rest > 0) {
       calm();

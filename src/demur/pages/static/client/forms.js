@@ -148,7 +148,8 @@ export const install = (demur) => {
     const { origin, pathname } = new URL(said("action"), location.href);
     if (event.defaultPrevented || origin !== location.origin || pathname.startsWith(demur.options.prefix + "/")
       || /dialog|_blank/i.test(said("method") + said("target"))) return;
-    if (!demur.over || form.matches("[data-demur=off]")) return sent(form);
+    // Where nobody was signed in, a form may be for everybody.
+    if (!demur.over || !demur.person || form.matches("[data-demur=off]")) return sent(form);
     event.preventDefault();
     if (waiting.has(form)) return;
     waiting.add(form);
