@@ -130,8 +130,8 @@ export class Page {
     this.asks = this.sent = 0;
     // What has happened to the page that it may ask the server about.
     this.stimuli = 1;
-    // How often it heard that somebody has signed in.
-    this.heard = 0;
+    // How often it heard that somebody has signed in, and how often before a sign-in was required.
+    this.heard = this.heardBefore = 0;
     // Its questions about the session: how many there were, how many before a sign-in was required, and the
     // last one to which the server said that somebody is signed in.
     this.asked = this.askedBefore = this.toldLive = 0;
@@ -235,7 +235,6 @@ export class Page {
         end: undefined,
         spent: false,
         page: this,
-        heard: this.heard,
       };
       dialog.end = (value) => {
         if (!dialog.open) return;

@@ -116,7 +116,7 @@ export class Judge {
   }
 
   event(page, name, event) {
-    if (name === "required") page.askedBefore = page.asked;
+    if (name === "required") Object.assign(page, { askedBefore: page.asked, heardBefore: page.heard });
     if (name === "switched" && !event.defaultPrevented) page.gone = true;
     if (name === "restored") page.vain = page.quiet = false;
     if (name === "required") page.quiet = false;
@@ -142,8 +142,8 @@ export class Judge {
   }
 
   /** The client closes a dialog that somebody may be typing in. */
-  withdrawn(page, { name, refusal, heard }) {
-    const confirmed = page.heard > heard;
+  withdrawn(page, { name, refusal }) {
+    const confirmed = page.heard > page.heardBefore;
     const live = page.toldLive > page.askedBefore;
     if (confirmed || (live && refusal.remedy !== "confirm")) return;
     this.later.push(

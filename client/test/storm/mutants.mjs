@@ -13,7 +13,10 @@ export const MUTANTS = {
   "it is repeated although the app has seen it": core("(!processed || /^(GET|HEAD)$/i.test(method))", "true"),
   "it is not repeated": core("return again ? attempt(", "return false ? attempt("),
   "a stream is repeated": core("!spent && (!processed", "(!processed"),
-  "the body is what the page has made of it since": core("body: snapshot(init.body) }", "body: init.body }"),
+  "the body is what the page has made of it since": core(
+    "const snapshot = (body) => {",
+    "const snapshot = (body) => {\n  return body;",
+  ),
   "the answer that says why is used up": core("(response.clone?.() ?? response).text()", "response.text()"),
   "the server is not told whose call it is": core('request.headers.set("demur-subject", person)', "0"),
   "nobody looks who has signed in": core(
