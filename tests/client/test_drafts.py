@@ -252,6 +252,14 @@ def test_a_draft_goes_with_sign_out(lab: Lab, report: Tab) -> None:
     report.wait_for("() => Object.keys(sessionStorage).length === 0")
 
 
+def test_a_draft_goes_with_sign_out_in_its_own_tab(lab: Lab, report: Tab) -> None:
+    """By demur's page, without the client."""
+    report.goto(lab.url("/.demur/sign-out"))
+    report.click("form button")
+    at(report, "/.demur/signed-out")
+    assert report.evaluate(STORED) == []
+
+
 def test_a_draft_stays_when_the_session_ends_by_itself(lab: Lab, window: Window) -> None:
     """Back shows nothing until somebody signs in; who does that on the whole page has what was typed."""
     lab.page("/report", LONG)

@@ -123,6 +123,35 @@ def test_who_presses_twice_sends_once_and_the_app_hears_of_it_once(lab: Lab, win
     assert len(lab.asked("/form", "POST")) == 1
 
 
+def test_a_button_that_the_page_switches_off_is_sent_all_the_same(lab: Lab, window: Window) -> None:
+    """As it would be if nothing had come in between."""
+    tab = opened(lab, window, "/form")
+    over(lab, tab)
+    tab.evaluate("""() => document.forms[0].addEventListener("submit", (event) => {
+      setTimeout(() => { event.submitter.disabled = true; });
+    })""")
+    tab.click("#draft")
+    tab.wait_for("() => dialogs === 1 && document.querySelector('#draft').disabled")
+    signed_in_elsewhere(window, lab, tab)
+    at(tab, "/thanks")
+    assert lab.done("/form", "POST")[0].fields == {"note": [""], "draft": ["yes"]}
+
+
+def test_a_button_that_is_gone_does_no_harm(lab: Lab, window: Window) -> None:
+    """The form stays as it is, and its next submission is heard by everybody."""
+    tab = opened(lab, window, "/form")
+    over(lab, tab)
+    tab.click("#draft")
+    tab.wait_for("() => dialogs === 1")
+    tab.evaluate("() => { document.querySelector('#draft').remove(); }")
+    window.sign_in(lab, "alice")
+    with tab.page.expect_event("pageerror"):
+        tab.evaluate("() => { new BroadcastChannel('demur').postMessage({ type: 'signed-in' }); }")
+    tab.evaluate("() => { submits = 0; addEventListener('submit', (event) => event.preventDefault()); }")
+    tab.click("#send")
+    assert tab.evaluate("() => submits") == 1
+
+
 def test_who_declines_stays_with_what_was_typed_and_may_press_again(lab: Lab, window: Window) -> None:
     """Nothing is sent; the next press asks again."""
     tab = opened(lab, window, "/form")

@@ -46,6 +46,12 @@
     channel.close();
   } catch { /* a browser without it, or one that keeps it from us */ }
   if ("closes" in about) close();
+  // What the client keeps of forms for who has left. Clear-Site-Data does not reach it everywhere.
+  if (about.says === "signed-out") try {
+    for (const name of Object.keys(sessionStorage)) {
+      if (name.startsWith("demur:")) sessionStorage.removeItem(name);
+    }
+  } catch { /* storage is turned off */ }
   // The client's mark that a form was sent: a refusal in its place means that what was typed is still needed, until the
   // form is sent from, or thrown away on, the page that offers that.
   const mark = (from, to) => {

@@ -8,6 +8,11 @@
 
 /** @typedef {typeof import("./core.js").demur} Demur */
 /** @typedef {string | boolean | undefined} Value */
+/**
+ * Under which name a form is kept, what the server had put into it, whether its draft is back, and whether it is about
+ * to be written.
+ * @typedef {{name: string, blank: Map<string, Value>, back?: boolean, due?: boolean}} Open
+ */
 
 const DAY = 86_400_000;
 const MOST = 65_536;
@@ -30,8 +35,7 @@ const read = (form) => new Map([...fields(form)].map(([key, field]) => [key, fie
 
 /** @param {Demur} demur @param {Storage} store @returns {(form: HTMLFormElement) => void} to be called when one is sent */
 const drafts = (demur, store) => {
-  /** Under which name a form is kept, what the server had put into it, and whether its draft is back.
-   * @type {WeakMap<HTMLFormElement, {name: string, blank: Map<string, Value>, back?: boolean}>} */
+  /** @type {WeakMap<HTMLFormElement, Open>} */
   const opened = new WeakMap();
   /** @type {Promise<CryptoKey> | undefined} */
   let key;
@@ -66,10 +70,10 @@ const drafts = (demur, store) => {
     }
   };
 
-  /** @param {HTMLFormElement} form */
-  const write = async (form) => {
-    const state = /** @type {NonNullable<ReturnType<typeof opened.get>>} */ (opened.get(form));
+  /** @param {HTMLFormElement} form @param {Open} state */
+  const write = async (form, state) => {
     const { name, blank, back } = state;
+    state.due = false;
     // What cannot be read, as the server's keys were changed, is of no use to anybody.
     if (!back && store[name]) await restore(form, store[name], await secret()).catch(() => 0);
     state.back = true;
@@ -94,7 +98,9 @@ const drafts = (demur, store) => {
       const id = form.getAttribute("id") ?? [...document.forms].indexOf(form) + form.action;
       opened.set(form, { name: `demur:draft:${demur.person} ${location.href}#${id}`, blank: read(copy) });
     }
-    queue = queue.then(() => write(form)).catch(() => {});
+    const state = /** @type {Open} */ (opened.get(form));
+    if (!state.due) queue = queue.then(() => write(form, state)).catch(() => {});
+    state.due = true;
   };
 
   // The page before sent a form: this one is what came of it. After an error page, Back finds the draft.
@@ -145,7 +151,7 @@ export const install = (demur) => {
     const button = /** @type {HTMLButtonElement | null} */ (event.submitter);
     /** @param {string} name */
     const said = (name) => button?.getAttribute("form" + name) ?? form.getAttribute(name) ?? "";
-    const { origin, pathname } = new URL(said("action"), location.href);
+    const { origin, pathname } = new URL(said("action"), document.baseURI);
     if (event.defaultPrevented || origin !== location.origin || pathname.startsWith(demur.options.prefix + "/")
       || /dialog|_blank/i.test(said("method") + said("target"))) return;
     // Where nobody was signed in, a form may be for everybody.
@@ -159,8 +165,13 @@ export const install = (demur) => {
     waiting.delete(form);
     if (!go) return;
     passing = form;
-    form.requestSubmit(button);
-    passing = undefined;
-    sent(form);
+    try {
+      // Many pages switch the button off once it is pressed, and then it would not be sent.
+      if (button) button.disabled = false;
+      form.requestSubmit(button);
+      sent(form);
+    } finally {
+      passing = undefined;
+    }
   });
 };
