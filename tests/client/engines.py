@@ -309,7 +309,10 @@ class WebDriverTab(Tab):
         return driver
 
     def goto(self, address: str) -> None:
+        # The driver does not wait, or every command would, for as long as a page loads.
+        self.evaluate("() => { window.left = true; }")
         self._at().post("/url", url=address)
+        self.wait_for("() => !window.left && document.readyState === 'complete'")
 
     def evaluate(self, script: str, argument: object = None, *, frame: str = "") -> Any:
         driver = self._at(frame)
@@ -371,7 +374,7 @@ class WebDriverWindow(Window):
         self._shown = ""
 
     def tab(self, address: str = "") -> Tab:
-        handle = self.driver.post("/window/new", type="tab")["handle"] if self._used else self._shown
+        handle = self.driver.post("/window/new", type="window")["handle"] if self._used else self._shown
         self._used = True
         tab = WebDriverTab(self, handle)
         if address:
@@ -381,7 +384,7 @@ class WebDriverWindow(Window):
     def sign_in(self, lab: Lab, name: str) -> None:
         # A cookie can only be set for the page that is there.
         if not self.driver.get("/url").startswith(lab.origin):
-            self.driver.post("/url", url=lab.url("/public"))
+            WebDriverTab(self, self._shown).goto(lab.url("/public"))
         cookie = {
             "name": lab.cookie,
             "value": lab.token(name),
@@ -415,7 +418,7 @@ class WebKitEngine:
         if how:
             raise Cannot(f"WebKitWebDriver knows nothing of {', '.join(how)}")
         options = {"binary": str(self.binary), "args": ["--automation"]}
-        wanted = {"browserName": "MiniBrowser", "webkitgtk:browserOptions": options}
+        wanted = {"browserName": "MiniBrowser", "pageLoadStrategy": "none", "webkitgtk:browserOptions": options}
         # There is no graphics card, and nobody who listens.
         quiet = {
             "WEBKIT_DISABLE_COMPOSITING_MODE": "1",

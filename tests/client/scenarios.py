@@ -199,13 +199,13 @@ def draft(lab: Lab, window: Window) -> None:
     window.sign_in(lab, "alice")
     tab = window.tab(lab.url("/long-form"))
     tab.fill("#title", "A title")
-    tab.fill("#text", "Many words,\nand more of them")
+    tab.fill("#text", "Many words, and more of them")
     tab.fill("#secret", "nobody's business")
     tab.wait_for("() => Object.keys(sessionStorage).some((name) => name.startsWith('demur:draft:'))")
     tab.evaluate("() => { document.querySelector('#text').dispatchEvent(new Event('input', { bubbles: true })); }")
     tab.goto(lab.url("/other"))
     tab.goto(lab.url("/long-form"))
-    tab.wait_for("() => document.querySelector('#text').value === 'Many words,\\nand more of them'")
+    tab.wait_for("() => document.querySelector('#text').value === 'Many words, and more of them'")
     assert tab.evaluate("() => [document.querySelector('#title').value, document.querySelector('#secret').value]") == [
         "A title", "",
     ]  # fmt: skip
@@ -314,8 +314,8 @@ def back_to_a_page_left_early(lab: Lab, window: Window) -> None:
     lab.hold("/.demur/client/core.js")
     tab.evaluate("(there) => { location.href = there; }", lab.url("/app"))
     tab.wait_for_element("#who")
-    tab.evaluate("(there) => { location.href = there; }", lab.url("/public"))
-    tab.wait_for("() => location.pathname === '/public'")
+    tab.click("#to-form")
+    tab.wait_for("() => location.pathname === '/form'")
     lab.end("alice", "ended")
     tab.back()
     tab.wait_for("() => location.pathname === '/app' && document.body")

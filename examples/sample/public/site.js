@@ -1,5 +1,5 @@
-// The members' page asks an API, and shows what happened when the API refuses: the status, the reason, and what to
-// do next. Everything it needs to know stands in the answer.
+// The members' page asks an API, and shows what came of it: the status, and the reason if it was refused. To sign in
+// again, to repeat the call then and to say who may not is the business of demur's client (/.demur/client.js).
 "use strict";
 
 const shelf = document.getElementById("shelf");
@@ -10,14 +10,6 @@ const element = (name, text, kind) => {
   if (text !== undefined) made.textContent = text;
   if (kind) made.className = kind;
   return made;
-};
-
-// What a person can do about it, by the reason of the problem (RFC 9457).
-const next = (problem) => {
-  if (problem.reason === "step-up-required") return ["Confirm that it is you", location.pathname];
-  if (problem.status === 401) return ["Sign in again, and come back here", location.pathname];
-  if (problem.reason === "not-permitted") return ["Come as somebody else", "/.demur/sign-in?next=" + location.pathname];
-  return null;
 };
 
 const record = (method, path, answer, body) => {
@@ -33,14 +25,6 @@ const record = (method, path, answer, body) => {
     // demur says so where it decided before anything was passed on: then repeating is safe, whatever the method.
     if (body.processed === false && method !== "GET")
       entry.append(element("p", "Nothing was changed; it is safe to try again.", "again"));
-    const step = next(body);
-    if (step) {
-      const link = element("a", step[0]);
-      link.href = step[1];
-      const line = element("p");
-      line.append(link);
-      entry.append(line);
-    }
   }
   wire.prepend(entry);
   while (wire.children.length > 6) wire.lastChild.remove();

@@ -15,10 +15,13 @@ typeof await /'/; export { demur } from "./client/core.js"; //'
 if (document.currentScript) {
   const { src, dataset } = document.currentScript;
   const { fetch } = window;
-  let back = false;
-  // Who leaves before the client is there, and comes back, is asked for as well.
-  addEventListener("pageshow", ({ persisted }) => (back = persisted));
-  const ready = import(new URL("client/core.js", src)).then(({ demur }) => demur.install({ ...dataset }, back, fetch));
+  let there = false;
+  // Who left before the client was there, and comes back, gets the page anew: browsers may have broken off its loading.
+  addEventListener("pageshow", ({ persisted }) => persisted && !there && location.reload());
+  const ready = import(new URL("client/core.js", src)).then(({ demur }) => {
+    there = true;
+    return demur.install({ ...dataset }, fetch);
+  });
   // What the page asks for before the client is there waits for it.
   if (!/\bfetch\b/.test(dataset.off)) {
     window.fetch = (...call) => ready.then((demur) => demur.fetch(...call), () => fetch(...call));

@@ -8,14 +8,13 @@ export async function ask(url, options) {
   throw Object.assign(new Error(problem.title), { problem });
 }
 
-function explain({ title, detail, instance, sign_in, processed }) {
-  const again = processed === false ? ' What you typed is still here: send it again then.' : '';
-  say([title, detail].filter(Boolean).join('. '), 'bad');
-  if (sign_in) {
-    // Any restricted page shows the form in its own place.
-    const link = Object.assign(document.createElement('a'), { href: '/members/', target: '_blank', textContent: 'Sign in in a new tab.' });
-    document.getElementById('note').append(' ', link, again);
-  }
+// Who may not do something is told so in the page's own place, and not in a panel of the client.
+addEventListener('demur:forbidden', (event) => event.preventDefault());
+
+// To sign in again, and to send the call again then, is the client's business (/.demur/client.js).
+function explain({ title, detail, instance, processed }) {
+  const kept = processed === false ? 'Nothing was done. What you typed is still here.' : '';
+  say([title, detail, kept].filter(Boolean).join(' '), 'bad');
   if (instance) {
     const reference = instance.replace('urn:uuid:', '');
     document.getElementById('note').append(Object.assign(document.createElement('small'), { textContent: `Reference ${reference}` }));

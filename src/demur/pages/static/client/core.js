@@ -46,7 +46,7 @@ import { remedies } from "./reasons.js";
  * @property {(refusal: Refusal, session: Session | null) => void} forbidden
  */
 
-const [, prefix = "/.demur"] = /(\/[^:]*)\/client\/core\.js/.exec(new URL(import.meta.url).pathname) ?? [];
+const [, prefix = "/.demur"] = /[^/:](\/.*)\/client\/core\.js/.exec(import.meta.url) ?? [];
 let send = fetch;
 const channel = new BroadcastChannel("demur");
 const [entry] = /** @type {PerformanceNavigationTiming[]} */ (performance.getEntriesByType("navigation"));
@@ -78,7 +78,9 @@ const wanted = (name) => !options.off.includes(name);
 
 /** @param {boolean} on */
 const hide = (on) => {
-  if (wanted("hide")) document.body.style.visibility = on ? "hidden" : "";
+  // What sets its own visibility would be seen all the same, and what lies on top of all has an opacity of its own.
+  const [visibility, opacity] = on ? ["hidden", "0"] : ["", ""];
+  if (wanted("hide")) Object.assign(document.body.style, { visibility, opacity });
 };
 
 // --- the session -----------------------------------------------------------------------------------
@@ -156,7 +158,7 @@ const end = (refusal) => {
 /** Somebody else is signed in: nothing of this page is sent as them. @param {Session} found */
 const leave = (found) => {
   done(false);
-  if (!emit("switched", { session: found })) return;
+  if (!emit("switched", { session: found })) return hide(false);
   hide(true);
   // A page out of a cache that nobody empties would be loaded again for ever.
   if (entry?.type !== "reload" || performance.now() > 9000) location.reload();
@@ -168,9 +170,9 @@ const verify = async () => {
   if (!person) return;
   hide(true);
   const found = await look();
-  if (found === null && (!emit("signed-out", { refusal: last }) || (await restore(last)))) hide(false);
-  else if (found?.subject === person) hide(false);
-  else location.reload();
+  if (found === undefined) setTimeout(verify, 3000);
+  else if (!found && emit("signed-out", { refusal: last }) && !(await restore(last))) location.reload();
+  else if (!found || found.subject === person) hide(false);
 };
 
 // --- signing in again ------------------------------------------------------------------------------
@@ -263,37 +265,30 @@ const recover = async (refusal, { method = "GET", background, spent } = {}) => {
   return false;
 };
 
-/** A body as it is now; whoever made the call may go on to change it. @param {any} body */
-const snapshot = (body) => {
-  if (body?.byteLength >= 0) return new Blob([body]);
-  if (!body?.append) return body;
-  const copy = new body.constructor();
-  for (const pair of body) copy.append(...pair);
-  return copy;
-};
-
 /** As `fetch`, but refused calls wait until they can be answered. @type {typeof fetch} */
 const call = async (input, init) => {
-  const body = init?.body;
-  const spent = body instanceof ReadableStream;
-  const copy = { ...init, body: snapshot(body) };
+  const spent = init?.body instanceof ReadableStream;
   const first = new Request(input, init);
   const { method, mode, signal, url } = first;
   if (!url.startsWith(location.origin + "/") || mode === "no-cors") return send(first);
-  // The body of a Request can be read once; what `init` holds can be sent again as it is. Where the page is may change.
-  const spare = body ? (/** @type {any} */ (input).method ? input : url) : first.clone();
+  // As it is now: the page may go on to change it, or be elsewhere. Browsers share a body, but hold a stream in memory.
+  const spare = spent ? first : first.clone();
   /** @param {Request} request */
   const attempt = (request) => {
     if (person) request.headers.set("demur-subject", person);
     return send(request);
   };
-  const response = await attempt(first);
+  const response = await attempt(first).catch((fault) => {
+    // It may have led to another origin, which would have to know our field.
+    if (method !== "GET") throw fault;
+    return send(spare.clone());
+  });
   const refusal = await read(response);
   if (!refusal) return response;
   const background = first.headers.has("demur-background");
   const aborted = new Promise((_, fail) => (signal.onabort = () => fail(signal.reason)));
   const again = await Promise.race([recover(refusal, { method, background, spent }), aborted]);
-  return again ? attempt(new Request(spare, copy)) : response;
+  return again ? attempt(spare) : response;
 };
 
 // --- what pages use --------------------------------------------------------------------------------
@@ -310,13 +305,10 @@ const signOut = async (next = options.prefix + "/signed-out") => {
   location.assign(next);
 };
 
-/** @param {Partial<Record<keyof Options, any>>} given */
-const configure = (given) => void Object.assign(options, given);
-
-/** @param {Partial<Record<keyof Options, any>>} [given] @param {boolean} [back] the browser showed the page again
+/** @param {Partial<Record<keyof Options, any>>} [given]
  * @param {any} [native] what `fetch` was before others wrapped what waits for us */
-const install = (given = {}, back, native) => {
-  configure(given);
+const install = (given = {}, native) => {
+  Object.assign(options, given);
   send = native ?? send;
   if (wanted("fetch") && (!native || "native" in fetch)) window.fetch = call;
   for (const part of ["expiry", "forms", "watch"]) {
@@ -325,7 +317,7 @@ const install = (given = {}, back, native) => {
   // What comes back from the browser's memory is not seen before the server was asked.
   addEventListener("pagehide", () => person && hide(true));
   addEventListener("pageshow", ({ persisted }) => persisted && verify());
-  if (back || entry?.type === "back_forward" || entry?.transferSize === 0) verify();
+  if (entry?.type === "back_forward" || entry?.transferSize === 0) verify();
   return demur;
 };
 
@@ -351,7 +343,8 @@ export const demur = {
     return last;
   },
   emit,
-  configure,
+  /** @param {Partial<Record<keyof Options, any>>} given */
+  configure: (given) => void Object.assign(options, given),
   install,
   fetch: call,
   read,
