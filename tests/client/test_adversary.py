@@ -11,11 +11,14 @@ if TYPE_CHECKING:
     from tests.client.engines import Window
     from tests.client.lab import Lab
 
+SIGNED_OUT = "() => new BroadcastChannel('demur').postMessage({type: 'signed-out'})"
+SEEN = "() => document.querySelector('h1').checkVisibility({visibilityProperty: true, opacityProperty: true})"
+
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
 def test_what_wraps_fetch_before_the_client_is_there_is_no_loop(lab: Lab, window: Window) -> None:
-    """Scripts that measure calls wrap `fetch` while the client is still on its way. Theirs stays, and is called once."""
+    """Scripts that measure calls wrap `fetch` while the client is still on its way. Theirs stays."""
     wrapper = b"{ const { fetch } = window; window.seen = 0; window.fetch = (...call) => (seen++, fetch(...call)); }"
     lab.answer("/public/measure.js", lambda _: (200, "text/javascript", wrapper))
     head = '<script src="/.demur/client.js" defer></script><script src="/public/measure.js" defer></script>'
@@ -87,3 +90,40 @@ def test_what_is_sent_again_is_what_was_sent(lab: Lab, window: Window) -> None:
     assert tab.evaluate("async () => (await answers).map((answer) => answer.status)") == [200, 200, 200]
     assert lab.counts("/") == {"POST /api/relative": 1, "DELETE /api/gone": 1, "DELETE /api/other": 1}
     assert lab.done("/api/other")[0].headers["x-mark"] == "m"
+
+
+def test_what_is_hidden_is_hidden_whatever_the_sheets_of_the_page_say(lab: Lab, window: Window) -> None:
+    """`visibility` alone is inherited only by what does not set its own."""
+    tab = opened(window, lab)
+    tab.evaluate("() => { document.querySelector('h1').style.visibility = 'visible'; }")
+    lab.hold("/.demur/session")
+    tab.evaluate(SIGNED_OUT)
+    tab.wait_for("() => document.body.style.visibility === 'hidden'")
+    assert tab.evaluate(SEEN) is False
+    lab.release("/.demur/session")
+    tab.wait_for(SEEN)
+
+
+def test_a_page_that_sees_to_another_person_itself_is_not_loaded_anew(lab: Lab, window: Window) -> None:
+    """Not by the check after somebody has signed out, either; nor does it stay hidden."""
+    tab = opened(window, lab)
+    tab.evaluate("() => { window.same = 1; addEventListener('demur:switched', (event) => event.preventDefault()); }")
+    window.sign_in(lab, "bob")
+    tab.evaluate(SIGNED_OUT)
+    tab.wait_for("() => lab.events.includes('switched')")
+    lab.wait_for(lambda: lab.asked("/.demur/session"))
+    tab.wait_for(SEEN)
+    assert tab.evaluate("() => same") == 1
+
+
+def test_what_was_typed_outlives_a_check_without_a_network(lab: Lab, window: Window) -> None:
+    """Nobody could be asked: the page is not seen, and is there again when the server is."""
+    tab = opened(window, lab)
+    tab.evaluate("() => { window.same = 1; }")
+    window.context.set_offline(True)
+    tab.evaluate(SIGNED_OUT)
+    tab.wait_for("() => document.body.style.visibility === 'hidden'")
+    tab.evaluate("() => new Promise((resolve) => setTimeout(resolve, 500))")
+    window.context.set_offline(False)
+    tab.wait_for(SEEN)
+    assert tab.evaluate("() => same") == 1

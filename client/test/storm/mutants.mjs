@@ -3,19 +3,19 @@ const core = (from, to) => ({ "client/core.js": [from, to] });
 
 export const MUTANTS = {
   "a refused call is repeated twice": core(
-    "return again ? attempt(new Request(spare, copy)) : response;",
-    "return again ? (attempt(new Request(spare, copy)), attempt(new Request(spare, copy))) : response;",
+    "return again ? attempt(spare) : response;",
+    "return again ? (attempt(spare.clone()), attempt(spare)) : response;",
   ),
   "it is repeated as often as it is refused": core(
-    "return again ? attempt(new Request(spare, copy)) : response;",
+    "return again ? attempt(spare) : response;",
     "return again ? call(input, init) : response;",
   ),
   "it is repeated although the app has seen it": core("(!processed || /^(GET|HEAD)$/i.test(method))", "true"),
   "it is not repeated": core("return again ? attempt(", "return false ? attempt("),
   "a stream is repeated": core("!spent && (!processed", "(!processed"),
   "the body is what the page has made of it since": core(
-    "const snapshot = (body) => {",
-    "const snapshot = (body) => {\n  return body;",
+    "return again ? attempt(spare) : response;",
+    "return again ? attempt(new Request(input.method ? spare : input, init)) : response;",
   ),
   "the answer that says why is used up": core("(response.clone?.() ?? response).text()", "response.text()"),
   "the server is not told whose call it is": core('request.headers.set("demur-subject", person)', "0"),
@@ -51,7 +51,7 @@ export const MUTANTS = {
     'emit("required", { refusal });',
   ),
   "what is hidden stays hidden": core(
-    "else if (found?.subject === person) hide(false);",
+    "else if (!found || found.subject === person) hide(false);",
     "else if (found) hide(true);",
   ),
   "a call that was given up waits on": core("() => fail(signal.reason)", "null"),

@@ -278,11 +278,7 @@ const call = async (input, init) => {
     if (person) request.headers.set("demur-subject", person);
     return send(request);
   };
-  const response = await attempt(first).catch((fault) => {
-    // It may have led to another origin, which would have to know our field.
-    if (method !== "GET") throw fault;
-    return send(spare.clone());
-  });
+  const response = await attempt(first);
   const refusal = await read(response);
   if (!refusal) return response;
   const background = first.headers.has("demur-background");
