@@ -9,7 +9,7 @@ from tests.core.support import NOW, SITE, TOKEN, make_request
 
 from demur.core import kept
 from demur.core.model import Request, StoreUnavailable
-from demur.signin.kept import Found, KeptForms, of
+from demur.signin.kept import MOST_OF_ONE, Found, KeptForms, of
 from demur.stores.memory import MemoryStore
 
 BO, EVA = "0192-bo", "0192-eva"
@@ -53,6 +53,13 @@ async def test_is_found_by_the_handle_of_its_cookie(forms: KeptForms) -> None:
     assert await forms.find(kept.handle(b"other"), NOW) is None
     assert await forms.find("no handle", NOW) is None
     assert await forms.find(HANDLE, found.form.until) is None
+
+
+async def test_what_cannot_be_kept_counts_too(forms: KeptForms) -> None:
+    """Reading one takes a quarter of a second at worst, and everything else waits meanwhile."""
+    for _ in range(MOST_OF_ONE):
+        assert await forms.keep(SITE, REQUEST, b"no form", BO, NOW) is None
+    assert await forms.keep(SITE, REQUEST, b"note=hi", BO, NOW) is None
 
 
 async def test_two_cookies_are_none(forms: KeptForms) -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from demur.core.site import Site
 
 MOST_OF_ONE = 20
-"""Forms that are kept of one person in 15 minutes."""
+"""Forms that are read, to be kept, of one person in 15 minutes."""
 MOST_AT_ONCE = 64
 """Forms that one process reads at a time, of 256 kB at most."""
 _LONGEST_PAGE = 2000
@@ -46,13 +46,14 @@ class KeptForms:
     async def keep(self, site: Site, request: Request, content: bytes, subject: str, now: int) -> str | None:
         """Keep the content of a refused request for a person, in place of what came with the same session before. The
         page that offers it; None if there is nothing in it to keep, or too much was kept already."""
+        handle = of(site, request)
+        # Counted before it is read, as reading takes its time.
+        if handle is None or (await self._store.hit(_of_one(subject), kept.LASTS, now)).count > MOST_OF_ONE:
+            return None
         kind = (request.value(b"content-type") or b"").decode("latin-1")
         try:
             left, gaps = kept.without_secrets(kind.encode("latin-1"), content, site.never_keep)
         except ValueError:
-            return None
-        handle = of(site, request)
-        if handle is None or (await self._store.hit(_of_one(subject), kept.LASTS, now)).count > MOST_OF_ONE:
             return None
         origin, target = site.origin_of(request), request.target.decode("ascii")
         page = respond.came_from(site, request)
