@@ -1,39 +1,41 @@
 // Plain HTML forms: nothing that was typed is lost.
 //
-// - Look before the leap. While the session is believed alive a form is sent as ever, with no request more. When it is
-//   known to be over, the server is asked first and the person signs in; then the browser sends the form by itself,
-//   with its files and the button that was pressed. Offline, the browser shows its own page.
-// - Drafts. What is typed into a long form is kept in this tab's storage, encrypted for the person who typed it, and is
+// - Look before the leap. While the session is believed alive a form is sent as ever, with no request more.
+//   When it is known to be over, the server is asked first and the person signs in; then the browser sends the
+//   form by itself, with its files and the button that was pressed. Offline, it shows its own page.
+// - Drafts. What is typed into a long form is kept in this tab, encrypted for the person who typed it, and is
 //   back after a reload or a crash. It goes when the form was sent or reset, or the person signed out.
 
 /** @typedef {typeof import("./core.js").demur} Demur */
 /** @typedef {string | boolean | undefined} Value */
 /**
- * Under which name a form is kept, what the server had put into it, whether its draft is back, and whether it is about
- * to be written.
+ * Under which name a form is kept, what the server had put into it, whether its draft is back, and whether it
+ * is about to be written.
  * @typedef {{name: string, blank: Map<string, Value>, back?: boolean, due?: boolean}} Open
  */
 
+const DRAFT = "demur:draft:";
 const DAY = 86_400_000;
 const MOST = 65_536;
 /** What is kept: nothing secret, and no list of several choices. */
 const FIELDS = "textarea,select:not([multiple]),input:not([type=password],[type=hidden],[type=file],"
   + "[autocomplete*=-password i],[autocomplete*=one-time i],[autocomplete*=cc- i])";
-const OFF = "[data-demur-draft=off],[data-demur-draft=off] *";
 
 /** @param {HTMLInputElement} field */
 const what = ({ type }) => (/checkbox|radio/.test(type) ? "checked" : "value");
 
 /** The fields by place and name: `3title`. @param {HTMLFormElement} form @returns {Map<string, any>} */
 const fields = (form) => {
-  const kept = [...form.elements].filter((field) => field.matches(FIELDS) && !field.matches(OFF));
+  const all = [...form.elements].filter((field) => field.matches(FIELDS));
+  const kept = all.filter((field) => !field.closest("[data-demur-draft=off]"));
   return new Map(kept.map((field, place) => [place + /** @type {any} */ (field).name, field]));
 };
 
 /** @param {HTMLFormElement} form @returns {Map<string, Value>} */
 const read = (form) => new Map([...fields(form)].map(([key, field]) => [key, field[what(field)]]));
 
-/** @param {Demur} demur @param {Storage} store @returns {(form: HTMLFormElement) => void} to be called when one is sent */
+/** @param {Demur} demur @param {Storage} store
+ * @returns {(form: HTMLFormElement) => void} to be called when one is sent */
 const drafts = (demur, store) => {
   /** @type {WeakMap<HTMLFormElement, Open>} */
   const opened = new WeakMap();
@@ -51,7 +53,8 @@ const drafts = (demur, store) => {
   /** @param {HTMLFormElement} form @param {string} kept @param {CryptoKey} key */
   const restore = async (form, kept, key) => {
     const [, iv, sealed] = JSON.parse(kept);
-    const plain = await crypto.subtle.decrypt({ name: "AES-GCM", iv: new Uint8Array(iv) }, key, new Uint8Array(sealed));
+    const how = { name: "AES-GCM", iv: new Uint8Array(iv) };
+    const plain = await crypto.subtle.decrypt(how, key, new Uint8Array(sealed));
     const there = fields(form);
     // What the server or the person has changed meanwhile stays.
     const values = (await new Response(plain).json()).flatMap((/** @type {Value[]} */ [key, now, before]) => {
@@ -89,16 +92,17 @@ const drafts = (demur, store) => {
 
   /** At once, as nothing can be finished when the page goes. @param {HTMLFormElement} form */
   const keep = (form) => {
-    if (!opened.has(form)) {
+    let state = opened.get(form);
+    if (!state) {
       if (!demur.person || !form.matches?.("form[data-demur-draft],form[method=post]")
         || !form.matches("[data-demur-draft],:has(textarea)") && fields(form).size < 5) return;
       const copy = document.createElement("form");
       copy.append(...[...fields(form).values()].map((field) => field.cloneNode(true)));
       copy.reset();
       const id = form.getAttribute("id") ?? [...document.forms].indexOf(form) + form.action;
-      opened.set(form, { name: `demur:draft:${demur.person} ${location.href}#${id}`, blank: read(copy) });
+      state = { name: `${DRAFT}${demur.person} ${location.href}#${id}`, blank: read(copy) };
+      opened.set(form, state);
     }
-    const state = /** @type {Open} */ (opened.get(form));
     if (!state.due) queue = queue.then(() => write(form, state)).catch(() => {});
     state.due = true;
   };
@@ -111,9 +115,8 @@ const drafts = (demur, store) => {
   /** @param {unknown} [all] */
   const drop = (all) => {
     for (const name of Object.keys(store)) {
-      if (name.startsWith("demur:draft:") && (all || name === sent || JSON.parse(store[name])[0] < Date.now() - DAY)) {
-        store.removeItem(name);
-      }
+      if (!name.startsWith(DRAFT)) continue;
+      if (all || name === sent || JSON.parse(store[name])[0] < Date.now() - DAY) store.removeItem(name);
     }
   };
   drop();
@@ -123,9 +126,9 @@ const drafts = (demur, store) => {
   // What is typed after the end can be kept, too.
   demur.on("expiring", () => [...document.forms].some((form) => opened.has(form)) && secret().catch(() => 0));
   demur.on("restored", () => (key = undefined));
-  for (const kind of ["focusin", "input", "change", "reset"]) {
-    addEventListener(kind, ({ target }) => setTimeout(keep, 0, /** @type {any} */ (target).form ?? target), true);
-  }
+  /** A reset is done by then. @param {any} event */
+  const later = ({ target }) => setTimeout(keep, 0, target.form ?? target);
+  for (const kind of ["focusin", "input", "change", "reset"]) addEventListener(kind, later, true);
   for (const form of document.forms) keep(form);
   return (form) => (store["demur:sent"] = opened.get(form)?.name ?? "");
 };
@@ -143,7 +146,7 @@ export const install = (demur) => {
   let passing;
   const waiting = new WeakSet();
 
-  // The app's own listeners saw this when the button was pressed; many would take it for a second time and stop it.
+  // The app's own listeners saw this when the button was pressed; many would take it for a second submission.
   addEventListener("submit", (event) => event.target === passing && event.stopImmediatePropagation(), true);
 
   addEventListener("submit", async (event) => {
@@ -152,8 +155,8 @@ export const install = (demur) => {
     /** @param {string} name */
     const said = (name) => button?.getAttribute("form" + name) ?? form.getAttribute(name) ?? "";
     const { origin, pathname } = new URL(said("action"), document.baseURI);
-    if (event.defaultPrevented || origin !== location.origin || pathname.startsWith(demur.options.prefix + "/")
-      || /dialog|_blank/i.test(said("method") + said("target"))) return;
+    const ours = origin === location.origin && !pathname.startsWith(demur.options.prefix + "/");
+    if (!ours || event.defaultPrevented || /dialog|_blank/i.test(said("method") + said("target"))) return;
     // Where nobody was signed in, a form may be for everybody.
     if (!demur.over || !demur.person || form.matches("[data-demur=off]")) return sent(form);
     event.preventDefault();
