@@ -159,6 +159,7 @@ export class Page {
     this.demur.ui.expiring = (about, signal) => this.warn(about, signal);
     this.demur.ui.forbidden = () => {};
     for (const name of EVENTS) this.demur.on(name, (event) => this.hear(name, event));
+    this.demur.on("heard", () => this.world.watchers.heard(this));
     this.demur.install(this.tab.traits.options ?? {});
   }
 
@@ -336,7 +337,7 @@ export class Page {
         if (status === 403 || status === 412) this.stimuli++;
         // Close to the end the server is asked before anything is said.
         if (timing?.some(({ name, duration }) => name === "session" && duration <= 120)) this.stimuli++;
-        if (call) world.watchers.answered(call, headers);
+        world.watchers.answered(this, call, status, headers);
         const responseStart = world.now - this.born - 0.5;
         const answer = new Response(status === 204 || request.method === "HEAD" ? null : text, {
           status,

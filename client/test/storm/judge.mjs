@@ -26,10 +26,12 @@ export class Judge {
       sent: (page, request, call) => this.sent(page, request, call),
       event: (page, name, event) => this.event(page, name, event),
       dialog: (page, refusal) => this.dialog(page, refusal),
-      answered: (call, headers) => {
-        const [, reason] = /error="([\w-]+)"/.exec(headers["www-authenticate"]) ?? [];
-        this.calls.get(call).refused = reason;
+      answered: (page, call, status, headers) => {
+        const [, reason] = /error="([\w-]+)"/.exec(headers?.["www-authenticate"]) ?? [];
+        if (call) this.calls.get(call).refused = reason;
+        if (status === 401 && reason !== "insufficient_user_authentication") page.ended = true;
       },
+      heard: (page) => this.heard(page),
       withdrawn: (page, dialog) => this.withdrawn(page, dialog),
     };
   }
@@ -111,7 +113,8 @@ export class Judge {
     if (record.sends === 2) this.numbers.repeated++;
     if (record.sends > 2) this.fail(`call ${call} was sent ${record.sends} times`);
     const healed = record.refused !== "session-replaced";
-    if (record.sends > 1 && healed && page.gone)
+    const back = this.world.server.person(this.world.jar) === page.madeFor;
+    if (record.sends > 1 && healed && page.gone && !back)
       this.fail(`call ${call} was repeated after somebody else had signed in`);
   }
 
@@ -126,6 +129,11 @@ export class Judge {
     if (name === "restored" && page.events.filter((other) => other === "restored").length > page.stimuli) {
       this.fail(`${page.name} was restored without end`);
     }
+  }
+
+  /** The client heard that a session lives: who declined to sign in is asked again when that has ended, too. */
+  heard(page) {
+    if (page.ended) page.declined = page.ended = false;
   }
 
   dialog(page, refusal) {
@@ -159,10 +167,7 @@ export class Judge {
     for (; this.judged < executed.length; this.judged++) this.execution(executed[this.judged]);
     for (const page of this.world.pages) {
       if (!page.demur) continue;
-      const { person, over } = page.demur;
-      // Who declined to sign in is asked again when that session, too, has ended.
-      if (page.wasOver && !over) page.declined = false;
-      page.wasOver = over;
+      const { person } = page.demur;
       if (page.was && person && person !== page.was)
         this.fail(`${page.name} was for ${page.was} and is for ${person}`);
       page.was ||= person;

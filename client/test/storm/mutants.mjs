@@ -11,6 +11,10 @@ export const MUTANTS = {
     "return again ? call(input, init) : response;",
   ),
   "it is repeated although the app has seen it": core("(!processed || /^(GET|HEAD)$/i.test(method))", "true"),
+  "a call is sent again when its answer was lost": core(
+    "const response = await attempt(first);",
+    "const response = await attempt(first).catch(() => send(first.url));",
+  ),
   "it is not repeated": core("return again ? attempt(", "return false ? attempt("),
   "a stream is repeated": core("!spent && (!processed", "(!processed"),
   "the body is what the page has made of it since": core(

@@ -384,6 +384,11 @@ export class Storm {
       await step(`: look ${next.tab.name}`);
       await this.drain(script);
     }
+    // What did not come at first is tried again after a few seconds.
+    for (let i = 0; i < 20 && !judge.wrong.length && world.timer()?.due < world.now + 5000; i++) {
+      await step("time");
+      await this.drain(script);
+    }
     if (!judge.wrong.length) judge.calm(person);
     if (!judge.wrong.length) await this.rest(script);
   }

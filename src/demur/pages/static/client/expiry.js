@@ -38,9 +38,11 @@ export function install(demur) {
     timer = setTimeout(end, Math.min(demur.left, 1e9));
     if (demur.over || !demur.emit("expiring", about)) return;
     const choice = await demur.ui.expiring(about, mine.signal);
-    if (choice === "stay") demur.extend().catch(() => (calm(), look()));
+    // What could not be done is still to be chosen.
+    const again = () => (calm(), look());
+    if (choice === "stay") demur.extend().catch(again);
     if (choice === "sign-in") demur.signIn();
-    if (choice === "sign-out") demur.signOut();
+    if (choice === "sign-out") demur.signOut().catch(again);
   };
 
   // The server is asked whether this is the end, and who has seen it coming may go on at once.
