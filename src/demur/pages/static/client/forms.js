@@ -1,8 +1,8 @@
 // Plain HTML forms: nothing that was typed is lost.
 //
 // - Look before the leap. While the session is believed alive a form is sent as ever, with no request more.
-//   When it is known to be over, the server is asked first and the person signs in; then the browser sends the
-//   form by itself, with its files and the button that was pressed. Offline, it shows its own page.
+//   When it is known to be over, the server is asked first and the person signs in; then the browser sends
+//   the form by itself, with its files and the button that was pressed. Offline, it shows its own page.
 // - Drafts. What is typed into a long form is kept in this tab, encrypted for the person who typed it, and is
 //   back after a reload or a crash. It goes when the form was sent or reset, or the person signed out.
 
