@@ -221,7 +221,13 @@ class PlaywrightTab(Tab):
         return content
 
     def goto(self, address: str) -> None:
-        self._page.goto(address)
+        try:
+            self._page.goto(address)
+        except Exception as error:
+            # Firefox may tell of one navigation twice.
+            if f'interrupted by another navigation to "{address}"' not in str(error):
+                raise
+            self._page.wait_for_load_state()
 
     def evaluate(self, script: str, argument: object = None, *, frame: str = "") -> Any:
         return self._in(frame).evaluate(script, argument)
@@ -428,7 +434,12 @@ class WebKitEngine:
             "HOME": str(self._home),
         }
         environment = {**os.environ, **quiet, "DISPLAY": self._display.name}
-        return WebDriverWindow(self.name, Driver(_command(ca), wanted, environment, self._home / "webkit.log", FIND))
+        log = self._home / "webkit.log"
+        try:
+            driver = Driver(_command(ca), wanted, environment, log, FIND)
+        except TimeoutError:  # now and then the browser does not come up, and the driver waits for ever
+            driver = Driver(_command(ca), wanted, environment, log, FIND)
+        return WebDriverWindow(self.name, driver)
 
     def close(self) -> None:
         """The display goes, too."""

@@ -36,7 +36,7 @@ def silent(tab: Tab) -> None:
 
 def ready(tab: Tab) -> None:
     """The client is at work in the page, and knows for whom it was made."""
-    tab.wait_for("async () => (await lab.demur()).person && !fetch.native")
+    tab.wait_for("async () => (await lab.demur()).person && !String(EventSource).includes('native code')")
 
 
 def start(tab: Tab, calls: dict[str, str]) -> None:
@@ -343,6 +343,7 @@ def images_and_modules(lab: Lab, window: Window) -> None:
     """Images and a module that fail are one question and one dialog, and the images are there afterwards."""
     window.sign_in(lab, "alice")
     tab = window.tab(lab.url("/app"))
+    ready(tab)
     lab.end("alice", "idle")
     lab.forget()
     tab.evaluate("""() => {

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import signal
 import subprocess
 import time
 from http.client import HTTPConnection
@@ -44,8 +47,10 @@ class Driver:
         port = free_port()
         with log.open("ab") as said:
             arguments = [*command, f"--port={port}"]
-            self._process = subprocess.Popen(arguments, env=dict(environment), stdout=said, stderr=said)
-        self._connection = HTTPConnection("127.0.0.1", port, timeout=60)
+            self._process = subprocess.Popen(
+                arguments, env=dict(environment), stdout=said, stderr=said, start_new_session=True
+            )
+        self._connection = HTTPConnection("127.0.0.1", port, timeout=30)
         self._wait()
         try:
             made = self._send("POST", "/session", {"capabilities": {"alwaysMatch": dict(capabilities)}})
@@ -120,4 +125,8 @@ class Driver:
     def _end(self) -> None:
         self._connection.close()
         self._process.terminate()
-        self._process.wait(10)
+        try:
+            self._process.wait(10)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)  # its browser, if that is still there
