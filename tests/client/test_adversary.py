@@ -127,3 +127,21 @@ def test_what_was_typed_outlives_a_check_without_a_network(lab: Lab, window: Win
     window.context.set_offline(False)
     tab.wait_for(SEEN)
     assert tab.evaluate("() => same") == 1
+
+
+def test_neither_is_one_by_an_xmlhttprequest(lab: Lab, window: Window) -> None:
+    """As jQuery and htmx send it."""
+    tab = opened(window, lab)
+    lab.page("/public/order", "", status=303, headers=(("location", "/api/thanks"),))
+    lab.end("alice", "revoked")
+    tab.evaluate("""async () => {
+      const { recovering } = await import("/.demur/client/hands/xhr.js");
+      const xhr = recovering(new XMLHttpRequest());
+      xhr.open("POST", "/public/order");
+      xhr.onloadend = () => { window.answer = xhr.status; };
+      xhr.send("one");
+    }""")
+    tab.wait_for("() => window.dialogs.length === 1")
+    signed_in_elsewhere(window, lab, tab)
+    tab.wait_for("() => window.answer")
+    assert lab.counts("/public")["POST /public/order"] == 1

@@ -9,7 +9,8 @@ import { demur } from "../core.js";
 /** @param {any} error @param {any} request @returns {Promise<boolean>} */
 const recovered = async ({ status, url, headers, error }, request) => {
   const said = error?.constructor === Object ? JSON.stringify(error) : new Response(error).text();
-  const refusal = await demur.read({ status, url: url ?? "", headers, text: () => said });
+  const redirected = url !== new URL(request.urlWithParams, document.baseURI).href.split("#")[0];
+  const refusal = await demur.read({ status, url: url ?? "", redirected, headers, text: () => said });
   const background = request.headers.has("demur-background");
   return !!refusal && demur.recover(refusal, { method: request.method, background });
 };

@@ -30,10 +30,10 @@ export const install = (axios, api = axios) => {
 };
 
 /** @param {any} config @param {string} url @param {any} response @returns {Promise<boolean>} */
-const recovered = async (config, url, { status, data, headers }) => {
-  const get = (/** @type {string} */ name) => headers.get(name) ?? null;
-  const refusal = await demur.read({ status, url, headers: { get }, text: () => new Response(data).text() });
+const recovered = async (config, url, { status, data, headers, request }) => {
+  const redirected = (request?.responseURL ?? url) !== url.split("#")[0];
+  const said = await demur.read({ status, url, redirected, headers, text: () => new Response(data).text() });
   const background = config.headers.has("demur-background");
   const spent = config.data instanceof ReadableStream;
-  return !!refusal && demur.recover(refusal, { method: config.method, background, spent });
+  return !!said && demur.recover(said, { method: config.method, background, spent });
 };

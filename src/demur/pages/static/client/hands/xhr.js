@@ -46,7 +46,8 @@ export const recovering = (xhr, call = { method: "GET", url: "", headers: [] }) 
     const headers = { get: (/** @type {string} */ name) => xhr.getResponseHeader(name) };
     const said = xhr.responseType === "json" ? JSON.stringify(xhr.response) : xhr.response;
     const text = () => new Response(said).text();
-    const refusal = await demur.read({ status, url, headers, text }).catch(() => null);
+    const redirected = url !== new URL(call.url, document.baseURI).href.split("#")[0];
+    const refusal = await demur.read({ status, url, redirected, headers, text }).catch(() => null);
     const background = call.headers.some(([name]) => name.toLowerCase() === "demur-background");
     const again = refusal && (await demur.recover(refusal, { method: call.method, background }));
     if (turn !== "asking") return;
