@@ -143,3 +143,16 @@ def test_a_message_alone_changes_nothing(lab: Lab, window: Window) -> None:
     lab.wait_for(lambda: len(lab.asked("/.demur/session")) == 1)
     tab.wait_for("() => document.body.style.visibility === ''")
     assert tab.evaluate("() => dialogs.length") == 0
+
+
+def test_a_call_that_was_aborted_before_it_was_read_does_not_wait(lab: Lab, window: Window) -> None:
+    """Given up while its refusal is still on the way, a call fails at once, and asks nobody to sign in."""
+    tab = opened(window, lab)
+    lab.end("alice", "ended")
+    tab.evaluate(
+        """async () => { const c = new AbortController(), { prototype } = Response, { clone } = prototype;
+        prototype.clone = function () { c.abort(); return clone.call(this); };
+        await fetch('/api/echo', {signal: c.signal}).catch(e => window.failed = e.name);
+        prototype.clone = clone; }"""
+    )
+    assert tab.evaluate("() => [window.failed, dialogs.length]") == ["AbortError", 0]

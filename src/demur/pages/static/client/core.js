@@ -282,6 +282,7 @@ const call = async (input, init) => {
   const refusal = await read(response);
   if (!refusal) return response;
   const background = first.headers.has("demur-background");
+  signal.throwIfAborted();
   const aborted = new Promise((_, fail) => (signal.onabort = () => fail(signal.reason)));
   const again = await Promise.race([recover(refusal, { method, background, spent }), aborted]);
   return again ? attempt(spare) : response;
