@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
 from typing import TYPE_CHECKING
 
 import pytest
@@ -145,3 +147,34 @@ def test_neither_is_one_by_an_xmlhttprequest(lab: Lab, window: Window) -> None:
     signed_in_elsewhere(window, lab, tab)
     tab.wait_for("() => window.answer")
     assert lab.counts("/public")["POST /public/order"] == 1
+
+
+class _Storage(BaseHTTPRequestHandler):
+    """Files at another origin, for any page to read without more ado."""
+
+    def do_GET(self) -> None:
+        """A file."""
+        self.send_response(200)
+        self.send_header("access-control-allow-origin", "*")
+        self.send_header("content-length", "4")
+        self.end_headers()
+        self.wfile.write(b"file")
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+def test_a_download_that_leads_to_another_origin_still_does(lab: Lab, window: Window) -> None:
+    """The field that says whom a call is meant for is not for others, and would make them be asked first."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Storage) as storage:
+        Thread(target=storage.serve_forever, daemon=True).start()
+        there = f"http://127.0.0.1:{storage.server_port}"
+        lab.page("/download", "", status=302, headers=(("location", there + "/file"),))
+        csp = f"script-src 'self'; connect-src 'self' {there}"
+        lab.page("/files", "<p>Files", csp=csp)
+        window.sign_in(lab, "alice")
+        tab = window.tab(lab.url("/files"))
+        tab.evaluate(READY)
+        said = tab.evaluate("() => fetch('/download').then((answer) => answer.text(), String)")
+        storage.shutdown()
+    assert said == "file"

@@ -184,7 +184,8 @@ export class Judge {
       this.fail(`call ${call} (${method} ${place}) was executed ${record.executed} times`);
     }
     const expected = page.answer.person || record.sentAs;
-    if (as && expected && as !== expected)
+    // The first time, a GET goes without the field: it may lead to another origin.
+    if (as && expected && as !== expected && !(safe && sends === 1))
       this.fail(`call ${call} of ${page.name}, made for ${expected}, was executed as ${as}`);
     if (body !== record.body)
       this.fail(`call ${call} was executed with "${body}" in place of "${record.body}", send ${sends}`);

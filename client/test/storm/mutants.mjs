@@ -10,7 +10,7 @@ export const MUTANTS = {
     "return again ? attempt(spare) : response;",
     "return again ? call(input, init) : response;",
   ),
-  "it is repeated although the app has seen it": core("(!processed || /^(GET|HEAD)$/i.test(method))", "true"),
+  "it is repeated although the app has seen it": core("(!processed || READS.test(method))", "true"),
   "a call is sent again when its answer was lost": core(
     "const response = await attempt(first);",
     "const response = await attempt(first).catch(() => send(first.url));",

@@ -293,8 +293,8 @@ export class Storm {
   /** As an XMLHttpRequest's user does it. */
   async byHand(page, url, { method, body }) {
     const { demur } = page;
-    const send = () => page.fetch(url, { method, body, headers: demur.headers() });
-    const answer = await send();
+    const send = (first) => page.fetch(url, { method, body, headers: demur.headers(first) });
+    const answer = await send(method);
     const { status, headers } = answer;
     const refusal = await demur.read({ status, headers, url, text: () => answer.clone().text() });
     return refusal && (await demur.recover(refusal, { method, body })) ? send() : answer;

@@ -62,6 +62,8 @@ let ends;
  *   settle(signedIn: boolean): void}} Waiting */
 /** Set while somebody has to sign in. @type {Waiting | undefined} */
 let waiting;
+/** What changes nothing. */
+const READS = /^(GET|HEAD)$/i;
 /** Whether a sign-in was declined and nothing was done since: what runs by itself does not ask again. */
 let quiet = false;
 /** When the server last said something, by the steady clock. */
@@ -252,7 +254,7 @@ const read = async (response) => {
 const recover = async (refusal, { method = "GET", background, spent } = {}) => {
   if (!emit("refused", { refusal })) return false;
   const { remedy, status, processed, reason } = refusal;
-  const repeatable = !spent && (!processed || /^(GET|HEAD)$/i.test(method));
+  const repeatable = !spent && (!processed || READS.test(method));
   if (remedy === "repeat") return repeatable;
   if (remedy === "sign-in" || remedy === "confirm") {
     if (remedy === "sign-in") end(refusal);
@@ -275,7 +277,9 @@ const call = async (input, init) => {
   const spare = spent ? first : first.clone();
   /** @param {Request} request */
   const attempt = (request) => {
-    if (person) request.headers.set("demur-subject", person);
+    // Before other origins, to which a GET may lead, a browser asks for leave to send a field of ours. That a GET was
+    // answered to somebody else is seen by its Server-Timing, and only what is repeated is done in somebody's name.
+    if (person && (request === spare || !READS.test(method))) request.headers.set("demur-subject", person);
     return send(request);
   };
   const response = await attempt(first);
@@ -355,8 +359,8 @@ export const demur = {
     addEventListener("demur:" + name, /** @type {any} */ (listener));
     return () => removeEventListener("demur:" + name, /** @type {any} */ (listener));
   },
-  /** What calls by other means than `fetch` have to carry. */
-  headers: () => (person ? { "demur-subject": person } : {}),
+  /** What calls by other means than `fetch` have to carry. With `method`, when they are sent for the first time. */
+  headers: (method = "") => (person && !READS.test(method) ? { "demur-subject": person } : {}),
   /** @type {Ui} */
   ui: /** @type {any} */ ({}),
 };

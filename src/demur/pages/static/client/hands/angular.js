@@ -21,8 +21,9 @@ export const interceptor =
   /** @param {any} request @param {(request: any) => any} next */
   (request, next) => {
     if (new URL(request.urlWithParams, document.baseURI).origin !== location.origin) return next(request);
-    const attempt = () => next(request.clone({ setHeaders: demur.headers() }));
-    return defer(attempt).pipe(
+    /** @param {string} [method] */
+    const attempt = (method) => next(request.clone({ setHeaders: demur.headers(method) }));
+    return defer(() => attempt(request.method)).pipe(
       catchError((/** @type {any} */ failed) => {
         // What went by fetch (withFetch) was seen to there already.
         const seen = failed.responseType && fetch === demur.fetch;

@@ -12,12 +12,12 @@ export const install = (axios, api = axios) => {
   api.defaults.adapter = async (config) => {
     const url = new URL(api.getUri(config), document.baseURI);
     if (url.origin !== location.origin) return adapter(config);
-    const send = () => {
-      for (const [name, value] of Object.entries(demur.headers())) config.headers.set(name, value);
+    const send = (/** @type {string | undefined} */ method = undefined) => {
+      for (const [name, value] of Object.entries(demur.headers(method))) config.headers.set(name, value);
       return adapter(config);
     };
     /** @type {{failed?: boolean, error?: any, response: any}} */
-    const end = await send().then(
+    const end = await send(config.method).then(
       (/** @type {any} */ response) => ({ response }),
       (/** @type {any} */ error) => ({ failed: true, error, response: error.response }),
     );

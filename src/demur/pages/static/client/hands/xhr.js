@@ -16,8 +16,9 @@ export const recovering = (xhr, call = { method: "GET", url: "", headers: [] }) 
   let turn = "first";
   /** @type {XMLHttpRequestBodyInit | null | undefined} */
   let body;
-  const send = () => {
-    if (own(call.url)) for (const each of Object.entries(demur.headers())) setRequestHeader.apply(xhr, each);
+  /** @param {string} [method] */
+  const send = (method) => {
+    if (own(call.url)) for (const each of Object.entries(demur.headers(method))) setRequestHeader.apply(xhr, each);
     sends.call(xhr, body);
   };
   /** @param {string[]} kinds */
@@ -31,7 +32,7 @@ export const recovering = (xhr, call = { method: "GET", url: "", headers: [] }) 
     setRequestHeader.apply(xhr, field);
     call.headers.push(field);
   };
-  xhr.send = (given) => ((body = /** @type {any} */ (given)), send());
+  xhr.send = (given) => ((body = /** @type {any} */ (given)), send(call.method));
   xhr.abort = () => {
     if (turn === "asking") (turn = "last"), tell("abort", "loadend");
     abort.call(xhr);
