@@ -178,7 +178,8 @@ class House:
         name, value = sending(offer)
         lines = [f"{name}={value}", *(f"demur-typed={each}" for each in typed), ""]
         fields = [*BROWSER[:3], (b"referer", f"https://app.example.com{came}".encode())]
-        action = found(r'<form data-kept method="post" action="https://app\.example\.com([^"]+)" enctype="text/plain">', offer)
+        form = r'<form data-kept method="post" action="https://app\.example\.com([^"]+)" enctype="text/plain">'
+        action = found(form, offer)
         content = "\r\n".join(lines).encode()
         return await self.ask("POST", action, *fields, (b"content-type", b"text/plain"), cookie=cookie, body=content)
 
