@@ -73,6 +73,7 @@ TRIES = (
     _said(Reason.GRANT_EXPIRED, "The site says that you had access, and that it is over."),
     _said(Reason.CONTEXT_REFUSED, "The site says: not at this time."),
     _said(Reason.CROSS_SITE_REFUSED, "The site takes the call for another site's."),
+    _shown(Reason.SUBJECT_CHANGED, "Met by a page that is still open when somebody else has signed in."),
     _said(Reason.ACCOUNT_SUSPENDED, "The site has suspended the account."),
     _shown(Reason.TOO_MANY_ATTEMPTS, "Met after many wrong passwords."),
     _said(Reason.NOT_FOUND, "The site conceals what is there."),
@@ -84,7 +85,7 @@ TRIES = (
     _shown(Reason.UPSTREAM_TIMEOUT, "Met when the site takes too long."),
     _shown(Reason.UNAVAILABLE, "Met when demur's own store is away."),
 )
-"""Every reason, in the order of the table, but for those that a later table adds."""
+"""Every reason, in the order of the table."""
 
 
 def problem(reason: Reason) -> bytes:
