@@ -148,7 +148,7 @@ def test_where_no_frame_is_allowed_the_whole_page_signs_in(lab: Lab, engines: En
     try:
         lab.page("/page", "<p>Hello {subject}", csp=POLICY.replace("frame-src 'self'", "frame-src 'none'"))
         tab = window.tab()
-        tab.sign_in_on_page(lab, "alice", "/page")
+        tab.sign_in_on_page(lab, "alice")
         tab.goto(lab.url(path))
         lab.end("alice", "idle")
         tab.evaluate("() => { lab.call('/api/echo'); }")

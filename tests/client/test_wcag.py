@@ -101,6 +101,10 @@ def test_2_1_2_no_keyboard_trap(lab: Lab, window: Window, name: str) -> None:
     assert tab.evaluate(FOCUS) == "save"
 
 
+PRESS = """() => [...document.documentElement.children].find((host) => host.shadowRoot).shadowRoot
+  .querySelector("section button").click()"""
+
+
 def test_2_2_1_timing_adjustable(lab: Lab, window: Window) -> None:
     """Two minutes before a session ends by inactivity there is a warning, one press of a button extends it, and that
     works ten times and more: "the user is allowed to extend the time limit with a simple action [...] at least ten
@@ -114,8 +118,9 @@ def test_2_2_1_timing_adjustable(lab: Lab, window: Window) -> None:
     for number in range(1, 12):
         lab.now += 400
         tab.wait_for_element("section:popover-open")
-        tab.click("text=Stay signed in")
-        lab.wait_for(lambda number=number: len(lab.asked("/.demur/session/extend")) >= number)  # type: ignore[misc]
+        # Without a pointer: that would extend the session by itself, and this is about the button alone.
+        tab.evaluate(PRESS)
+        lab.wait_for(lambda number=number: len(lab.asked("/.demur/session/extend")) == number)  # type: ignore[misc]
         nothing_left(tab)
     assert lab.sessions("alice")[0].last_seen == lab.now
 
