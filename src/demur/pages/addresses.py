@@ -373,7 +373,12 @@ OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
     ("kept", "post"): Operation(
         "discardKept",
         "Discard it",
-        {200: Answer("Done.", "Discarded"), 303: _on_to("`next`"), 400: _MALFORMED},
+        {
+            200: Answer("Done.", "Discarded"),
+            303: _on_to("`next`"),
+            400: _MALFORMED,
+            404: refused("There is nothing for this person.", Reason.NOT_FOUND),
+        },
         "It is sent by the page itself, to the site.",
         Sent({"of": text("Which form."), "seal": text("What was seen of it."), "next": _NEXT}),
     ),

@@ -67,7 +67,7 @@ class KeptPage:
         handle, seal = said.get("of", ""), said.get("seal", "")
         gone = await self._forms.take(handle, seal, visit.live.subject.id, visit.now)
         if not look.wants_page(visit):
-            return look.tell({"discarded": gone is not None})
+            return look.tell({"discarded": True}) if gone else look.refused(visit, Reason.NOT_FOUND, Details())
         return look.see_other(respond.local(said.get("next", "/")))
 
 
