@@ -72,7 +72,8 @@ def test_every_address(house: House, tmp_path: Path) -> None:
     operations = sum(len(methods) for methods in described) - 1
     assert (inside["operations"]["tested"], outside["operations"]["tested"]) == (operations - 1, operations)
     assert min(said["test_cases"]["generated"] for said in (inside, outside)) > 20 * operations
-    restricted = "GET /account, GET /session, GET /sessions, POST /account, POST /session/extend, POST /sessions"
+    restricted = "GET /account, GET /kept, GET /session, GET /sessions, "
+    restricted += "POST /account, POST /kept, POST /session/extend, POST /sessions"
     assert sorted(outside["warnings"].pop("missing_auth")) == restricted.split(", ")
     assert not any((*inside["warnings"].values(), *outside["warnings"].values())), inside["text"] + outside["text"]
 
