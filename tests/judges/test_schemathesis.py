@@ -75,7 +75,11 @@ def test_every_address(house: House, tmp_path: Path) -> None:
     restricted = "GET /account, GET /kept, GET /session, GET /sessions, "
     restricted += "POST /account, POST /kept, POST /session/extend, POST /sessions"
     assert sorted(outside["warnings"].pop("missing_auth")) == restricted.split(", ")
-    assert not any((*inside["warnings"].values(), *outside["warnings"].values())), inside["text"] + outside["text"]
+    # Nobody has sent anything in vain here, so there is nothing kept to be found.
+    warned = [
+        set(each) - {"GET /kept", "POST /kept"} for said in (inside, outside) for each in said["warnings"].values()
+    ]
+    assert not any(warned), inside["text"] + outside["text"]
 
 
 @pytest.mark.parametrize(
