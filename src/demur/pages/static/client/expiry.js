@@ -22,7 +22,8 @@ export function install(demur) {
     clearTimeout(timer);
     // Infinity: nobody is known to be signed in.
     if (demur.left < Infinity) full = Math.max(full, demur.left);
-    const rest = demur.left - demur.options.warn * 1000;
+    // "at least 20 seconds to extend the time limit" (WCAG 2.2, 2.2.1)
+    const rest = demur.left - Math.max(demur.options.warn, 20) * 1000;
     if (rest > 0) {
       calm();
       timer = setTimeout(look, Math.min(rest, 60_000));
