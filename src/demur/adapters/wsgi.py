@@ -1,0 +1,122 @@
+"""WSGI: every request is checked before the app sees it, and every answer leaves as it should (PEP 3333).
+
+- What is judged is what the app reads: `SCRIPT_NAME`, `PATH_INFO` and `QUERY_STRING`, not the line that came over the
+  wire, of which a server passes on no more than it likes.
+- The app sees neither our cookie nor a field that could pass for identity.
+- An answer is not held back: the app's own iterable goes to the server, `close()` and file wrapper and all, unless the
+  app waits with `start_response` until it is asked for the first bytes.
+"""
+
+from __future__ import annotations
+
+import time
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from demur.core import fields
+from demur.core.model import Request
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from wsgiref.types import InputStream
+
+MOST_DROPPED = 64 * 1024 * 1024
+"""Bytes of a refused request's content that are read and dropped."""
+LONGEST_DROP = 30.0
+"""Seconds for which that goes on."""
+_PIECE = 64 * 1024
+
+
+def read(environ: dict[str, Any]) -> Request:
+    """The facts of a request in a WSGI environ. The host is "" unless it is valid."""
+    scheme = environ["wsgi.url_scheme"]
+    return Request(
+        method=environ["REQUEST_METHOD"],
+        target=target(environ),
+        scheme=scheme,
+        host=_host(environ.get("HTTP_HOST", ""), scheme),
+        peer=environ.get("REMOTE_ADDR") or "",
+        fields=tuple(_fields(environ)),
+    )
+
+
+def target(environ: dict[str, Any]) -> bytes:
+    """The request target, put together from what the app reads; b"" if that could be read in two ways."""
+    root, path = environ.get("SCRIPT_NAME", ""), environ.get("PATH_INFO", "")
+    if path and not path.startswith("/"):
+        # Some frameworks put the missing slash there (Werkzeug), and others take it for a part of the segment before.
+        return b""
+    try:
+        # What was decoded is encoded again, or a "?" out of a path would begin a query.
+        whole = quote((root + path).encode("latin-1"), safe="/:@!$&'()*+,;=~").encode("ascii") or b"/"
+        query = environ.get("QUERY_STRING", "").encode("latin-1")
+    except UnicodeEncodeError:  # no "native string" (PEP 3333, Unicode Issues)
+        return b""
+    return whole + b"?" + query if query else whole
+
+
+def _fields(environ: dict[str, Any]) -> Iterator[tuple[bytes, bytes]]:
+    """The fields, as far as a server lets one know them: in no order, and with one spelling for all marks."""
+    for key in ("CONTENT_TYPE", "CONTENT_LENGTH"):
+        if value := environ.get(key):
+            yield name_of(key), value.encode("latin-1", "replace")
+    for key, value in environ.items():
+        if key.startswith("HTTP_"):
+            yield name_of(key[5:]), value.encode("latin-1", "replace")
+
+
+@lru_cache(maxsize=1024)
+def name_of(key: str) -> bytes:
+    """The name of a field out of what a server made of it."""
+    return key.replace("_", "-").lower().encode("latin-1", "replace")
+
+
+def _host(value: str, scheme: str) -> str:
+    if "," in value:  # more than one, joined by the server
+        return ""
+    try:
+        return fields.host(value.encode("latin-1", "replace"), scheme)
+    except ValueError:
+        return ""
+
+
+class Upload:
+    """What a client sends. A server need not say where it ends, so it is read up to its length and no further, unless
+    the server promises an end (`wsgi.input_terminated`). Without either there is nothing (PEP 3333, Input Stream)."""
+
+    def __init__(self, environ: dict[str, Any]) -> None:
+        self._input: InputStream = environ["wsgi.input"]
+        length = environ.get("CONTENT_LENGTH") or ""
+        endless = MOST_DROPPED if environ.get("wsgi.input_terminated") else 0
+        self._length = int(length) if length.isdecimal() and length.isascii() else None
+        self._left = endless if self._length is None else self._length
+
+    def body(self, most: int) -> bytes | None:
+        """All of it, or None if it is longer than `most` bytes or breaks off."""
+        if self._length is not None and self._length > most:
+            return None
+        parts: list[bytes] = []
+        size = 0
+        while size <= most and (part := self._read(most + 1 - size)):
+            parts.append(part)
+            size += len(part)
+        whole = size <= most and (self._length is None or not self._left)
+        return b"".join(parts) if whole else None
+
+    def drop(self) -> None:
+        """Read what is still sent, within bounds, and keep nothing of it."""
+        until, dropped = time.monotonic() + LONGEST_DROP, 0
+        while dropped < MOST_DROPPED and time.monotonic() < until:
+            try:
+                part = self._read(_PIECE)
+            except Exception:  # noqa: BLE001 - the answer is out; what is wrong with the rest matters to nobody
+                return
+            if not part:
+                return
+            dropped += len(part)
+
+    def _read(self, most: int) -> bytes:
+        part = self._input.read(min(self._left, most, _PIECE)) if self._left else b""
+        self._left = self._left - len(part) if part else self._left
+        return part
