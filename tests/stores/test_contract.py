@@ -15,7 +15,7 @@ from demur.core.model import Actor, End, Ended, Ending, Live, Rotate, Touch, Unk
 from demur.core.ports import Changed, Hits
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from tests.stores.conftest import Make
 
@@ -595,6 +595,111 @@ async def test_a_reader_far_behind_is_told_everything(store: Store, make: Make) 
         await asyncio.gather(*rest)
     await store.sweep(NOW)
     assert Changed() in await gather(changes, Changed())
+
+
+# --- what still holds -----------------------------------------------------------------------------
+
+
+async def stamped(store: Store, key: bytes) -> object:
+    """A stamp of what is loaded now."""
+    moment = store.moment()
+    assert moment is not None
+    found = await one(store, key)
+    assert isinstance(found, Live)
+    stamp = moment.stamp(found)
+    assert stamp is not None
+    return stamp
+
+
+async def test_what_nothing_happens_to_holds(store: Store, make: Make) -> None:
+    """Neither issuing nor touching is a change, nor anything that is not about sessions, nor what had no effect."""
+    await keep(store, make, make.session(1))
+    await store.check()
+    stamp = await stamped(store, make.id(1))
+    assert store.holds(stamp)
+    await keep(store, make, make.session(2), make.session(3, "bob"))
+    await store.apply([Touch(make.id(1), NOW + 600), End(make.id(9), Ending.ENDED, Actor.SELF, NOW)])
+    await store.publish(make.subject())
+    await store.end_all("carol", Ending.ENDED, Actor.SELF, NOW)
+    await store.put(b"key", b"value", NOW)
+    await store.hit(b"key", 10, NOW)
+    await store.sweep(NOW)
+    assert store.holds(stamp)
+
+
+def _changes() -> dict[str, Callable[[Store, Make], Awaitable[object]]]:
+    return {
+        "end": lambda store, make: store.apply([End(make.id(1), Ending.ENDED, Actor.SELF, NOW)]),
+        "rotation": lambda store, make: store.apply([Rotate(make.id(1), make.session(7), NOW)]),
+        "publish": lambda store, make: store.publish(make.subject(version=2)),
+        "issue": lambda store, make: store.issue(make.session(7), make.subject(version=2)),
+        "end of a person's": lambda store, make: store.end_all("alice", Ending.REVOKED, Actor.SYSTEM, NOW),
+        "end of all": lambda store, make: store.end_all(None, Ending.REVOKED, Actor.SYSTEM, NOW),
+        "sweep": lambda store, make: store.sweep(NOW + DAY),
+    }
+
+
+@pytest.mark.parametrize("change", _changes())
+async def test_what_was_changed_does_not_hold(store: Store, make: Make, change: str) -> None:
+    """From the moment at which it is said to be done; and what is loaded afterwards holds again."""
+    await keep(store, make, make.session(1))
+    await store.check()
+    stamp, moment = await stamped(store, make.id(1)), store.moment()
+    await _changes()[change](store, make)
+    assert not store.holds(stamp)
+    assert moment is not None
+    # Loaded before or after the change: nobody can say, so it does not count.
+    assert not store.holds(moment.stamp(make.live(1)))
+    await keep(store, make, make.session(5, "carol"))
+    assert store.holds(await stamped(store, make.id(5)))
+
+
+def test_what_holds_is_told_in_any_thread_and_after_a_loop(url: str, make: Make) -> None:
+    """A stamp outlives the loop in which it was made, and no loop is needed to ask."""
+    store = stores.open(url)
+
+    async def begin() -> object:
+        await keep(store, make, make.session(1))
+        await store.check()
+        return await stamped(store, make.id(1))
+
+    async def end() -> bool:
+        stamp = await begin_again()
+        said: list[bool] = []
+        thread = threading.Thread(target=lambda: said.append(store.holds(stamp)))
+        thread.start()
+        thread.join()
+        await store.apply([End(make.id(1), Ending.ENDED, Actor.SELF, NOW)])
+        return said == [True] and not store.holds(stamp)
+
+    async def begin_again() -> object:
+        await store.check()
+        return await stamped(store, make.id(1))
+
+    stamp = asyncio.run(begin())
+    assert asyncio.run(end())
+    assert not store.holds(stamp)
+
+
+@forks
+def test_a_child_knows_what_holds(url: str, make: Make, in_child: Callable[[Callable[[], None]], None]) -> None:
+    """A stamp that was made before a fork is asked about after it."""
+    store = stores.open(url)
+
+    async def in_the_child(stamp: object) -> None:
+        assert store.holds(stamp)
+        await store.apply([End(make.id(1), Ending.ENDED, Actor.SELF, NOW)])
+        assert not store.holds(stamp)
+
+    async def parent() -> None:
+        await keep(store, make, make.session(1))
+        await store.check()
+        stamp = await stamped(store, make.id(1))
+        in_child(lambda: _in_new_loop(in_the_child(stamp)))
+        assert store.holds(stamp) is url.startswith("memory")
+        await store.aclose()
+
+    asyncio.run(parent())
 
 
 # --- how it lives ---------------------------------------------------------------------------------

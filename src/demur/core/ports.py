@@ -6,7 +6,7 @@ A port raises `StoreUnavailable` when it cannot answer. It never guesses.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -46,6 +46,13 @@ class Changed:
     subject: str | None = None
 
 
+class Moment(Protocol):
+    """What a store had been told until a moment."""
+
+    def stamp(self, live: Live) -> Any:  # noqa: ANN401 - each store has its own
+        """What `Store.holds` takes, for what was loaded after this moment; None if it may be changing right now."""
+
+
 class Store(Protocol):
     """Sessions, tombstones, snapshots of persons, and memory that expires.
 
@@ -59,6 +66,14 @@ class Store(Protocol):
 
     async def load(self, ids: Sequence[bytes]) -> list[Live | Ended | Unknown]:
         """What is known of each id, in the order asked for, sessions with their persons, in one round trip."""
+
+    def moment(self) -> Moment | None:
+        """This moment, taken before a load; None if it could not be told later whether that still holds. Never waits."""
+
+    def holds(self, stamp: Any) -> bool:  # noqa: ANN401 - each store has its own
+        """Whether nothing has changed (`changes`) for a session and its person since a stamp's moment. What a process
+        was told is done does not hold in any other from then on. Also False when it cannot be told, and at the latest
+        two seconds after the store was lost. Never waits, and may be asked from any thread."""
 
     async def apply(self, changes: Sequence[Change]) -> list[bool]:
         """Make the changes in one transaction; for each, whether it took effect.

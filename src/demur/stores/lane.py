@@ -3,6 +3,7 @@
 - Whatever may wait for a lock or for the disk happens here, never on the event loop's thread.
 - All that is waiting goes into one transaction: at the price of one, and of one `fsync`. Each piece of work is
   told that it is done after the commit, and not before.
+- What changes somebody's evidence is told to all processes before its commit can be seen: see `generations`.
 - Nobody waits much longer than a second for a lock that another process holds.
 """
 
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from demur.core.model import StoreUnavailable
 from demur.stores.database import File, Identity, is_busy
+from demur.stores.generations import Teller
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,7 +54,7 @@ class Lane:
 
     def __init__(self, file: File, *, writing: bool) -> None:
         self._file = file
-        self._writing = writing
+        self._teller = Teller(file) if writing else None
         self._begin = "BEGIN IMMEDIATE" if writing else "BEGIN"
         self._queue: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
@@ -136,12 +138,14 @@ class Lane:
 
     def _together(self, jobs: list[_Job]) -> list[_Settled]:
         connection = self._open()
-        if self._writing:
+        if self._teller is not None:
             durable = any(job.durable for job in jobs)
             connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
         connection.execute(self._begin)
+        position = self._teller.position(connection) if self._teller is not None else 0
         results = [job.work(connection) for job in jobs]
-        connection.execute("COMMIT")
+        with self._teller.telling(connection, position) if self._teller is not None else contextlib.nullcontext():
+            connection.execute("COMMIT")
         return [(job, result, None) for job, result in zip(jobs, results, strict=True)]
 
     def _open(self) -> sqlite3.Connection:

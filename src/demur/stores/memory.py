@@ -37,6 +37,7 @@ class MemoryStore:
         self._people: dict[str, Subject] = {}
         self._values: dict[bytes, tuple[bytes, int]] = {}
         self._hits: dict[bytes, Hits] = {}
+        self._generation = 0
         self._feeds: weakref.WeakSet[_Feed] = weakref.WeakSet()
         forks.watch(self)
 
@@ -56,6 +57,14 @@ class MemoryStore:
         """See `Store.load`."""
         with self._lock:
             return [self._found(key) for key in ids]
+
+    def moment(self) -> _Moment:
+        """See `Store.moment`."""
+        return _Moment(self._generation)
+
+    def holds(self, stamp: int) -> bool:
+        """See `Store.holds`. Any change is one of everybody's: to look again costs nothing here."""
+        return stamp == self._generation
 
     async def apply(self, changes: Sequence[Change]) -> list[bool]:
         """See `Store.apply`. Raises ValueError, and changes nothing, for a rotation to a used id or another person."""
@@ -220,8 +229,18 @@ class MemoryStore:
         return True
 
     def _tell(self, changed: Changed) -> None:
+        self._generation += 1
         for feed in self._feeds:
             feed.tell(changed)
+
+
+class _Moment(int):
+    """How many changes there had been."""
+
+    __slots__ = ()
+
+    def stamp(self, live: Live) -> int:
+        return self
 
 
 def _keys(change: Change) -> tuple[bytes, ...]:

@@ -162,6 +162,11 @@ def last_change(connection: sqlite3.Connection) -> tuple[int, int]:
     return connection.execute("SELECT coalesce(min(number), 1), coalesce(max(number), 0) FROM change").fetchone()  # type: ignore[no-any-return]
 
 
+def newest(connection: sqlite3.Connection) -> int:
+    """The number of the last change."""
+    return connection.execute("SELECT coalesce((SELECT max(number) FROM change), 0)").fetchone()[0]  # type: ignore[no-any-return]
+
+
 def changes_since(connection: sqlite3.Connection, position: int | None) -> tuple[list[Changed], int]:
     """What changed after a position, and the new one. A position that is lost means everything."""
     first, last = last_change(connection)

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, TypeVar
 from demur.core.model import StoreUnavailable, Touch, Unknown
 from demur.stores import forks, rows
 from demur.stores.database import File, Identity
+from demur.stores.generations import Generations
 from demur.stores.lane import Lane
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
     from demur.core.model import Actor, Change, Ended, Ending, Kind, Live, Session, Subject
     from demur.core.ports import Changed, Hits
+    from demur.stores.generations import Moment, Stamp
 
 _INLINE = 100
 """How many ids are looked up without giving way to others."""
@@ -53,6 +55,7 @@ class SQLiteStore:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._file = File(path)
+        self._generations = Generations(self._file)
         self._here: dict[int, _Here] = {}
         self._opening = threading.Lock()
         forks.watch(self)
@@ -71,6 +74,14 @@ class SQLiteStore:
         except _NotNow:
             return await here.patiently(partial(_load_all, ids=ids))
         return found
+
+    def moment(self) -> Moment | None:
+        """See `Store.moment`."""
+        return self._generations.moment() if self._opened().known else None
+
+    def holds(self, stamp: Stamp) -> bool:
+        """See `Store.holds`."""
+        return self._generations.holds(stamp)
 
     async def apply(self, changes: Sequence[Change]) -> list[bool]:
         """See `Store.apply`. Raises ValueError, and changes nothing, for a rotation to a used id or another person."""
@@ -148,6 +159,8 @@ class SQLiteStore:
             here.forget()
             for thread in here.close():
                 await asyncio.to_thread(thread.join)
+        if not self._here:
+            self._generations.forget()
 
     def pause(self) -> None:
         """See `forks.Forkable`."""
@@ -177,7 +190,9 @@ class SQLiteStore:
         here = self._here.get(id(loop))
         if here is None or here.loop() is not loop:
             with self._opening:
-                here = self._here[id(loop)] = _Here(self._file, loop, self._here)
+                here = self._here[id(loop)] = _Here(
+                    self._file, loop, partial(_leave, self._here, id(loop), self._generations)
+                )
         return here
 
 
@@ -188,7 +203,7 @@ class _NotNow(Exception):  # noqa: N818 - not an error
 class _Here:
     """What one process and event loop have open. It goes when the loop goes."""
 
-    def __init__(self, file: File, loop: asyncio.AbstractEventLoop, all_here: dict[int, _Here]) -> None:
+    def __init__(self, file: File, loop: asyncio.AbstractEventLoop, left: Callable[[_Here], None]) -> None:
         self._file = file
         self.loop = weakref.ref(loop)
         self.writer = Lane(file, writing=True)
@@ -197,10 +212,10 @@ class _Here:
         self._reader: sqlite3.Connection | None = None
         self._identity: Identity | None = None
         self._look_at = 0.0
-        self._known = False
+        self.known = False
         self.generation = 0
         forks.watch(self)
-        self._finalizer = weakref.finalize(loop, _leave, all_here, id(loop), self)
+        self._finalizer = weakref.finalize(loop, left, self)
 
     def glance(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Read now, in this thread. Raises `_NotNow` if that takes waiting, or anything is wrong."""
@@ -226,7 +241,7 @@ class _Here:
     async def patiently(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Read in a thread, waiting for locks if need be. Raises `StoreUnavailable`."""
         found = await self._patient.run(work)
-        self._known = True  # the file is there and is ours: from now on it can be read inline
+        self.known = True  # the file is there and is ours: from now on it can be read inline
         return found
 
     def close(self) -> list[threading.Thread]:
@@ -259,7 +274,7 @@ class _Here:
     def _current(self) -> sqlite3.Connection:
         now = time.monotonic()
         if self._reader is None:
-            if not self._known:
+            if not self.known:
                 raise _NotNow
             self._reader, self._identity = self._file.open(patience=0)
             self._reader.execute("PRAGMA query_only = 1").fetchall()
@@ -279,17 +294,19 @@ class _Here:
 
     def _drop(self) -> None:
         self.generation += 1
-        self._known = False
+        self.known = False
         if self._reader is not None:
             connection, self._reader = self._reader, None
             with contextlib.suppress(sqlite3.Error):
                 connection.close()
 
 
-def _leave(all_here: dict[int, _Here], key: int, here: _Here) -> None:
+def _leave(all_here: dict[int, _Here], key: int, generations: Generations, here: _Here) -> None:
     if all_here.get(key) is here:
         del all_here[key]
     here.close()
+    if not all_here:
+        generations.forget()
 
 
 class _Changes:
