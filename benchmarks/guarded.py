@@ -54,7 +54,7 @@ async def plain(scope: Any, receive: Any, send: Any) -> None:
 
 def guarded(state: str, port: int) -> Any:
     """The same app behind the middleware, with 50 rules and sessions in SQLite."""
-    from demur.adapters.asgi import Demur  # noqa: PLC0415 - the other server must not load it
+    from demur.adapters.asgi import Demur, Surface  # noqa: PLC0415 - the other server must not load it
     from demur.core.page import DEFAULT  # noqa: PLC0415
     from demur.guard import Guard  # noqa: PLC0415
     from demur.pages.router import Pages  # noqa: PLC0415
@@ -62,7 +62,7 @@ def guarded(state: str, port: int) -> Any:
     from demur.stores.keys import FileKeys  # noqa: PLC0415
 
     guard = Guard(_site(port), open_store(f"sqlite:{state}/sessions.db"), FileKeys(f"{state}/keys"))
-    return Demur(plain, guard, Pages(guard, DEFAULT, {}), DEFAULT)
+    return Demur(plain, Surface(guard, Pages(guard, DEFAULT, {}), DEFAULT))
 
 
 def _site(port: int) -> Any:

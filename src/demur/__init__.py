@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from demur.adapters.asgi import Demur
+    from demur.core.bridged import ended, nobody, person, unknown
+    from demur.core.marks import Mark, identified, public, require
     from demur.core.model import ConfigError, Refused, StoreUnavailable, Subject
     from demur.core.reasons import REASONS, Reason
     from demur.core.site import Site
@@ -21,12 +23,20 @@ __all__ = [
     "ConfigError",
     "Demur",
     "Guard",
+    "Mark",
     "Reason",
     "Refused",
     "Site",
     "StoreUnavailable",
     "Subject",
     "__version__",
+    "ended",
+    "identified",
+    "nobody",
+    "person",
+    "public",
+    "require",
+    "unknown",
 ]
 
 _HOMES = {
@@ -39,6 +49,8 @@ _HOMES = {
     "Subject": "demur.core.model",
     "Demur": "demur.adapters.asgi",
     "Guard": "demur.guard",
+    **dict.fromkeys(("ended", "nobody", "person", "unknown"), "demur.core.bridged"),
+    **dict.fromkeys(("Mark", "identified", "public", "require"), "demur.core.marks"),
 }
 
 

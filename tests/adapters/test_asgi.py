@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests.core.support import NOW, make_site
 
-from demur.adapters.asgi import Demur
+from demur.adapters.asgi import Demur, Surface
 from demur.adapters.asgi import wire as wire_module
 from demur.core import page
 from demur.core.model import Refused, Response, Session, Subject, UpstreamFailure
@@ -48,7 +48,7 @@ class Wire:
             {"type": "http.response.body", "body": b"hello"},
         ]
         self.fault: Exception | None = None
-        self.demur = Demur(self.app, self.guard, Pages(self.guard, page.DEFAULT, {}), page.DEFAULT)
+        self.demur = Demur(self.app, Surface(self.guard, Pages(self.guard, page.DEFAULT, {}), page.DEFAULT))
 
     def decided(self, decided: Decided) -> None:
         self.noted.append(decided)
@@ -216,7 +216,9 @@ async def test_a_page_that_has_read_the_body_does_not_wait_for_more(length: int,
     async def done(visit: Visit) -> Response:
         return Response(204, ())
 
-    wire.demur = Demur(wire.app, wire.guard, Pages(wire.guard, page.DEFAULT, {"x": Route(post=done)}), page.DEFAULT)
+    wire.demur = Demur(
+        wire.app, Surface(wire.guard, Pages(wire.guard, page.DEFAULT, {"x": Route(post=done)}), page.DEFAULT)
+    )
     body = [b"a=b&"] if length == 4 else [b"x" * 66_000, b"x" * 4_000]
     lines = [(b"content-length", str(length).encode()), (b"sec-fetch-site", b"same-origin")]
     await wire.ask("/.demur/x", *lines, method="POST", body=body)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests.core.support import NOW, make_site
 
-from demur.adapters.asgi import Demur, keeping
+from demur.adapters.asgi import Demur, Surface, keeping
 from demur.core import kept, page
 from demur.core.model import (
     Actor,
@@ -96,7 +96,7 @@ class House:
         self.guard = Guard(self.site, self.store, self.keys, clock=lambda: float(self.now))
         self.forms = KeptForms(self.store)
         pages = Pages(self.guard, page.DEFAULT, KeptPage(self.forms).routes())
-        self.demur = Demur(self.app, self.guard, pages, page.DEFAULT, kept=self.forms)
+        self.demur = Demur(self.app, Surface(self.guard, pages, page.DEFAULT), kept=self.forms)
         self.passed: list[tuple[dict[bytes, bytes], str, bytes]] = []
         self.fault: Exception | None = None
         self.random = 0

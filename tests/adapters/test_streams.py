@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests.core.support import NOW, TABLE, make_site
 
-from demur.adapters.asgi import Demur, streams, watch
+from demur.adapters.asgi import Demur, Surface, streams, watch
 from demur.core import page
 from demur.core.model import (
     Actor,
@@ -145,7 +145,7 @@ class Bench:
         self.clients: list[Client] = []
         self.app: Any = None
         self.failed: list[BaseException] = []
-        self.demur = Demur(self._app, self.guard, Pages(self.guard, page.DEFAULT, {}), page.DEFAULT)
+        self.demur = Demur(self._app, Surface(self.guard, Pages(self.guard, page.DEFAULT, {}), page.DEFAULT))
         self.letter = 0
 
     async def _app(self, scope: Any, receive: Any, send: Any) -> None:

@@ -14,7 +14,7 @@ from tests.browser.test_embed import FRAME, LISTEN, heard
 
 from demur import accounts
 from demur.accounts.people import New
-from demur.adapters.asgi import Demur
+from demur.adapters.asgi import Demur, Surface
 from demur.authenticators.password import Argon2Hasher
 from demur.authenticators.throttle import Throttle
 from demur.core import page, rules
@@ -66,7 +66,7 @@ async def _app(folder: Path, origin: str) -> Demur:
     guard, held = Guard(here, store, keys), Sessions(store, keys, NIST_AAL2)
     sign_in = PasswordSignIn(people, hasher, Throttle(store), held)
     routes = SignInPages(sign_in, held, page.DEFAULT, idle=NIST_AAL2.idle).routes()
-    return Demur(site, guard, Pages(guard, page.DEFAULT, routes), page.DEFAULT)
+    return Demur(site, Surface(guard, Pages(guard, page.DEFAULT, routes), page.DEFAULT))
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import uvicorn
 
-from demur.adapters.asgi import Demur
+from demur.adapters.asgi import Demur, Surface
 from demur.core import page, rules
 from demur.core.model import Actor, Ending, Session, Subject
 from demur.core.sessions import identify, mint
@@ -103,7 +103,7 @@ def served(request: pytest.FixtureRequest) -> Iterator[Served]:
     here = Site(origin=origin, name="Sample", rules=rules.load(RULES), cookie=Cookie("demur-dev", secure=False))
     store, keys = MemoryStore(), MemoryKeys()
     guard = Guard(here, store, keys)
-    app = Demur(site, guard, Pages(guard, page.DEFAULT, {}), page.DEFAULT)
+    app = Demur(site, Surface(guard, Pages(guard, page.DEFAULT, {}), page.DEFAULT))
     ready, running = threading.Event(), Served(origin, store, keys, asyncio.new_event_loop())
     stop = asyncio.Event()
 

@@ -41,7 +41,7 @@ def build(path: Path) -> Demur:
     upstream = config.site[0].upstream
     assert upstream is not None
     served = Pages(guard, page.DEFAULT, routes, idle=idle)
-    return Demur(Proxy(upstream), guard, served, page.DEFAULT, idle=idle, kept=kept)
+    return Demur(Proxy(upstream), Surface(guard, served, page.DEFAULT, idle=idle), kept=kept)
 
 
 if __name__ == "__main__":

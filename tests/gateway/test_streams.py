@@ -19,6 +19,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.frames import Frame, Opcode
 
 from demur import stores
+from demur.adapters import asgi
 from demur.adapters.asgi import Demur, streams
 from demur.core import page
 from demur.core.model import Actor, Ending, Session, StoreUnavailable, Subject
@@ -116,7 +117,11 @@ async def guarded(tmp_path: Path) -> AsyncIterator[Callable[[Any], Awaitable[tup
         token = mint(b"r" * 32, keys.ring().current)
         now = int(guard.clock())
         await others.issue(Session(identify(token), BO.id, now, now, now, now + 86400, idle=3600), BO)
-        return Demur(app, guard, Pages(guard, page.DEFAULT, {}), page.DEFAULT), others, f"__Host-demur={token}"
+        return (
+            Demur(app, asgi.Surface(guard, Pages(guard, page.DEFAULT, {}), page.DEFAULT)),
+            others,
+            f"__Host-demur={token}",
+        )
 
     yield make
     await mine.aclose()

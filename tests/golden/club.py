@@ -11,7 +11,7 @@ from tests.golden.files import Tokens
 
 from demur import accounts, stores
 from demur.accounts.people import Accounts, New
-from demur.adapters.asgi import Demur
+from demur.adapters.asgi import Demur, Surface
 from demur.authenticators.password import Argon2Hasher
 from demur.authenticators.throttle import Throttle, network
 from demur.core import page, rules, sessions
@@ -137,7 +137,7 @@ class Club:
     @property
     def asgi(self) -> Demur:
         """The site behind the ASGI middleware."""
-        return Demur(app, self.guard, self.pages, page.DEFAULT, idle=LIMITS.idle)
+        return Demur(app, Surface(self.guard, self.pages, page.DEFAULT, idle=LIMITS.idle))
 
     async def aclose(self) -> None:
         """Let go of everything."""

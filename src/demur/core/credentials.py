@@ -30,7 +30,7 @@ def presented(site: Site, request: Request, requirement: Requirement, accepts: f
     """By which scheme a request identifies itself, and which challenges answer a refusal. `accepts` is what every
     reading of the path accepts, `requirement` that of the path as it is written."""
     used = scheme(site, request, accepts)
-    challenges = [Scheme.COOKIE]
+    challenges = [Scheme.COOKIE] if site.cookie.name else []
     if Scheme.BEARER in accepts:
         challenges.append(Scheme.BEARER)
     if used is Scheme.BASIC or (requirement.challenge_basic and _may_prompt(site, request)):
@@ -50,6 +50,8 @@ def scheme(site: Site, request: Request, accepts: frozenset[Scheme]) -> Scheme |
     for value in request.values(b"authorization"):
         if (found := _ours(value, accepts)) is not None:
             return found
+    if not site.cookie.name:
+        return None  # an app whose people come with tokens only
     sent = fields.cookie_values(request.values(b"cookie"), site.cookie.name.encode("ascii"))
     return Scheme.COOKIE if sent else None
 

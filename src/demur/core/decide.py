@@ -36,9 +36,11 @@ from demur.core.model import (
 from demur.core.reasons import Reason
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from demur.core.model import Conceal, Evidence, Request, Session, Subject
     from demur.core.rules import Match
-    from demur.core.site import Site
+    from demur.core.site import Permits, Site
 
 SAFE = frozenset(("GET", "HEAD", "OPTIONS", "TRACE"))
 """Methods that ask for no change (RFC 9110, 9.2.1)."""
@@ -53,6 +55,11 @@ _HARDNESS = {
 
 # What a concealing rule says all the same, because it is put to people who may come in.
 _NOT_CONCEALED = frozenset((Reason.STEP_UP_REQUIRED, Reason.SUBJECT_CHANGED))
+
+LEFT = frozenset((Access.MARKED, Access.APP))
+"""What is decided where the app's own routing has found the view."""
+SIGNED_IN = Requirement(Access.REQUIRED, "signed in")
+_THE_APP = Requirement(Access.OPTIONAL, "what the app decides")
 
 _AS_IF_CONCEALED = Requirement(Access.REQUIRED, "(none)", Terms(groups=frozenset((" ",))))
 
@@ -76,6 +83,35 @@ class Plan:
         return any(match.requirement.beside is not None for match in self.matches)
 
     @property
+    def left(self) -> bool:
+        """Whether the view has to be known to decide."""
+        return any(match.requirement.access in LEFT for match in self.matches)
+
+    def joined(self, marks: Sequence[Requirement], *, closed: bool = True) -> Plan:
+        """The plan once the view is known: what its marks ask for, beside what the rules ask for themselves. Where a
+        rule leaves it to the mark and there is none, it is closed, unless there is no view at all (not `closed`)."""
+        own = [match for match in self.matches if match.requirement.access not in LEFT]
+        left = [match for match in self.matches if match.requirement.access in LEFT]
+        captures = left[0].captures if left else self.matches[0].captures
+        asked = [rules.Match(self._as_here(mark), None, captures) for mark in marks]
+        if left and not asked:
+            unmarked = any(match.requirement.access is Access.MARKED for match in left)
+            asked = [rules.Match(self._as_here(rules.CLOSED if unmarked and closed else _THE_APP), None, captures)]
+        return replace(self, matches=(*own, *asked))
+
+    def _as_here(self, asked: Requirement) -> Requirement:
+        """A requirement with what the rule of the path says beside it."""
+        rule = self.matches[0].requirement
+        return replace(
+            asked,
+            form=asked.form or rule.form,
+            keeps_alive=rule.keeps_alive,
+            accepts=self.accepts,
+            challenge_basic=rule.challenge_basic,
+            origins=rule.origins,
+        )
+
+    @property
     def accepts(self) -> frozenset[Scheme]:
         """The schemes of `Authorization` that every reading accepts."""
         return frozenset.intersection(*(match.requirement.accepts for match in self.matches))
@@ -97,7 +133,8 @@ def plan(site: Site, request: Request) -> Plan | Refuse | Preflight:
     if not planned.looks and not planned.pretends:
         return planned
     if planned.looks and is_preflight(request):
-        return Preflight(forward=site.cors.upstream)
+        # An app may have a policy of its own, if the site has none here.
+        return Preflight(forward=site.cors.upstream or (planned.left and not site.cors.origins))
     presented = credentials.presented(site, request, matches[0].requirement, planned.accepts)
     return replace(planned, presented=presented)
 
@@ -139,13 +176,15 @@ def _decide(
     site: Site, request: Request, requirement: Requirement, evidence: Evidence, now: int, scheme: Scheme | None
 ) -> Allow | Refuse:
     if not isinstance(evidence, Live):
-        return _without_session(evidence, now, scheme)
+        return without_session(evidence, now, scheme)
     session, subject = evidence.session, evidence.subject
-    if (session.kind == "token") is not (scheme is Scheme.BEARER):
+    if session.kind != "app" and (session.kind == "token") is not (scheme is Scheme.BEARER):
         return Refuse(Reason.CREDENTIALS_INVALID)
     if over := sessions.ended(session, now):
         return _dead(over, now, scheme)
     if subject.suspended:
+        if session.kind == "app":
+            return Refuse(Reason.ACCOUNT_SUSPENDED, Details(subject=subject))
         return _dead(Ended(Ending.REVOKED, now), now, scheme, known=False)
     if scheme is not Scheme.BEARER and is_cross_site(site, request, requirement):
         return Refuse(Reason.CROSS_SITE_REFUSED, Details(subject=subject))
@@ -162,7 +201,8 @@ def _decide(
     return allow(request, requirement, evidence, now)
 
 
-def _without_session(evidence: Evidence, now: int, scheme: Scheme | None) -> Refuse:
+def without_session(evidence: Evidence, now: int, scheme: Scheme | None) -> Refuse:
+    """Why somebody is not signed in."""
     if isinstance(evidence, Absent):
         return Refuse(Reason.SIGN_IN_REQUIRED)
     if isinstance(evidence, Ended):
@@ -172,6 +212,11 @@ def _without_session(evidence: Evidence, now: int, scheme: Scheme | None) -> Ref
     if isinstance(evidence, Throttled):
         return Refuse(Reason.TOO_MANY_ATTEMPTS, Details(retry_after=evidence.retry_after))
     return Refuse(Reason.CREDENTIALS_INVALID)
+
+
+def is_over(live: Live, now: int) -> bool:
+    """Whether a sign-in is over, or its person may not go on."""
+    return live.subject.suspended or sessions.ended(live.session, now) is not None
 
 
 def _dead(tombstone: Ended, now: int, scheme: Scheme | None, *, known: bool = True) -> Refuse:
@@ -200,7 +245,9 @@ def allow(request: Request, requirement: Requirement, live: Live, now: int) -> A
     if seen:
         session = replace(session, last_seen=now)
     changes = (Touch(session.id, now),) if seen else ()
-    return Allow(live.subject, session, changes, sessions.ends(session))
+    # Of a sign-in that the app keeps it may not be known when it ends.
+    ends = None if session.kind == "app" and not session.idle and not session.expires_at else sessions.ends(session)
+    return Allow(live.subject, session, changes, ends)
 
 
 def changes_something(request: Request) -> bool:
@@ -242,6 +289,8 @@ def missing(subject: Subject, terms: Terms, now: int) -> tuple[str, ...]:
 
 
 def _permitted(subject: Subject, terms: Terms, now: int) -> bool:
+    if terms.permits is not None and terms.permits(subject):
+        return True
     if terms.permission_groups & subject.groups:
         return True
     return any(permission == terms.permission and now < until for permission, until in subject.grants)
@@ -282,11 +331,26 @@ def _beside(site: Site, there: Request, evidence: Evidence, now: int, scheme: Sc
     return strictest(site, there, Plan(matches, Presented(scheme)), evidence, now)[0]
 
 
-def strictest(site: Site, request: Request, plan: Plan, evidence: Evidence, now: int) -> tuple[Allow | Refuse, Match]:
+def _asking(permits: Permits, match: Match) -> Match:
+    """A rule that asks for a permission, with the app's own function to ask."""
+    terms = match.requirement.terms
+    if terms.permission is None:
+        return match
+    name, captures = terms.permission, dict(match.captures)
+    terms = replace(terms, permits=lambda subject: permits(subject, name, captures))
+    return replace(match, requirement=replace(match.requirement, terms=terms))
+
+
+def strictest(
+    site: Site, request: Request, plan: Plan, evidence: Evidence, now: int, permits: Permits | None = None
+) -> tuple[Allow | Refuse, Match]:
     """The decision about a request whose path may be read in several ways, and the rule that it came from. All that any
-    reading asks for has to be met; of several refusals the one that is hardest to mend is said."""
+    reading asks for has to be met; of several refusals the one that is hardest to mend is said. `permits` is asked who
+    holds a permission, in place of the site's own function."""
     scheme = plan.presented.scheme
-    decided = [(decide(site, request, match.requirement, evidence, now, scheme), match) for match in plan.matches]
+    permits = permits or site.permits
+    matches = plan.matches if permits is None else tuple(_asking(permits, match) for match in plan.matches)
+    decided = [(decide(site, request, match.requirement, evidence, now, scheme), match) for match in matches]
     refused = [(said, match) for said, match in decided if isinstance(said, Refuse)]
     if refused:
         return max(refused, key=lambda pair: _HARDNESS.get(pair[0].reason, 0))

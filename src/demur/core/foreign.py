@@ -7,6 +7,9 @@ A site refuses with one response field, a structured one (RFC 9651):
 It may say only what a site can know after demur has let the request pass: that this person may not do this
 (any reason with status 403), that a fresher or stronger sign-in is needed, or that there is nothing to find.
 Anything else is a fault of the site, to be logged and answered with 502; nothing is half understood.
+
+An app with a login of its own refuses in its own way, too, and that is turned right: a 401 without a reason, a 403 to
+somebody who is not signed in, a 401 or a way to the login for somebody who is.
 """
 
 from __future__ import annotations
@@ -14,12 +17,16 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from demur.core import decide
 from demur.core.fields import Item, item
-from demur.core.model import Details, Refuse
+from demur.core.model import Absent, Details, Live, Refuse, Scheme, Unknown
 from demur.core.reasons import REASONS, Reason
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from demur.core.model import Evidence, Fields, Presented, Request
+    from demur.core.site import Site
 
 LONGEST_DETAIL = 1000
 """Characters of `detail`: some sentences for a person, not a document."""
@@ -55,6 +62,53 @@ def read_refuse(values: Sequence[bytes]) -> Refuse:
         reason,
         Details(detail=_detail(said), max_age=_max_age(said), acr_values=_acr_values(said)),
     )
+
+
+_REDIRECTS = frozenset((301, 302, 303, 307, 308))
+_SCOPE = re.compile(rb'(?:\A|[\s,])scope="([\x21\x23-\x5b\x5d-\x7e ]+)"')
+
+
+def read_answer(
+    site: Site,
+    request: Request,
+    status: int,
+    answered: Fields,
+    evidence: Evidence | None,
+    presented: Presented,
+    now: int,
+) -> Refuse | None:
+    """What an app means by an answer that refuses in its own way; None if it refuses nothing. `evidence` is who it was,
+    None if nobody knows. The login itself is never refused."""
+    if status not in (401, 403) and not (status in _REDIRECTS and _leads_to_login(site, request, answered)):
+        return None
+    if site.login and request.path.decode("latin-1") == site.sign_in_url():
+        return None
+    if isinstance(evidence, Live) and not decide.is_over(evidence, now):
+        return _not_permitted(evidence, answered)
+    if evidence is None or (isinstance(evidence, Absent) and presented.scheme is Scheme.BEARER):
+        evidence = Absent() if presented.scheme is None else Unknown()
+    if isinstance(evidence, Live):
+        said = decide.decide(site, request, decide.SIGNED_IN, evidence, now, presented.scheme)
+        return said if isinstance(said, Refuse) else None
+    return decide.without_session(evidence, now, presented.scheme)
+
+
+def _not_permitted(live: Live, answered: Fields) -> Refuse:
+    challenges = [value for name, value in answered if name == b"www-authenticate"]
+    scope = next((found[1].decode("ascii") for value in challenges if (found := _SCOPE.search(value))), "")
+    reason = Reason.SCOPE_INSUFFICIENT if scope else Reason.NOT_PERMITTED
+    return Refuse(reason, Details(subject=live.subject, scope=scope))
+
+
+def _leads_to_login(site: Site, request: Request, answered: Fields) -> bool:
+    if not site.login:
+        return False
+    places = [value.decode("latin-1") for name, value in answered if name == b"location"]
+    if len(places) != 1:
+        return False
+    here = site.origin_of(request)
+    place = places[0].removeprefix(here) if places[0].startswith(here + "/") else places[0]
+    return place.partition("?")[0].partition("#")[0] == site.sign_in_url()
 
 
 def _reason(slug: str) -> Reason:

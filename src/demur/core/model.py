@@ -13,6 +13,8 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from demur.core.reasons import Reason
 
 Fields: TypeAlias = tuple[tuple[bytes, bytes], ...]
@@ -63,6 +65,8 @@ class Access(StrEnum):
     OPEN = "open"
     OPTIONAL = "optional"  # whoever can be identified is, and nobody is refused
     REQUIRED = "required"
+    MARKED = "marked"  # the mark beside the view says; a view without one is closed
+    APP = "app"  # the app's own checks decide, and the mark beside the view, if there is one
 
 
 class Scheme(StrEnum):
@@ -86,7 +90,8 @@ class Terms:
 
     `groups` means any of them, `all_groups` every one. `permission` is held through one of
     `permission_groups` (the site's `[permissions]` table, resolved at load) or through a grant. `nobody` is met
-    by no one: what no rule opens is closed.
+    by no one: what no rule opens is closed. `permits` is asked in place of the table: an app's own function, with the
+    permission and the captures filled in.
     """
 
     groups: frozenset[str] = frozenset()
@@ -94,6 +99,7 @@ class Terms:
     permission: str | None = None
     permission_groups: frozenset[str] = frozenset()
     nobody: bool = False
+    permits: Callable[[Subject], bool] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,8 +188,8 @@ class Subject:
     email: str = ""
 
 
-Kind: TypeAlias = Literal["session", "token"]
-"""What a session is: a sign-in, or an API token."""
+Kind: TypeAlias = Literal["session", "token", "app"]
+"""What a session is: a sign-in, an API token, or a sign-in that the app behind us keeps, of which no store knows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -365,7 +371,12 @@ class Preflight:
     forward: bool
 
 
-Decision: TypeAlias = Allow | Refuse | Preflight
+@dataclass(frozen=True, slots=True)
+class Left:
+    """Not decided yet: where the app's routing has found the view, or where the app knows who it is."""
+
+
+Decision: TypeAlias = Allow | Refuse | Preflight | Left
 
 
 @dataclass(frozen=True, slots=True)
@@ -426,12 +437,14 @@ class ConfigError(Exception):
 
 
 class Refused(Exception):  # noqa: N818 - the field's own words
-    """For application code that finds out deep inside a view that the answer is no. `detail` is for the person."""
+    """For application code that finds out deep inside a view that the answer is no. `detail` is for the person, and
+    `decision` is the whole of it, where demur found out."""
 
-    def __init__(self, reason: Reason, detail: str | None = None) -> None:
+    def __init__(self, reason: Reason, detail: str | None = None, *, decision: Refuse | None = None) -> None:
         super().__init__(reason.value)
         self.reason = reason
         self.detail = detail
+        self.decision = decision
 
 
 @dataclass(frozen=True, slots=True)

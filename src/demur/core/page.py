@@ -235,6 +235,8 @@ def _links(view: View) -> list[tuple[str, str]]:
     """Where to go from here, the most useful first."""
     if view.reason is Reason.HOST_UNKNOWN:
         return [(origin, f"Open {origin}") for origin in view.origins]
+    if view.login:
+        return [(view.login, "Sign in"), (view.home, "Go to the start page")]
     home = (view.home, "Go to the start page")
     again = _local(view.next, view.home)
     remedy = REASONS[view.reason].remedy if view.reason else Remedy.NONE

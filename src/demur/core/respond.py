@@ -122,6 +122,8 @@ def referrer_policy(site: Site) -> bytes:
 
 
 def _help(site: Site, reason: Reason) -> str:
+    if site.login:
+        return BASE + reason  # an app with a login of its own has no pages of ours
     return f"{site.prefix}/reasons/{reason}"
 
 
@@ -292,6 +294,9 @@ def _page(refusal: Refusal, problem: str) -> View:
         form = None
     framed = fields.in_frame(refusal.request)
     next_ = goes_on_to(refusal)
+    login = site.login_url(next_) if site.login and form else ""
+    if site.login:
+        form = None  # no page of ours can sign people in there
     if form and site.sign_in_origin and not framed and next_.startswith("/"):
         next_ = site.origin_of(refusal.request) + next_  # the form leads to another origin, and back from there
     return View(
@@ -315,13 +320,14 @@ def _page(refusal: Refusal, problem: str) -> View:
         problem=problem,
         framed=framed,
         prefix=site.prefix,
-        switch=f"{site.prefix}/sign-out" if person else "",
+        switch=f"{site.prefix}/sign-out" if person and not site.login else "",
         home=_home(refusal.next) if not form else "/",
         help_url=site.help_url or "",
         idle=refusal.idle,
         keep=site.keep_me_signed_in,
         origins=tuple(each for each in refusal.origins if "*" not in each),  # a pattern is no address
         kept=refusal.kept,
+        login=login,
     )
 
 

@@ -122,6 +122,8 @@ def certain_until(live: Live, now: int) -> int:
 
 def ended(session: Session, now: int) -> Ended | None:
     """How and when the session's time ran out, if it has; whichever limit came first."""
+    if not session.expires_at and session.kind == "app":
+        return None  # the app keeps it, and does not say when it ends
     when = ends(session)
     if when.idle and when.idle <= now and when.idle <= when.absolute:
         return Ended(Ending.IDLE, when.idle, Actor.SYSTEM, session.subject)

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
+from urllib.parse import quote
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
-    from demur.core.model import Request
+    from demur.core.model import Request, Subject
     from demur.core.rules import Rules
 
+    Permits: TypeAlias = Callable[[Subject, str, Mapping[str, str]], bool]
+
 T = TypeVar("T")
+
+ANYWHERE = "*"
+"""The origin of a site that is served wherever its framework says."""
 
 COOKIES = ("__Host-demur", "__Secure-demur", "demur-dev")
 """All names that a session cookie of ours has by itself: none of them is an app's, whichever its site has now."""
@@ -60,6 +66,10 @@ class Site:
     person, takes away beside our own cookie. `keep_me_signed_in` lets people choose a cookie that outlives the
     browser's own session. `keep_forms` keeps what somebody sent when their session was over (`core.kept`), but for the
     fields whose names contain one of `never_keep`, or say by themselves that they are secret.
+
+    An app with a login of its own says by `login` where that is: a path, in which `{next}` stands for the page to go
+    back to. `permits` is its own function of a person, a permission and what the path captured. The origin `*` is
+    whichever one a request is for, where something else sees to it that only hosts of the site get here.
     """
 
     origin: str
@@ -76,6 +86,8 @@ class Site:
     authorization_servers: tuple[str, ...] = ()
     keep_forms: bool = True
     never_keep: tuple[str, ...] = ()
+    login: str = ""
+    permits: Permits | None = None
 
     @property
     def by_method(self) -> bool:
@@ -85,12 +97,18 @@ class Site:
 
     def origin_of(self, request: Request) -> str:
         """The origin that a request of this site is for, serialized."""
+        if self.origin == ANYWHERE:
+            return f"{request.scheme}://{request.host}"
         scheme, wildcard, _ = self.origin.partition("://*.")
         return f"{scheme}://{request.host}" if wildcard else self.origin
 
     def sign_in_url(self) -> str:
         """Where the sign-in form goes: a path where people sign in on this site, else an absolute URL."""
-        return f"{self.sign_in_origin}{self.prefix}/sign-in"
+        return self.login.partition("?")[0] or f"{self.sign_in_origin}{self.prefix}/sign-in"
+
+    def login_url(self, next_: str) -> str:
+        """The address of the app's own login that leads back to a page of this site."""
+        return self.login.replace("{next}", quote(next_, safe="/"))
 
     def is_related(self, origin: str) -> bool:
         """Whether an origin shares this site's sign-in."""
@@ -100,7 +118,7 @@ class Site:
 def covers(pattern: str, origin: str) -> bool:
     """Whether an origin is the one of a pattern, in which `*.` stands for exactly one label."""
     if "://*." not in pattern:
-        return origin == pattern
+        return pattern in (origin, ANYWHERE)
     return _pattern(origin) == pattern
 
 

@@ -106,7 +106,8 @@ class Gateway:
         guard = Guard(site, parts.store, parts.keys, passwords=parts.passwords, observer=parts.observer)
         self._guards.append(guard)
         pages = Pages(guard, _RENDERER, self.routes, idle=parts.idle)
-        return asgi.Demur(self._behind(upstream, timeouts), guard, pages, _RENDERER, idle=parts.idle, kept=parts.kept)
+        surface = asgi.Surface(guard, pages, _RENDERER, idle=parts.idle)
+        return asgi.Demur(self._behind(upstream, timeouts), surface, kept=parts.kept)
 
     def _behind(self, upstream: str | None, timeouts: Timeouts) -> App:
         if upstream is None:

@@ -197,7 +197,7 @@ class Check:
 
     def _no(self, asked: _Asked, checked: Checked, way: _Way) -> Response:
         decision = checked.decision
-        assert not isinstance(decision, Allow)  # noqa: S101 - for the type checker
+        assert isinstance(decision, Refuse | Preflight)  # noqa: S101 - for the type checker
         said = slip.Slip(decision, checked.reference, checked.requirement.form, checked.presented)
         if not way.whole:
             return self._in_fields(asked, said, checked.now)

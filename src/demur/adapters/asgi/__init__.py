@@ -7,8 +7,10 @@
   was processed.
 """
 
-from demur.adapters.asgi.middleware import Demur, Passed
-from demur.adapters.asgi.wire import App, Message, Receive, Scope, Send, answer, read, target, unplaced
+from demur.adapters.asgi.middleware import Demur
+from demur.adapters.asgi.wire import App, Message, Receive, Scope, Send, answer, read, target
+from demur.adapters.passed import Passed
+from demur.adapters.surface import Surface, unplaced
 
 __all__ = [
     "App",
@@ -18,6 +20,7 @@ __all__ = [
     "Receive",
     "Scope",
     "Send",
+    "Surface",
     "answer",
     "read",
     "target",

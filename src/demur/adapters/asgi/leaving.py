@@ -10,37 +10,32 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from demur.adapters.asgi import streams, wire
-from demur.core import foreign
-from demur.core.model import Refuse
-from demur.core.reasons import Reason
+from demur.core import respond
+from demur.core.model import Response
 
 if TYPE_CHECKING:
     from demur.adapters.asgi.middleware import Demur
     from demur.adapters.asgi.watch import Watched
     from demur.adapters.asgi.wire import Message, Receive, Scope, Send
-    from demur.core.model import Allow, Fields, Request
-    from demur.guard import Checked
+    from demur.adapters.passed import Passed
+    from demur.core.model import Fields, Refuse, Request
 
 
 class Exit:
     """The way out for one answer of the app: its first message decides whether it leaves, dressed, or is refused.
-    `asked` is what the app was asked in place of the request, if that is something else."""
+    `request` is what the client asked for; the app may have been asked something else (`passed`)."""
 
     def __init__(
         self,
         demur: Demur,
-        checked: Checked,
-        allow: Allow,
+        passed: Passed,
         request: Request,
         scope: Scope,
         receive: Receive,
         send: Send,
-        asked: Request | None = None,
     ) -> None:
         self._demur = demur
-        self._asked = asked
-        self._checked = checked
-        self.allow = allow
+        self.passed = passed
         self._request = request
         self._scope = scope
         self._receive = receive
@@ -62,8 +57,9 @@ class Exit:
         """What stays open ends: its person is signed out, suspended, or may not have it any more."""
         if self._open is None:
             return
-        self._demur.note(self._checked, self._request, refuse, "")
-        problem = self._demur.problem(self._checked, self._request, refuse)
+        surface, checked = self._demur.surface, self.passed.checked
+        surface.guard.note(replace(checked, decision=refuse), self._request)
+        problem = respond.problem_text(surface.said(checked, self._request, refuse))
         self._ending = asyncio.create_task(self._open.end(refuse.reason, problem))
 
     def receiving(self, receive: Receive) -> Receive:
@@ -94,34 +90,22 @@ class Exit:
 
     async def _start(self, message: Message) -> None:
         answered: Fields = tuple((bytes(name).lower(), bytes(value)) for name, value in message.get("headers", ()))
-        asked = [value for name, value in answered if name == b"demur-refuse"]
-        if asked:
-            self._swallow = True
-            await self._refused_by_app(asked)
+        passed, surface = self.passed, self._demur.surface
+        status = message.get("status", 101)
+        leaves = surface.leave(passed, status, answered)
+        if isinstance(leaves, Response):
+            await self.refuse(leaves)
             return
         self.started = True
-        status = message.get("status", 101)
-        lines = self._demur.leaving(answered, status, self.allow, self._checked.now, self._request)
-        await self._send({**message, "headers": lines})
+        await self._send({**message, "headers": list(leaves)})
         if streams.stays_open(message["type"], answered, self._request):
-            allowed = replace(self._checked, decision=self.allow)
-            self._watched = self._demur.watch.add(allowed, self._asked or self._request, self._over)
+            allowed = replace(passed.checked, decision=passed.allow)
+            self._watched = self._demur.watch.add(allowed, passed.request, self._over)
         if self._watched is not None:
             abort = self._scope.get("extensions", {}).get("demur.abort", {}).get("call")
             self._open = streams.Open(message["type"], answered, self._send, abort)
 
-    async def _refused_by_app(self, asked: list[bytes]) -> None:
-        try:
-            refuse = foreign.read_refuse(asked)
-        except ValueError as wrong:
-            await self.refuse(Refuse(Reason.UPSTREAM_UNREACHABLE), str(wrong))
-            return
-        details = replace(refuse.details, subject=self.allow.subject)
-        await self.refuse(replace(refuse, details=details), "")
-
-    async def refuse(self, refuse: Refuse, error: str) -> None:
+    async def refuse(self, response: Response) -> None:
         """Answer in the app's place."""
         self._swallow = True
-        self._demur.note(self._checked, self._request, refuse, error)
-        response = self._demur.refusal(self._checked, self._request, refuse)
         await wire.answer(response, self._request, self._scope, self._receive, self._send, drain=False)

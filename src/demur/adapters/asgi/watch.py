@@ -66,7 +66,7 @@ class Watch:
     def add(self, checked: Checked, request: Request, over: Callable[[Refuse], None]) -> Watched | None:
         """Watch something that was allowed; None if nobody in particular opened it, so that nothing can end it."""
         allowed = checked.decision
-        if not isinstance(allowed, Allow) or allowed.session is None:
+        if not isinstance(allowed, Allow) or allowed.session is None or allowed.session.kind == "app":
             return None
         watched = Watched(checked, request, over, allowed.session.id, allowed.session.subject)
         loop = asyncio.get_running_loop()

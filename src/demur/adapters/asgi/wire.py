@@ -7,9 +7,8 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import quote
 
-from demur.core import fields, identity
-from demur.core.model import Details, Refuse, Request
-from demur.core.reasons import Reason
+from demur.core import fields
+from demur.core.model import Request
 
 if TYPE_CHECKING:
     from demur.core.model import Fields, Response
@@ -24,15 +23,6 @@ MOST_DROPPED = 64 * 1024 * 1024
 """Bytes of a refused request's body that are read and dropped."""
 LONGEST_DROP = 30.0
 """Seconds for which that goes on."""
-
-
-_OVERRIDES = frozenset({b"x-http-method", b"x-http-method-override", b"x-method-override"})
-_THEIR_LENGTHS = frozenset(map(len, _OVERRIDES))
-
-
-def asks_for_another_method(name: bytes) -> bool:
-    """Whether by a field of that name, in any spelling, some apps take another method than the one that was judged."""
-    return len(name) in _THEIR_LENGTHS and identity.plain(name) in _OVERRIDES
 
 
 def read(scope: Scope) -> Request:
@@ -50,15 +40,6 @@ def read(scope: Scope) -> Request:
         peer=client[0] if client else "",
         fields=lines,
     )
-
-
-def unplaced(request: Request) -> Refuse:
-    """Why a request is for no site. "A server MUST respond with a 400 (Bad Request) status code to any HTTP/1.1 request
-    message that lacks a Host header field and to any request message that contains more than one Host header field line
-    or a Host header field with an invalid field value" (RFC 9112, 3.2)."""
-    if request.host:
-        return Refuse(Reason.HOST_UNKNOWN)
-    return Refuse(Reason.REQUEST_MALFORMED, Details(detail="A request names exactly one host, and this one does not."))
 
 
 def target(scope: Scope) -> bytes:

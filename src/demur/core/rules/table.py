@@ -52,21 +52,38 @@ def load(
     *,
     can_ask: bool = True,
     accepts: Iterable[Scheme] = (),
+    views: bool = False,
+    asked: bool = False,
 ) -> Rules:
     """Compile rule tables, from TOML or written in Python. `permissions` maps a permission to the groups that hold it;
     `can_ask` says whether the surface can ask the site for a page of its own, which `conceal` needs; `accepts` are the
-    schemes of `Authorization` for rules that do not say so themselves.
+    schemes of `Authorization` for rules that do not say so themselves. With `views` the surface knows the views of an
+    app, so that a rule can leave it to the marks beside them; with `asked` the app's own function says who holds a
+    permission.
 
     Raises ConfigError with `place` "rule N" and the fix.
     """
     usual = frozenset(accepts)
-    rules = [_rule(number, table, permissions or {}, usual) for number, table in enumerate(tables, start=1)]
-    plain = Rules(rules, usual)
+    known = None if asked else permissions or {}
+    rules = [_rule(number, table, known, usual) for number, table in enumerate(tables, start=1)]
+    if not views:
+        _without_views(rules)
+    plain = Rules(rules, usual, permissions)
     if not plain.conceals:
         return plain
     made = [concealed(rule, plain, can_ask=can_ask) for rule in rules]
     around = {name: rule.requirement.conceal for rule in made for name in beside(rule, plain)}
-    return Rules([_beside(rule, around.get(rule.name)) for rule in made], usual)
+    return Rules([_beside(rule, around.get(rule.name)) for rule in made], usual, permissions)
+
+
+def _without_views(rules: Sequence[Rule]) -> None:
+    for rule in rules:
+        if rule.requirement.access in {Access.MARKED, Access.APP}:
+            raise ConfigError(
+                f'allow = "{rule.requirement.access}" is for an app in whose process demur is.',
+                place=f"rule {rule.number}",
+                fix='Here write allow = "anyone", "signed-in", "nobody" or { groups = ["…"] }.',
+            )
 
 
 def _beside(rule: Rule, conceal: Conceal | None) -> Rule:
@@ -74,7 +91,7 @@ def _beside(rule: Rule, conceal: Conceal | None) -> Rule:
 
 
 def _rule(
-    number: int, table: Mapping[str, Any], permissions: Mapping[str, Sequence[str]], usual: frozenset[Scheme]
+    number: int, table: Mapping[str, Any], permissions: Mapping[str, Sequence[str]] | None, usual: frozenset[Scheme]
 ) -> Rule:
     place = f"rule {number}"
     _known(table, _KEYS, place)
@@ -229,7 +246,7 @@ def _segments(path: str, place: str) -> tuple[str, ...]:
 
 
 def _allow(
-    table: Mapping[str, Any], permissions: Mapping[str, Sequence[str]], place: str
+    table: Mapping[str, Any], permissions: Mapping[str, Sequence[str]] | None, place: str
 ) -> tuple[Access, Terms, int | None, tuple[str, ...]]:
     allow = table.get("allow")
     identify = _flag(table, "identify", place)
@@ -243,6 +260,8 @@ def _allow(
         return Access.REQUIRED, Terms(), None, ()
     if allow == "nobody":
         return Access.REQUIRED, Terms(nobody=True), None, ()
+    if allow in ("marked", "app"):
+        return Access(str(allow)), Terms(), None, ()
     if not isinstance(allow, dict) or not allow:
         said = "A rule needs 'allow'." if allow is None else f"{allow!r} is not something to allow."
         fix = 'Write allow = "anyone", "signed-in", "nobody" or { groups = ["…"] }.'
@@ -274,9 +293,9 @@ def _strength(value: object, place: str) -> tuple[str, ...]:
     return found
 
 
-def _terms(allow: Mapping[str, Any], permissions: Mapping[str, Sequence[str]], place: str) -> Terms:
+def _terms(allow: Mapping[str, Any], permissions: Mapping[str, Sequence[str]] | None, place: str) -> Terms:
     permission = _text(allow, "permission", place)
-    if permission is not None and permission not in permissions:
+    if permission is not None and permissions is not None and permission not in permissions:
         near = get_close_matches(permission, permissions, n=1)
         fix = f"Did you mean {near[0]!r}?" if near else f'Add "{permission}" = ["…"] to [permissions].'
         raise ConfigError(f"No group holds the permission {permission!r}.", place=place, fix=fix)
@@ -286,5 +305,5 @@ def _terms(allow: Mapping[str, Any], permissions: Mapping[str, Sequence[str]], p
         if "all_groups" in allow
         else frozenset(),
         permission=permission,
-        permission_groups=frozenset(permissions[permission]) if permission is not None else frozenset(),
+        permission_groups=frozenset((permissions or {}).get(permission or "", ())),
     )

@@ -20,7 +20,7 @@ from urllib.parse import unquote
 from demur.core.model import Access, ConfigError, Requirement, Terms
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from demur.core.model import Scheme
 
@@ -132,12 +132,22 @@ class Tree:
 
 
 class Rules:
-    """A site's compiled table. Made by `load`, never changed; `judged` is what `core.paths` remembers of it."""
+    """A site's compiled table. Made by `load`, never changed; `judged` is what `core.paths` remembers of it, and
+    `permissions` the groups that hold each permission, for the marks beside views."""
 
-    __slots__ = ("_longest", "_nowhere", "_tree", "_without_captures", "accepts", "all", "conceals", "judged", "kin")
+    __slots__ = (
+        *("_longest", "_nowhere", "_tree", "_without_captures"),
+        *("accepts", "all", "conceals", "judged", "kin", "permissions"),
+    )
 
-    def __init__(self, rules: Sequence[Rule], accepts: frozenset[Scheme] = frozenset()) -> None:
+    def __init__(
+        self,
+        rules: Sequence[Rule],
+        accepts: frozenset[Scheme] = frozenset(),
+        permissions: Mapping[str, Sequence[str]] | None = None,
+    ) -> None:
         self.all = tuple(rules)
+        self.permissions = {name: frozenset(groups) for name, groups in (permissions or {}).items()}
         self.accepts = accepts.union(*(rule.requirement.accepts for rule in rules))
         self.conceals = any(rule.requirement.conceal for rule in rules)
         self.kin = Kin(rules)

@@ -6,12 +6,13 @@ The guard joins the pure core with a store, a clock and chance; nobody else deci
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
 import random
 import time
 import uuid
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from demur.core import credentials, decide, sessions
 from demur.core.model import (
@@ -20,26 +21,36 @@ from demur.core.model import (
     Allow,
     ConfigError,
     Details,
+    Ended,
+    Left,
     Live,
     Lookup,
+    Malformed,
     Preflight,
     Presented,
     Refuse,
     Requirement,
     Scheme,
     StoreUnavailable,
+    Throttled,
     Touch,
+    Unknown,
+    Unreadable,
 )
 from demur.core.ports import Decided
 from demur.core.reasons import REASONS, Reason
+from demur.guard.portal import PORTAL
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-    from demur.core.model import Evidence, Request
+    from demur.core.model import Decision, Evidence, Request
     from demur.core.ports import Keys, Observer, PasswordSource, Store
     from demur.core.rules import Match
-    from demur.core.site import Site
+    from demur.core.site import Permits, Site
+
+Who: TypeAlias = "Callable[[], Evidence | Awaitable[Evidence]]"
+"""Asks an app with a login of its own who somebody is."""
 
 FLUSH_AFTER = 1.0
 """Seconds for which what was seen is gathered before it is written."""
@@ -63,14 +74,16 @@ def new_reference() -> str:
 @dataclass(frozen=True, slots=True)
 class Checked:
     """A decision with what it was made from. `reference` (a UUID) names it in the log and in the refusal;
-    `presented` says how the request identified itself."""
+    `presented` says how the request identified itself, and `plan` what was asked for, unless the request could not be
+    read."""
 
-    decision: Allow | Refuse | Preflight
+    decision: Decision
     requirement: Requirement
     evidence: Evidence
     reference: str
     now: int
     presented: Presented = Presented()  # noqa: RUF009 - frozen
+    plan: decide.Plan | None = None
 
 
 @dataclass(slots=True)
@@ -84,7 +97,8 @@ class _Seen:
 
 class Guard:
     """Checks the requests of one site. Configuration until it is used: it may be made before a fork and be used in one
-    event loop after another. `passwords` is who knows names and passwords, for rules that accept Basic."""
+    event loop after another. `passwords` is who knows names and passwords, for rules that accept Basic. With `bridged` the app behind knows who
+    somebody is: whatever depends on that is left until it says so (`ajudge`), and the store is asked nothing."""
 
     def __init__(
         self,
@@ -95,6 +109,7 @@ class Guard:
         passwords: PasswordSource | None = None,
         observer: Observer | None = None,
         clock: Callable[[], float] = time.time,
+        bridged: bool = False,
     ) -> None:
         if passwords is None and Scheme.BASIC in site.rules.accepts:
             message = "A rule accepts Basic, and nobody knows any passwords."
@@ -105,6 +120,8 @@ class Guard:
         self.clock = clock
         self._passwords = passwords
         self._observer = observer
+        self.bridged = bridged
+        self.portal = PORTAL
         self._seen: _Seen | None = None
 
     async def acheck(self, request: Request) -> Checked:
@@ -121,22 +138,137 @@ class Guard:
             checked, error = Checked(refuse, _UNPLANNED, Absent(), reference, now), repr(fault)
         if isinstance(checked.decision, Allow):
             self.seen(checked.decision)
-        self.note(checked, request, at=at, seconds=time.perf_counter() - began, error=error)
+        if not isinstance(checked.decision, Left):
+            self.note(checked, request, at=at, seconds=time.perf_counter() - began, error=error)
         return checked
+
+    def check(self, request: Request) -> Checked:
+        """The same for a surface without an event loop, in whichever thread."""
+        return self.portal.run(self.acheck(request))
+
+    async def ajudge(
+        self,
+        checked: Checked,
+        request: Request,
+        marks: Sequence[Requirement],
+        *,
+        who: Who | None = None,
+        permits: Permits | None = None,
+        closed: bool = True,
+    ) -> Checked:
+        """Decide what was left, now that the view is known: its marks are met, and what the rules ask for.
+
+        `who` asks the app who it is, if the app knows, and is called only if that matters; `permits` is asked who holds a permission. Where a rule leaves it to
+        the mark and there is none, it is closed, unless there is no view at all (not `closed`). Never raises: see
+        `acheck`.
+        """
+        joined = self._joined(checked, request, marks, closed=closed)
+        if joined is None:
+            return checked
+        began, at, plan = time.perf_counter(), self.clock(), joined.plan
+        assert plan is not None  # noqa: S101 - for the type checker
+        try:
+            found = await self._who(checked, request, plan, who)
+            judged, error = self._judged(joined, request, plan, found, permits), ""
+        except Exception as fault:  # noqa: BLE001 - as in acheck
+            judged, error = self._unjudged(joined, request, plan, fault)
+        return self._told(judged, request, at, began, error)
+
+    def judge(
+        self,
+        checked: Checked,
+        request: Request,
+        marks: Sequence[Requirement],
+        *,
+        who: Who | None = None,
+        permits: Permits | None = None,
+        closed: bool = True,
+    ) -> Checked:
+        """The same for a surface without an event loop, in whichever thread."""
+        joined = self._joined(checked, request, marks, closed=closed)
+        if joined is None:
+            return checked
+        began, at, plan = time.perf_counter(), self.clock(), joined.plan
+        assert plan is not None  # noqa: S101 - for the type checker
+        try:
+            found = self._known(checked, plan, who)
+            if found is None:
+                found = self.portal.run(self._found(request, plan, checked.now))
+            judged, error = self._judged(joined, request, plan, found, permits), ""
+        except Exception as fault:  # noqa: BLE001 - as in acheck
+            judged, error = self._unjudged(joined, request, plan, fault)
+        return self._told(judged, request, at, began, error)
+
+    def _joined(
+        self, checked: Checked, request: Request, marks: Sequence[Requirement], *, closed: bool
+    ) -> Checked | None:
+        """What is to be judged, with its plan; None if the view changes nothing."""
+        if checked.plan is None or not (marks or isinstance(checked.decision, Left)):
+            return None
+        plan = checked.plan.joined(marks, closed=closed)
+        if plan.looks:
+            asked = plan.matches[0].requirement
+            plan = replace(plan, presented=credentials.presented(self.site, request, asked, plan.accepts))
+        return replace(checked, plan=plan, presented=plan.presented)
+
+    async def _who(self, checked: Checked, request: Request, plan: decide.Plan, who: Who | None) -> Evidence:
+        """Who it is. Raises StoreUnavailable."""
+        found = self._known(checked, plan, who)
+        if inspect.isawaitable(found):
+            found = _evidence(await found)
+        return found if found is not None else await self._found(request, plan, checked.now)
+
+    def _known(self, checked: Checked, plan: decide.Plan, who: Who | None) -> Any:  # noqa: ANN401 - perhaps to be awaited
+        """Who it is, without asking the store; None if that has to be asked."""
+        before = checked.plan
+        if not isinstance(checked.decision, Left) and before is not None and before.looks:
+            return checked.evidence
+        if not self.bridged:
+            return None
+        if not plan.looks:
+            return Absent()
+        if who is None:
+            message = "nobody said who it is: the app's own login has to be read before a view is judged"
+            raise RuntimeError(message)
+        found = who()
+        return found if inspect.isawaitable(found) else _evidence(found)
+
+    def _judged(
+        self, checked: Checked, request: Request, plan: decide.Plan, found: Evidence, permits: Permits | None
+    ) -> Checked:
+        decision, match = decide.strictest(self.site, request, plan, found, checked.now, permits)
+        return replace(checked, decision=decision, requirement=match.requirement, evidence=found)
+
+    def _unjudged(self, checked: Checked, request: Request, plan: decide.Plan, fault: Exception) -> tuple[Checked, str]:
+        """It cannot be judged: neither a yes to what is closed, nor "please sign in"."""
+        if isinstance(fault, StoreUnavailable):
+            decision, requirement = _without_store(plan, fault)
+            return replace(checked, decision=decision, requirement=requirement), fault.cause
+        _log.error("demur could not decide about %s", request.path, exc_info=fault)
+        refuse = Refuse(Reason.UNAVAILABLE, Details(retry_after=_RETRY_AFTER))
+        return replace(checked, decision=refuse), repr(fault)
+
+    def _told(self, judged: Checked, request: Request, at: float, began: float, error: str) -> Checked:
+        if isinstance(judged.decision, Allow):
+            self.seen(judged.decision)
+        self.note(judged, request, at=at, seconds=time.perf_counter() - began, error=error)
+        return judged
 
     async def _check(self, request: Request, reference: str, now: int) -> tuple[Checked, str]:
         plan = decide.plan(self.site, request)
         if not isinstance(plan, decide.Plan):
             return Checked(plan, _UNPLANNED, Absent(), reference, now), ""
+        if plan.left or (self.bridged and plan.looks):
+            return Checked(Left(), plan.matches[0].requirement, Absent(), reference, now, plan.presented, plan), ""
         try:
             found = await self._found(request, plan, now)
         except StoreUnavailable as down:
             decision, requirement = _without_store(plan, down)
-            return Checked(decision, requirement, Absent(), reference, now, plan.presented), down.cause
+            return Checked(decision, requirement, Absent(), reference, now, plan.presented, plan), down.cause
         decided, match = decide.strictest(self.site, request, plan, found, now)
         if not plan.looks:
             found = Absent()
-        return Checked(decided, match.requirement, found, reference, now, plan.presented), ""
+        return Checked(decided, match.requirement, found, reference, now, plan.presented, plan), ""
 
     async def _found(self, request: Request, plan: decide.Plan, now: int) -> Evidence:
         """What the request's credentials turn out to be. Raises StoreUnavailable."""
@@ -165,6 +297,8 @@ class Guard:
         plan = decide.plan(self.site, request)
         if not isinstance(plan, decide.Plan):
             return (plan if isinstance(plan, Refuse) else None), now + sessions.DAY
+        if plan.left and checked.plan is not None:
+            plan = checked.plan  # what the marks of the view asked for, too
         key = _session_of(checked)
         evidence = known[key] if key is not None else await self._found(request, plan, now)
         # Who had it open knows that it is there, and who was known is told why not any more.
@@ -216,7 +350,11 @@ class Guard:
         costs people a moment of their idle time and nothing else."""
         if not allowed.changes:
             return
-        loop = asyncio.get_running_loop()
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            self.portal.call(self.seen, allowed)
+            return
         if self._seen is None or self._seen.loop is not loop:
             self._seen = _Seen(loop)
         seen = self._seen
@@ -247,6 +385,13 @@ class Guard:
             seen.flush.cancel()
         if seen.at:
             await self._flush(seen)
+
+
+def _evidence(found: object) -> Evidence:
+    if isinstance(found, (Absent, Malformed, Unreadable, Throttled, Unknown, Live, Ended)):
+        return found
+    message = f"a bridge returned {found!r}; it returns demur.person(…), demur.ended(…), demur.unknown or demur.nobody"
+    raise TypeError(message)
 
 
 def _session_of(checked: Checked) -> bytes | None:

@@ -1,0 +1,180 @@
+"""What the store said of sessions that live, for as long as that still holds.
+
+- It may only say yes: nothing is kept of whoever is unknown, ended, suspended or past a limit, and a refusal that comes
+  of what is kept is decided again from the store.
+- What is kept counts only while the store says that nothing has changed since before it was asked, and not beyond the
+  second at which time alone would change it.
+- It is bounded in bytes. What was not asked for since the half of it was full goes first.
+- While the store is being asked, whoever else asks waits, and all of them are asked for together.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from demur.core import sessions
+from demur.core.model import Live, StoreUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from demur.core.model import Ended, Session, Subject, Unknown
+    from demur.core.ports import Store
+
+MOST = 64 * 1024 * 1024
+"""Bytes that are kept, about; some 60,000 sessions."""
+
+_Found: TypeAlias = "Live | Ended | Unknown"
+
+# What the objects take in CPython on 64 bits, on the safe side; texts are counted beside them.
+_ENTRY, _EACH = 1000, 120
+
+
+@dataclass(slots=True)
+class _Kept:
+    live: Live
+    until: int
+    stamp: Any
+    size: int
+
+
+@dataclass(slots=True)
+class _Asking:
+    """One question to the store that is under way, in one event loop, and who waits for the next."""
+
+    loop: asyncio.AbstractEventLoop
+    waiting: dict[bytes, asyncio.Future[_Found]] = field(default_factory=dict)
+
+
+class Cache:
+    """For one store, in one process: any number of threads and event loops."""
+
+    def __init__(self, store: Store, most: int = MOST) -> None:
+        self._store = store
+        self._half = most // 2
+        self._young: dict[bytes, _Kept] = {}
+        self._old: dict[bytes, _Kept] = {}
+        self._size = 0
+        self._changing = threading.Lock()
+        self._asking: dict[int, _Asking] = {}
+
+    def get(self, key: bytes, now: int) -> Live | None:
+        """What is kept and still holds. Never waits; from any thread."""
+        kept = self._young.get(key)
+        if kept is None:
+            kept = self._old.get(key)
+            if kept is None:
+                return None
+            self._put(key, kept)
+        if now < kept.until and self._store.holds(kept.stamp):
+            return kept.live
+        self.drop(key)
+        return None
+
+    async def load(self, key: bytes, now: int) -> _Found:
+        """What the store says. Raises StoreUnavailable."""
+        loop = asyncio.get_running_loop()
+        asking = self._asking.get(id(loop))
+        if asking is None or asking.loop is not loop:
+            return await self._first(loop, key, now)
+        waiting = asking.waiting.get(key)
+        if waiting is None:
+            waiting = asking.waiting[key] = loop.create_future()
+        return await asyncio.shield(waiting)
+
+    async def _first(self, loop: asyncio.AbstractEventLoop, key: bytes, now: int) -> _Found:
+        """Ask at once: a store that does not have to wait is not waited for. Then whoever came in between is asked for."""
+        asking = self._asking[id(loop)] = _Asking(loop)
+        failed: Exception | None = None
+        try:
+            (found,) = await self._ask([key], now)
+        except Exception as error:
+            failed = error
+            raise
+        finally:
+            self._next(asking, failed, now)
+        return found
+
+    def _next(self, asking: _Asking, failed: Exception | None, now: int) -> None:
+        waiting, asking.waiting = asking.waiting, {}
+        if not waiting:
+            del self._asking[id(asking.loop)]
+        elif isinstance(failed, StoreUnavailable):
+            # They would wait as long as the one before them did, for the same answer.
+            del self._asking[id(asking.loop)]
+            _tell(waiting, failed)
+        else:
+            task = asking.loop.create_task(self._rest(asking, waiting, now))
+            task.add_done_callback(lambda done: None)
+
+    async def _rest(self, asking: _Asking, waiting: dict[bytes, asyncio.Future[_Found]], now: int) -> None:
+        failed: Exception | None = None
+        try:
+            for future, found in zip(waiting.values(), await self._ask(list(waiting), now), strict=True):
+                if not future.done():
+                    future.set_result(found)
+        except Exception as error:
+            failed = error
+            _tell(waiting, error)
+        finally:
+            self._next(asking, failed, now)
+
+    async def _ask(self, keys: Sequence[bytes], now: int) -> list[_Found]:
+        moment = self._store.moment()
+        found = await self._store.load(keys)
+        if moment is not None:
+            for each in found:
+                if isinstance(each, Live) and not each.subject.suspended:
+                    self._keep(each, moment.stamp(each), now)
+        return found
+
+    # --- what is kept -----------------------------------------------------------------------------
+
+    def _keep(self, live: Live, stamp: Any, now: int) -> None:
+        until = sessions.certain_until(live, now)
+        if stamp is not None and now < until:
+            self._put(live.session.id, _Kept(live, until, stamp, _size(live)))
+
+    def seen(self, session: Session, now: int) -> None:
+        """Somebody was seen: a later `last_seen` than what is kept, which the store will be told."""
+        kept = self._young.get(session.id)
+        if kept is not None and session.last_seen > kept.live.session.last_seen:
+            live = replace(kept.live, session=session)
+            self._put(session.id, _Kept(live, sessions.certain_until(live, now), kept.stamp, kept.size))
+
+    def _put(self, key: bytes, kept: _Kept) -> None:
+        with self._changing:
+            before = self._young.get(key)
+            self._size += kept.size - (before.size if before is not None else 0)
+            self._young[key] = kept
+            if self._size > self._half:
+                self._old, self._young, self._size = self._young, {}, 0
+
+    def drop(self, key: bytes) -> None:
+        """Forget one."""
+        with self._changing:
+            self._old.pop(key, None)
+            kept = self._young.pop(key, None)
+            if kept is not None:
+                self._size -= kept.size
+
+
+def _tell(waiting: dict[bytes, asyncio.Future[_Found]], error: Exception) -> None:
+    for future in waiting.values():
+        if not future.done():
+            future.set_exception(error)
+            future.exception()  # whoever waited may have left
+
+
+def _size(live: Live) -> int:
+    session, subject = live.session, live.subject
+    texts = (session.device, session.network, session.label, *(session.scopes or ()))
+    return _ENTRY + sum(map(len, texts)) + _size_of(subject)
+
+
+def _size_of(subject: Subject) -> int:
+    texts = (subject.id, subject.name, subject.display_name, subject.email, *subject.groups)
+    return sum(_EACH + len(text) for text in texts) + sum(_EACH + len(permission) for permission, _ in subject.grants)
