@@ -1,0 +1,67 @@
+"""The adapters under test: for each its apps, and over what they are asked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from tests.adapters.contract.drive import Asked, over_asgi, over_wsgi
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from tests.golden.files import Answer
+
+
+@dataclass(frozen=True, slots=True)
+class Adapter:
+    """`module` has the apps, under names with this `prefix`; `wsgi` says over what they are asked."""
+
+    title: str
+    module: str
+    wsgi: bool = False
+    prefix: str = ""
+
+    @property
+    def missing(self) -> str:
+        """Why it cannot be tested."""
+        try:
+            self._made("golden")
+        except ImportError as error:
+            return str(error)
+        return ""
+
+    def golden(self, options: dict[str, Any]) -> Any:
+        """The golden club's site."""
+        return self._made("golden")(options)
+
+    def pages(self, options: dict[str, Any] | None) -> Any:
+        """The site of the cases; without demur if there are no options."""
+        return self._made("pages")(options)
+
+    @property
+    def bridge(self) -> Any:
+        """The bridge to the login of these apps."""
+        module = import_module(f"tests.adapters.contract.apps.{self.module}")
+        return getattr(module, f"{self.prefix}bridge", None) or module.bridge
+
+    def ask(self, runner: asyncio.Runner, app: Any, asked: Asked) -> Answer:
+        """What an app answers."""
+        return over_wsgi(app, asked) if self.wsgi else runner.run(over_asgi(app, asked))
+
+    def _made(self, name: str) -> Any:
+        return getattr(import_module(f"tests.adapters.contract.apps.{self.module}"), self.prefix + name)
+
+
+ADAPTERS = {
+    "asgi": Adapter("ASGI", "raw", prefix="a"),
+    "wsgi": Adapter("WSGI", "raw", wsgi=True),
+    "starlette": Adapter("Starlette", "with_starlette"),
+    "fastapi": Adapter("FastAPI", "with_fastapi"),
+    "flask": Adapter("Flask", "with_flask", wsgi=True),
+    "quart": Adapter("Quart", "with_quart"),
+    "litestar": Adapter("Litestar", "with_litestar"),
+    "django": Adapter("Django, WSGI", "with_django", wsgi=True),
+    "django-async": Adapter("Django, ASGI", "with_django", prefix="a"),
+}
