@@ -8,6 +8,7 @@ from pathlib import Path
 import uvicorn
 
 from demur import Demur, Guard, accounts, stores
+from demur.adapters.asgi import Surface
 from demur.authenticators.password import Argon2Hasher
 from demur.authenticators.throttle import Throttle
 from demur.core import page

@@ -6,6 +6,7 @@ sessions and has pages for them. What is forgotten or misspelled is an error at 
 
 from __future__ import annotations
 
+import re
 import time
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
@@ -30,18 +31,26 @@ if TYPE_CHECKING:
     from demur.pages.router import Route
 
 
+_ORIGIN = re.compile(r"https?://(?:\*\.)?(?:[a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_])?|\[[0-9a-f:.]+\])(?::[1-9][0-9]*)?")
+_LOOPBACK = re.compile(r"http://(?:localhost|[^/:]+\.localhost|127\.[0-9.]+|\[::1\])(?::|\Z)")
+
+
 class Options(TypedDict, total=False):
-    """What an adapter is given. `origin` is what browsers see, as "https://app.example.com"; with a bridge it may be
-    left out, and hosts are the framework's affair. `rules` is the table; without it every view says by its mark who may
-    open it, or, with a bridge, the app's own checks go on deciding. `permissions` maps a permission to groups, or
-    `permits` says who holds one. `bridge` reads who somebody is from the framework's own request; `login` is the
-    address of the app's own login, with `{next}` for the page to go back to, and `cookie` the name of the app's session
-    cookie; `accepts` the schemes of `Authorization` ("bearer", "basic"). With `store` ("sqlite:sessions.db") demur keeps
-    the sessions, for `people` ("sqlite:accounts.db", or a `People` over the app's own table), signed with the keys of
-    the folder `keys`. `limits` are those of sessions, `prefix` is where demur's own pages are.
+    """What an adapter is given.
+
+    `origin` is what browsers see, as "https://app.example.com"; with a bridge it may be left out, and hosts are the
+    framework's affair. `rules` is the table; without it every view says by its mark who may open it, or, with a bridge,
+    the app's own checks go on deciding. `permissions` maps a permission to groups, or `permits` says who holds one.
+    `bridge` reads who somebody is from the framework's own request; `login` is the address of the app's own login, with
+    `{next}` for the page to go back to, and `cookie` the name of the app's session cookie; `accepts` are schemes of
+    `Authorization` ("bearer", "basic"). With `store` ("sqlite:sessions.db") demur keeps the sessions, for `people`
+    ("sqlite:accounts.db", or a `People` over the app's own table), with the keys of the folder `keys`. `limits` are
+    those of sessions, `prefix` is where demur's own pages are. What the app refuses in its own way is turned right
+    unless `translates` is False.
     """
 
     origin: str
+    insecure_http: bool
     name: str
     rules: Sequence[Mapping[str, Any]] | Rules
     permissions: Mapping[str, Sequence[str]]
@@ -170,11 +179,8 @@ def _routes(
 
 def _site(given: Options, *, can_ask: bool) -> Site:
     bridged = "bridge" in given
-    origin = given.get("origin", ANYWHERE if bridged else "")
-    if not origin:
-        message = "The sessions are for one site, and nobody says which."
-        raise ConfigError(message, place="options", fix='Give origin="https://app.example.com", as browsers see it.')
-    accepts = [Scheme(each) for each in given.get("accepts", ())]
+    origin = _origin(given, bridged=bridged)
+    accepts = _accepts(given)
     login = given.get("login", "")
     if login and (not login.startswith("/") or login.startswith("//")):
         message = f"The address of the login, {login!r}, is no path on this site."
@@ -191,6 +197,33 @@ def _site(given: Options, *, can_ask: bool) -> Site:
         permits=given.get("permits"),
         authorization_servers=tuple(given.get("authorization_servers", ())),
     )
+
+
+def _origin(given: Options, *, bridged: bool) -> str:
+    origin = given.get("origin", ANYWHERE if bridged else "")
+    fix = 'Give origin="https://app.example.com", as browsers see it.'
+    if not origin:
+        message = "The sessions are for one site, and nobody says which."
+        raise ConfigError(message, place="options, origin", fix=fix)
+    if origin != ANYWHERE and not _ORIGIN.fullmatch(origin):
+        message = (
+            f"{origin!r} is not an origin as browsers write it: scheme, host, and a port that is not the usual one."
+        )
+        raise ConfigError(message, place="options, origin", fix=fix)
+    if not bridged and origin.startswith("http:") and not (_LOOPBACK.match(origin) or given.get("insecure_http")):
+        message = f"Over {origin} everybody on the way can read the session."
+        fix = "Write https, or insecure_http=True if nobody else can listen there."
+        raise ConfigError(message, place="options, origin", fix=fix)
+    return origin
+
+
+def _accepts(given: Options) -> list[Scheme]:
+    said = given.get("accepts", ())
+    for each in said:
+        if each not in ("bearer", "basic"):
+            message = f"{each!r} is no scheme of Authorization that demur reads."
+            raise ConfigError(message, place="options, accepts", fix='Write accepts=["bearer"] or ["basic"].')
+    return [Scheme(each) for each in said]
 
 
 def _cookie(given: Options, origin: str, *, bridged: bool, tokens: bool) -> Cookie:

@@ -114,7 +114,7 @@ class Surface:
         return self.turned_away(unplaced(request), request, (self.site.origin,))
 
     def turned_away(self, refuse: Refuse, request: Request, origins: tuple[str, ...]) -> Response:
-        """The refusal of what is for no site of ours, in the words of this one. `origins` are the addresses to offer."""
+        """The refusal of what is for no site of ours, in the words of this one. `origins` are addresses to offer."""
         nowhere = Requirement(Access.REQUIRED, "(no site)")
         checked = Checked(refuse, nowhere, Absent(), new_reference(), int(self.guard.clock()))
         self.guard.note(checked, request)
@@ -209,7 +209,7 @@ class Surface:
         key = tuple(found)
         asked = self._asked.get(key)
         if asked is None:
-            asked = marks.resolve(key, self.site.rules, asked=self.site.permits is not None or self.bridge is not None)
+            asked = marks.resolve(key, self.site.rules, asked=self.site.permits is not None)
             if len(self._asked) < 10_000:
                 self._asked[key] = asked
         return asked

@@ -50,8 +50,8 @@ def person(
 
 
 def ended(how: str, at: float) -> Ended:
-    """A sign-in that was, and how it ended: "idle", "expired", "ended" (signed out), "revoked"; `at` in seconds since the
-    epoch. To be said only to whoever brings what was valid once."""
+    """A sign-in that was, and how it ended: "idle", "expired", "ended" (signed out), "revoked"; `at` in seconds since
+    the epoch. To be said only to whoever brings what was valid once."""
     try:
         return Ended(Ending(how), int(at))
     except ValueError:

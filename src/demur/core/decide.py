@@ -180,12 +180,8 @@ def _decide(
     session, subject = evidence.session, evidence.subject
     if session.kind != "app" and (session.kind == "token") is not (scheme is Scheme.BEARER):
         return Refuse(Reason.CREDENTIALS_INVALID)
-    if over := sessions.ended(session, now):
-        return _dead(over, now, scheme)
-    if subject.suspended:
-        if session.kind == "app":
-            return Refuse(Reason.ACCOUNT_SUSPENDED, Details(subject=subject))
-        return _dead(Ended(Ending.REVOKED, now), now, scheme, known=False)
+    if over := _over(evidence, now, scheme):
+        return over
     if scheme is not Scheme.BEARER and is_cross_site(site, request, requirement):
         return Refuse(Reason.CROSS_SITE_REFUSED, Details(subject=subject))
     if not holds(subject, requirement.terms, now):
@@ -199,6 +195,17 @@ def _decide(
     if not is_meant_for(request, subject):
         return Refuse(Reason.SUBJECT_CHANGED, Details(subject=subject))
     return allow(request, requirement, evidence, now)
+
+
+def _over(live: Live, now: int, scheme: Scheme | None) -> Refuse | None:
+    """Why a sign-in that was not ended is over all the same."""
+    if over := sessions.ended(live.session, now):
+        return _dead(over, now, scheme)
+    if not live.subject.suspended:
+        return None
+    if live.session.kind == "app":
+        return Refuse(Reason.ACCOUNT_SUSPENDED, Details(subject=live.subject))
+    return _dead(Ended(Ending.REVOKED, now), now, scheme, known=False)
 
 
 def without_session(evidence: Evidence, now: int, scheme: Scheme | None) -> Refuse:

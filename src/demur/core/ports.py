@@ -204,7 +204,8 @@ class View:
     (host-unknown only), safe to link to. `acr_values` are the kinds of sign-in that would be strong enough, the weakest
     first, and `max_age` is how old one may be in seconds (step-up-required only). `keep` offers to stay
     signed in when the browser is closed. `embedded` asks for the page inside the client's dialog: see `core.dialog`.
-    `login` is the address of the app's own login, which leads back here. `kept` says that what was sent is kept for 15 minutes, and can be sent from the page that `next` leads to.
+    `login` is the address of the app's own login, which leads back here. `kept` says that what was sent is kept for 15
+    minutes, and can be sent from the page that `next` leads to.
     """
 
     reason: Reason | None

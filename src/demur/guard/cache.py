@@ -21,7 +21,7 @@ from demur.core.model import Live, StoreUnavailable
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from demur.core.model import Ended, Session, Subject, Unknown
+    from demur.core.model import Ended, Subject, Unknown
     from demur.core.ports import Store
 
 MOST = 64 * 1024 * 1024
@@ -86,7 +86,7 @@ class Cache:
         return await asyncio.shield(waiting)
 
     async def _first(self, loop: asyncio.AbstractEventLoop, key: bytes, now: int) -> _Found:
-        """Ask at once: a store that does not have to wait is not waited for. Then whoever came in between is asked for."""
+        """Ask at once: a store that does not have to wait is not waited for. Who comes in between is asked for next."""
         asking = self._asking[id(loop)] = _Asking(loop)
         failed: Exception | None = None
         try:
@@ -116,7 +116,7 @@ class Cache:
             for future, found in zip(waiting.values(), await self._ask(list(waiting), now), strict=True):
                 if not future.done():
                     future.set_result(found)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - it is told to whoever waits
             failed = error
             _tell(waiting, error)
         finally:
@@ -133,17 +133,22 @@ class Cache:
 
     # --- what is kept -----------------------------------------------------------------------------
 
-    def _keep(self, live: Live, stamp: Any, now: int) -> None:
+    def _keep(self, live: Live, stamp: Any, now: int) -> None:  # noqa: ANN401 - the store's own
         until = sessions.certain_until(live, now)
         if stamp is not None and now < until:
             self._put(live.session.id, _Kept(live, until, stamp, _size(live)))
 
-    def seen(self, session: Session, now: int) -> None:
-        """Somebody was seen: a later `last_seen` than what is kept, which the store will be told."""
-        kept = self._young.get(session.id)
-        if kept is not None and session.last_seen > kept.live.session.last_seen:
-            live = replace(kept.live, session=session)
-            self._put(session.id, _Kept(live, sessions.certain_until(live, now), kept.stamp, kept.size))
+    def seen(self, key: bytes, at: int, *, moved: bool) -> None:
+        """The store was told that somebody was seen. Unless it `moved` anything by that, somebody else had told it
+        before, or there is nobody any more: ask again."""
+        kept = self._young.get(key)
+        if kept is None or at <= kept.live.session.last_seen:
+            return
+        if not moved:
+            self.drop(key)
+            return
+        live = replace(kept.live, session=replace(kept.live.session, last_seen=at))
+        self._put(key, _Kept(live, sessions.certain_until(live, at), kept.stamp, kept.size))
 
     def _put(self, key: bytes, kept: _Kept) -> None:
         with self._changing:

@@ -1,5 +1,8 @@
 """The hot path: a request in, a decision out, with at most one read of the store and no write.
 
+- What the store said of a live session is kept for as long as it holds, so mostly there is no read (`cache`).
+- A surface without an event loop decides in its own thread; only what has to be asked goes through the portal.
+
 The guard joins the pure core with a store, a clock and chance; nobody else decides anything.
 """
 
@@ -39,6 +42,7 @@ from demur.core.model import (
 )
 from demur.core.ports import Decided
 from demur.core.reasons import REASONS, Reason
+from demur.guard.cache import Cache
 from demur.guard.portal import PORTAL
 
 if TYPE_CHECKING:
@@ -86,6 +90,18 @@ class Checked:
     plan: decide.Plan | None = None
 
 
+_Said: TypeAlias = tuple[Checked, str]
+"""What was decided, and what is for the log."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Open:
+    """What cannot be decided yet: somebody has to be asked for."""
+
+    plan: decide.Plan
+    asked: Lookup
+
+
 @dataclass(slots=True)
 class _Seen:
     """Who was seen since the last write, for one event loop."""
@@ -97,8 +113,9 @@ class _Seen:
 
 class Guard:
     """Checks the requests of one site. Configuration until it is used: it may be made before a fork and be used in one
-    event loop after another. `passwords` is who knows names and passwords, for rules that accept Basic. With `bridged` the app behind knows who
-    somebody is: whatever depends on that is left until it says so (`ajudge`), and the store is asked nothing."""
+    event loop after another. `passwords` is who knows names and passwords, for rules that accept Basic. With `bridged`
+    the app behind knows who somebody is: whatever depends on that is left until it says so (`ajudge`), and the store is
+    asked nothing. Guards of one store may share one `cache`."""
 
     def __init__(
         self,
@@ -110,6 +127,7 @@ class Guard:
         observer: Observer | None = None,
         clock: Callable[[], float] = time.time,
         bridged: bool = False,
+        cache: Cache | None = None,
     ) -> None:
         if passwords is None and Scheme.BASIC in site.rules.accepts:
             message = "A rule accepts Basic, and nobody knows any passwords."
@@ -121,6 +139,7 @@ class Guard:
         self._passwords = passwords
         self._observer = observer
         self.bridged = bridged
+        self.cache = cache if cache is not None else Cache(store)
         self.portal = PORTAL
         self._seen: _Seen | None = None
 
@@ -131,20 +150,40 @@ class Guard:
         at = self.clock()
         reference, now = new_reference(), int(at)
         try:
-            checked, error = await self._check(request, reference, now)
+            said = self._at_once(request, reference, now)
+            if isinstance(said, _Open):
+                plan = said.plan
+                try:
+                    said = self._decided(request, plan, await self._load(said.asked, request, now), reference, now)
+                except StoreUnavailable as down:
+                    said = _down(plan, down, reference, now)
         except Exception as fault:  # noqa: BLE001 - whatever it is, it must become neither a yes nor "please sign in"
-            _log.exception("demur could not decide about %s", request.path)
-            refuse = Refuse(Reason.UNAVAILABLE, Details(retry_after=_RETRY_AFTER))
-            checked, error = Checked(refuse, _UNPLANNED, Absent(), reference, now), repr(fault)
-        if isinstance(checked.decision, Allow):
-            self.seen(checked.decision)
-        if not isinstance(checked.decision, Left):
-            self.note(checked, request, at=at, seconds=time.perf_counter() - began, error=error)
-        return checked
+            said = _failed(request, fault, reference, now)
+        return self._checked(said, request, at, began)
 
     def check(self, request: Request) -> Checked:
         """The same for a surface without an event loop, in whichever thread."""
-        return self.portal.run(self.acheck(request))
+        began = time.perf_counter()
+        at = self.clock()
+        reference, now = new_reference(), int(at)
+        try:
+            said = self._at_once(request, reference, now)
+            if isinstance(said, _Open):
+                plan = said.plan
+                try:
+                    found = self.portal.run(self._load(said.asked, request, now))
+                    said = self._decided(request, plan, found, reference, now)
+                except StoreUnavailable as down:
+                    said = _down(plan, down, reference, now)
+        except Exception as fault:  # noqa: BLE001 - as in acheck
+            said = _failed(request, fault, reference, now)
+        return self._checked(said, request, at, began)
+
+    def _checked(self, said: _Said, request: Request, at: float, began: float) -> Checked:
+        checked, error = said
+        if isinstance(checked.decision, Left):
+            return checked
+        return self._told(checked, request, at, began, error)
 
     async def ajudge(
         self,
@@ -158,9 +197,9 @@ class Guard:
     ) -> Checked:
         """Decide what was left, now that the view is known: its marks are met, and what the rules ask for.
 
-        `who` asks the app who it is, if the app knows, and is called only if that matters; `permits` is asked who holds a permission. Where a rule leaves it to
-        the mark and there is none, it is closed, unless there is no view at all (not `closed`). Never raises: see
-        `acheck`.
+        `who` asks the app who it is, if the app knows, and is called only if that matters; `permits` is asked who holds
+        a permission. Where a rule leaves it to the mark and there is none, it is closed, unless there is no view at all
+        (not `closed`). Never raises: see `acheck`.
         """
         joined = self._joined(checked, request, marks, closed=closed)
         if joined is None:
@@ -168,8 +207,15 @@ class Guard:
         began, at, plan = time.perf_counter(), self.clock(), joined.plan
         assert plan is not None  # noqa: S101 - for the type checker
         try:
-            found = await self._who(checked, request, plan, who)
-            judged, error = self._judged(joined, request, plan, found, permits), ""
+            found = self._known(checked, plan, who)
+            if inspect.isawaitable(found):
+                found = _evidence(await found)
+            judged = self._judged(joined, request, plan, found, permits)
+            if judged is None:
+                asked = self._asked(request, plan)
+                found = await self._load(asked, request, checked.now) if isinstance(asked, Lookup) else asked
+                judged = self._judging(joined, request, plan, found, permits)
+            error = ""
         except Exception as fault:  # noqa: BLE001 - as in acheck
             judged, error = self._unjudged(joined, request, plan, fault)
         return self._told(judged, request, at, began, error)
@@ -191,10 +237,13 @@ class Guard:
         began, at, plan = time.perf_counter(), self.clock(), joined.plan
         assert plan is not None  # noqa: S101 - for the type checker
         try:
-            found = self._known(checked, plan, who)
-            if found is None:
-                found = self.portal.run(self._found(request, plan, checked.now))
-            judged, error = self._judged(joined, request, plan, found, permits), ""
+            judged = self._judged(joined, request, plan, self._known(checked, plan, who), permits)
+            if judged is None:
+                asked = self._asked(request, plan)
+                if isinstance(asked, Lookup):
+                    asked = self.portal.run(self._load(asked, request, checked.now))
+                judged = self._judging(joined, request, plan, asked, permits)
+            error = ""
         except Exception as fault:  # noqa: BLE001 - as in acheck
             judged, error = self._unjudged(joined, request, plan, fault)
         return self._told(judged, request, at, began, error)
@@ -211,22 +260,15 @@ class Guard:
             plan = replace(plan, presented=credentials.presented(self.site, request, asked, plan.accepts))
         return replace(checked, plan=plan, presented=plan.presented)
 
-    async def _who(self, checked: Checked, request: Request, plan: decide.Plan, who: Who | None) -> Evidence:
-        """Who it is. Raises StoreUnavailable."""
-        found = self._known(checked, plan, who)
-        if inspect.isawaitable(found):
-            found = _evidence(await found)
-        return found if found is not None else await self._found(request, plan, checked.now)
-
     def _known(self, checked: Checked, plan: decide.Plan, who: Who | None) -> Any:  # noqa: ANN401 - perhaps to be awaited
-        """Who it is, without asking the store; None if that has to be asked."""
+        """Who it is, without asking the store; None if that is not known."""
         before = checked.plan
         if not isinstance(checked.decision, Left) and before is not None and before.looks:
             return checked.evidence
-        if not self.bridged:
-            return None
         if not plan.looks:
             return Absent()
+        if not self.bridged:
+            return None
         if who is None:
             message = "nobody said who it is: the app's own login has to be read before a view is judged"
             raise RuntimeError(message)
@@ -234,10 +276,31 @@ class Guard:
         return found if inspect.isawaitable(found) else _evidence(found)
 
     def _judged(
+        self, checked: Checked, request: Request, plan: decide.Plan, found: Evidence | None, permits: Permits | None
+    ) -> Checked | None:
+        """The decision, if it can be made of what is known; None if the store has to be asked."""
+        if found is None:
+            asked = self._asked(request, plan)
+            found = self._kept(asked, checked.now) if isinstance(asked, Lookup) else asked
+            if found is None:
+                return None
+        judged = self._judging(checked, request, plan, found, permits)
+        return None if self._may_be_old(judged) else judged
+
+    def _judging(
         self, checked: Checked, request: Request, plan: decide.Plan, found: Evidence, permits: Permits | None
     ) -> Checked:
         decision, match = decide.strictest(self.site, request, plan, found, checked.now, permits)
         return replace(checked, decision=decision, requirement=match.requirement, evidence=found)
+
+    def _may_be_old(self, checked: Checked) -> bool:
+        """Whether this is a no that was made of what is kept, which may only say yes."""
+        return (
+            isinstance(checked.decision, Refuse)
+            and isinstance(checked.evidence, Live)
+            and not self.bridged
+            and checked.presented.scheme is not Scheme.BASIC
+        )
 
     def _unjudged(self, checked: Checked, request: Request, plan: decide.Plan, fault: Exception) -> tuple[Checked, str]:
         """It cannot be judged: neither a yes to what is closed, nor "please sign in"."""
@@ -254,33 +317,47 @@ class Guard:
         self.note(judged, request, at=at, seconds=time.perf_counter() - began, error=error)
         return judged
 
-    async def _check(self, request: Request, reference: str, now: int) -> tuple[Checked, str]:
+    def _at_once(self, request: Request, reference: str, now: int) -> _Said | _Open:
+        """The decision, if it can be made of what is known here. Never waits."""
         plan = decide.plan(self.site, request)
         if not isinstance(plan, decide.Plan):
             return Checked(plan, _UNPLANNED, Absent(), reference, now), ""
         if plan.left or (self.bridged and plan.looks):
             return Checked(Left(), plan.matches[0].requirement, Absent(), reference, now, plan.presented, plan), ""
         try:
-            found = await self._found(request, plan, now)
+            asked = self._asked(request, plan)
         except StoreUnavailable as down:
-            decision, requirement = _without_store(plan, down)
-            return Checked(decision, requirement, Absent(), reference, now, plan.presented, plan), down.cause
+            return _down(plan, down, reference, now)
+        if not isinstance(asked, Lookup):
+            return self._decided(request, plan, asked, reference, now)
+        kept = self._kept(asked, now)
+        if kept is None:
+            return _Open(plan, asked)
+        said = self._decided(request, plan, kept, reference, now)
+        return _Open(plan, asked) if self._may_be_old(said[0]) else said
+
+    def _decided(self, request: Request, plan: decide.Plan, found: Evidence, reference: str, now: int) -> _Said:
         decided, match = decide.strictest(self.site, request, plan, found, now)
         if not plan.looks:
             found = Absent()
         return Checked(decided, match.requirement, found, reference, now, plan.presented, plan), ""
 
-    async def _found(self, request: Request, plan: decide.Plan, now: int) -> Evidence:
-        """What the request's credentials turn out to be. Raises StoreUnavailable."""
+    def _asked(self, request: Request, plan: decide.Plan) -> Lookup | Evidence:
+        """What the request's credentials say by themselves. Raises StoreUnavailable, if the keys cannot be read."""
         if not plan.looks and not plan.pretends:
             return Absent()
-        found = credentials.read(self.site, request, self.keys.ring, plan.accepts)
-        if not isinstance(found, Lookup):
-            return found
-        if found.kind is Scheme.BASIC:
+        return credentials.read(self.site, request, self.keys.ring, plan.accepts)
+
+    def _kept(self, asked: Lookup, now: int) -> Live | None:
+        """Who that is, if it is known here that they still are."""
+        return None if asked.kind is Scheme.BASIC else self.cache.get(asked.key, now)
+
+    async def _load(self, asked: Lookup, request: Request, now: int) -> Evidence:
+        """What the request's credentials turn out to be: the one read. Raises StoreUnavailable."""
+        if asked.kind is Scheme.BASIC:
             assert self._passwords is not None  # noqa: S101 - seen to when the guard was made
-            return await self._passwords.load(found.key, request.peer, now)
-        return await self.find(found)
+            return await self._passwords.load(asked.key, request.peer, now)
+        return await self.cache.load(asked.key, now)
 
     async def still(self, open_: Sequence[tuple[Checked, Request]]) -> list[tuple[Refuse | None, int]]:
         """What was allowed to somebody and lasts longer than a request, judged again: for each, why it may not go on
@@ -308,8 +385,12 @@ class Guard:
             return decision, now
         return None, sessions.certain_until(evidence, now) if isinstance(evidence, Live) else now + sessions.DAY
 
+    async def _found(self, request: Request, plan: decide.Plan, now: int) -> Evidence:
+        asked = self._asked(request, plan)
+        return await self._load(asked, request, now) if isinstance(asked, Lookup) else asked
+
     async def find(self, lookup: Lookup) -> Evidence:
-        """The one read. Raises StoreUnavailable."""
+        """What the store says now, whatever is kept. Raises StoreUnavailable."""
         (evidence,) = await self.store.load((lookup.key,))
         return evidence
 
@@ -371,10 +452,13 @@ class Guard:
     async def _flush(self, seen: _Seen) -> None:
         written, seen.at = seen.at, {}
         try:
-            await self.store.apply([Touch(session, at) for session, at in written.items()])
+            done = await self.store.apply([Touch(session, at) for session, at in written.items()])
         except StoreUnavailable:
             # Kept for the next time; whoever was seen since then was seen later.
             seen.at = written | seen.at
+            return
+        for (session, at), moved in zip(written.items(), done, strict=True):
+            self.cache.seen(session, at, moved=moved)
 
     async def aclose(self) -> None:
         """Write what is still to be written. The store is closed by whoever opened it."""
@@ -406,6 +490,17 @@ def _strictly(match: Match) -> Match:
     asked = match.requirement
     access = asked.access if asked.access is Access.OPEN else Access.REQUIRED
     return replace(match, requirement=replace(asked, access=access, conceal=None))
+
+
+def _failed(request: Request, fault: Exception, reference: str, now: int) -> _Said:
+    _log.error("demur could not decide about %s", request.path, exc_info=fault)
+    refuse = Refuse(Reason.UNAVAILABLE, Details(retry_after=_RETRY_AFTER))
+    return Checked(refuse, _UNPLANNED, Absent(), reference, now), repr(fault)
+
+
+def _down(plan: decide.Plan, down: StoreUnavailable, reference: str, now: int) -> _Said:
+    decision, requirement = _without_store(plan, down)
+    return Checked(decision, requirement, Absent(), reference, now, plan.presented, plan), down.cause
 
 
 def _without_store(plan: decide.Plan, down: StoreUnavailable) -> tuple[Allow | Refuse, Requirement]:
