@@ -1,0 +1,5 @@
+"""Starlette: the middleware, and bridges to the logins of its apps."""
+
+from demur.adapters.starlette.middleware import Demur
+
+__all__ = ["Demur"]

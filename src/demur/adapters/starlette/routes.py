@@ -1,0 +1,190 @@
+"""Where Starlette has found the view, and has read nothing of the body: there every route is judged.
+
+- The hook stands around `handle` in every class of routes, in those that are still to be written, too: so it does not
+  matter when and where a route, a router, a mount, a host or another app is added, nor how it is wrapped.
+- A route that leads on to others is no view; whatever else is reached through a route is one: a function, a class,
+  static files, an ASGI app, the default of a router.
+- Without demur in the scope of a request nothing changes; that costs one look.
+- FastAPI's routes are Starlette's. What they have beside that is asked for by its name, so nothing of it is imported.
+"""
+
+from __future__ import annotations
+
+from functools import partial, wraps
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from starlette.applications import Starlette
+from starlette.requests import HTTPConnection
+from starlette.routing import BaseRoute, Host, Mount, Router, WebSocketRoute
+
+from demur.core.marks import marks_of
+from demur.core.model import Details, Refuse, Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable, Iterator
+
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+    from demur.adapters.passed import Passed
+    from demur.core.marks import Mark
+
+    Handle: TypeAlias = Callable[..., Awaitable[None]]
+
+_ABOVE, _AT = "demur.above", "demur.at"
+_KNOWN = "__demur_marks__"
+_METHODS = ("get", "head", "post", "put", "patch", "delete", "options", "query")
+
+
+# --- the marks of a view --------------------------------------------------------------------------
+
+
+def marks_at(route: object, method: str) -> tuple[Mark, ...]:
+    """The marks of the view that a route leads to, for a method in small letters ("" for a WebSocket), those of its
+    dependencies (FastAPI) among them."""
+    known: dict[str, tuple[Mark, ...]] = vars(route).setdefault(_KNOWN, {})
+    if method not in known:
+        view = getattr(route, "endpoint", None) or getattr(route, "app", None)
+        known[method] = marks_of(view, _inside(view, method), *_calls(getattr(route, "dependant", None)))
+    return known[method]
+
+
+def _inside(view: object, method: str) -> object:
+    """The method of an endpoint that is a class."""
+    if not isinstance(view, type):
+        return None
+    name = "get" if method == "head" and not hasattr(view, "head") else method or "on_connect"
+    return getattr(view, name, None)
+
+
+def _calls(dependant: object) -> Iterator[object]:
+    for each in getattr(dependant, "dependencies", ()):
+        yield each.call
+        yield from _calls(each)
+
+
+def leads_on(route: object) -> bool:
+    """Whether a route leads on to others, and is no view."""
+    if isinstance(route, Mount | Host):
+        return router_of(route.app) is not None
+    return hasattr(route, "effective_route_contexts")  # a router that FastAPI has included
+
+
+def router_of(app: object) -> Router | None:
+    """The router that an app is, or leads to through nothing but Starlette's own middleware."""
+    while app is not None:
+        if isinstance(app, Router):
+            return app
+        if isinstance(app, Starlette):
+            return app.router
+        ours = type(app).__module__.startswith(("starlette.middleware.", "fastapi.middleware.", "demur."))
+        app = getattr(app, "app", None) if ours else None
+    return None
+
+
+def listed(
+    routes: Iterable[object], prefix: str = "", above: tuple[Mark, ...] = ()
+) -> Iterator[tuple[str, str, tuple[Mark, ...]]]:
+    """Every view that routes lead to: the method, the path, and the marks."""
+    for route in routes:
+        path = prefix + str(getattr(route, "path_format", None) or getattr(route, "path", ""))
+        if isinstance(route, Mount | Host) and (router := router_of(route.app)) is not None:
+            inside = prefix + str(getattr(route, "path", ""))
+            yield from listed(router.routes, inside, (*above, *marks_of(route.app)))
+        elif (included := getattr(route, "effective_route_contexts", None)) is not None:
+            yield from listed((getattr(each, "starlette_route", None) or each for each in included()), prefix, above)
+        else:
+            for method in _methods(route):
+                yield method.upper() or "WEBSOCKET", path, (*above, *marks_at(route, method))
+
+
+def _methods(route: object) -> Iterable[str]:
+    if isinstance(route, WebSocketRoute):
+        return ("",)
+    view = getattr(route, "endpoint", None)
+    named = getattr(route, "methods", None) or (each for each in _METHODS if hasattr(view, each))
+    return sorted(each.lower() for each in named) or ("get",)
+
+
+# --- the hook -------------------------------------------------------------------------------------
+
+
+async def _judge(passed: Passed, marks: Iterable[Mark], scope: Scope, send: Send, view: Handle) -> None:
+    """Judge a view, and let it answer, or answer anything: that does not get out."""
+    passed.native = HTTPConnection(scope)
+    if not await passed.surface.ajudge(passed, (*scope.get(_ABOVE, ()), *marks), native=passed.native):
+        kind = "websocket.http.response" if scope["type"] == "websocket" else "http.response"
+        await send({"type": f"{kind}.start", "status": 403, "headers": []})
+        await send({"type": f"{kind}.body", "body": b""})
+        return
+    try:
+        await view()
+    except Refused as said:
+        # Starlette answers 500 to what is raised before it gets as far as us; that does not get out either.
+        if passed.refused is None:
+            passed.refused = Refuse(said.reason, Details(subject=passed.subject, detail=said.detail))
+        raise
+
+
+def _judged(handle: Handle) -> Handle:
+    @wraps(handle)
+    async def judged(route: object, scope: Scope, receive: Receive, send: Send) -> None:
+        passed = scope.get("demur")
+        if passed is None or scope.get(_AT) is route:
+            await handle(route, scope, receive, send)
+        elif leads_on(route):
+            scope[_ABOVE] = (*scope.get(_ABOVE, ()), *marks_of(getattr(route, "app", None)))
+            await handle(route, scope, receive, send)
+        else:
+            scope[_AT] = route
+            # FastAPI knows a route by the routers that include it, and each of them may ask for something.
+            context = scope.get("fastapi", {}).get("effective_route_context")
+            seen = context if getattr(context, "original_route", None) is route else route
+            marks = marks_at(seen, scope.get("method", "").lower())
+            await _judge(passed, marks, scope, send, partial(handle, route, scope, receive, send))
+
+    vars(judged)["__demur_hook__"] = True
+    return judged
+
+
+class _Default:
+    """A router's `default`: unless it is Starlette's own "not found", it is a view."""
+
+    def __get__(self, router: Router | None, owner: type[Router]) -> object:
+        if router is None:
+            return self
+        default = vars(router)["default"]
+        if getattr(default, "__func__", None) is Router.not_found:
+            return default
+
+        async def judged(scope: Scope, receive: Receive, send: Send) -> None:
+            passed, view = scope.get("demur"), partial(default, scope, receive, send)
+            if passed is None:
+                await view()
+            else:
+                await _judge(passed, marks_of(default), scope, send, view)
+
+        return judged
+
+    def __set__(self, router: Router, default: ASGIApp) -> None:
+        vars(router)["default"] = default
+
+
+def _hook(kind: type[BaseRoute]) -> None:
+    handle = vars(kind).get("handle")
+    if handle is not None and not hasattr(handle, "__demur_hook__"):
+        setattr(kind, "handle", _judged(handle))  # noqa: B010 - the type of a method says its class
+    for each in kind.__subclasses__():
+        _hook(each)
+
+
+def _hook_later(kind: type[BaseRoute], /, **more: Any) -> None:  # noqa: ANN401 - whatever a class statement says
+    super(BaseRoute, kind).__init_subclass__(**more)
+    _hook(kind)
+
+
+def install() -> None:
+    """Put the hook in place, once for the process."""
+    if not isinstance(vars(Router).get("default"), _Default):
+        _hook(BaseRoute)
+        BaseRoute.__init_subclass__ = classmethod(_hook_later)  # type: ignore[assignment]
+        Router.default = _Default()  # type: ignore[assignment]
