@@ -162,7 +162,7 @@ def test_what_is_still_sent_is_dropped(length, asked):
 
 def test_no_more_than_a_bounded_amount_is_dropped(monkeypatch):
     """An upload without end is given up."""
-    monkeypatch.setattr(wsgi, "MOST_DROPPED", 100_000)
+    monkeypatch.setattr(wsgi.wire, "MOST_DROPPED", 100_000)
 
     class Endless(io.RawIOBase):
         sent = 0

@@ -1,25 +1,30 @@
-"""WSGI: every request is checked before the app sees it, and every answer leaves as it should (PEP 3333).
+"""Requests out of WSGI environs, and whole answers of ours for WSGI servers (PEP 3333).
 
 - What is judged is what the app reads: `SCRIPT_NAME`, `PATH_INFO` and `QUERY_STRING`, not the line that came over the
   wire, of which a server passes on no more than it likes.
-- The app sees neither our cookie nor a field that could pass for identity.
-- An answer is not held back: the app's own iterable goes to the server, `close()` and file wrapper and all, unless the
-  app waits with `start_response` until it is asked for the first bytes.
+- A refusal is answered first, and what the client still sends is read and dropped after it, within bounds.
 """
 
 from __future__ import annotations
 
 import time
 from functools import lru_cache
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote_to_bytes
 
 from demur.core import fields
 from demur.core.model import Request
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from wsgiref.types import InputStream
+    from collections.abc import Iterable, Iterator
+    from types import TracebackType
+    from typing import TypeAlias
+    from wsgiref.types import InputStream, StartResponse
+
+    from demur.core.model import Response
+
+    ExcInfo: TypeAlias = tuple[type[BaseException], BaseException, TracebackType] | tuple[None, None, None]
 
 MOST_DROPPED = 64 * 1024 * 1024
 """Bytes of a refused request's content that are read and dropped."""
@@ -92,6 +97,11 @@ class Upload:
         self._length = int(length) if length.isdecimal() and length.isascii() else None
         self._left = endless if self._length is None else self._length
 
+    @property
+    def ended(self) -> bool:
+        """Whether there is nothing more to read."""
+        return not self._left
+
     def body(self, most: int) -> bytes | None:
         """All of it, or None if it is longer than `most` bytes or breaks off."""
         if self._length is not None and self._length > most:
@@ -120,3 +130,35 @@ class Upload:
         part = self._input.read(min(self._left, most, _PIECE)) if self._left else b""
         self._left = self._left - len(part) if part else self._left
         return part
+
+
+def answer(
+    response: Response,
+    environ: dict[str, Any],
+    start_response: StartResponse,
+    upload: Upload | None,
+    exc_info: ExcInfo | None = None,
+) -> Iterable[bytes]:
+    """Send a whole answer of ours."""
+    lines = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in response.fields]
+    status = f"{response.status} {HTTPStatus(response.status).phrase}"
+    start_response(status, lines, *((exc_info,) if exc_info else ()))
+    content = [] if environ["REQUEST_METHOD"] == "HEAD" else [response.body]
+    return content if upload is None or upload.ended else _and_drop(content, upload)
+
+
+def _and_drop(content: list[bytes], upload: Upload) -> Iterator[bytes]:
+    yield from content
+    upload.drop()
+
+
+def move(environ: dict[str, Any], target: bytes) -> None:
+    """Ask the app for another page."""
+    path, _, query = target.partition(b"?")
+    root, whole = environ.get("SCRIPT_NAME", ""), unquote_to_bytes(path).decode("latin-1")
+    inside = whole.startswith(root)
+    environ["PATH_INFO"] = whole[len(root) :] if inside else whole
+    environ["SCRIPT_NAME"] = root if inside else ""
+    environ["QUERY_STRING"] = query.decode("latin-1")
+    # What some servers tell of the line of the request, and some frameworks read.
+    environ.update(dict.fromkeys({"RAW_URI", "REQUEST_URI"} & environ.keys(), target.decode("latin-1")))

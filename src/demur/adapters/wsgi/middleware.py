@@ -1,0 +1,153 @@
+"""Every request is checked before the app sees it, and every answer leaves as it should (PEP 3333).
+
+- An answer is not held back: the app's own iterable goes to the server, `close()` and file wrapper and all, unless the
+  app waits with `start_response` until it is asked for the first bytes.
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+from functools import lru_cache
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from demur.adapters.wsgi import wire
+from demur.core import fields
+from demur.core.model import Preflight, Refused, Response
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from wsgiref.types import StartResponse, WSGIApplication
+
+    from demur.adapters.passed import Passed
+    from demur.adapters.surface import Surface
+    from demur.adapters.wsgi.wire import ExcInfo
+    from demur.core.model import Request
+
+
+class Demur:
+    """Stands before a WSGI app: outermost, but for what answers for other origins (CORS) and what knows the proxy in
+    front (as Werkzeug's ProxyFix). The app finds what was decided at `environ["demur.passed"]`."""
+
+    def __init__(self, app: WSGIApplication, surface: Surface) -> None:
+        self._app = app
+        self.surface = surface
+        # Few names ever come, and no more than these are remembered.
+        self._keeps_out = lru_cache(1024)(lambda key: surface.keeps_out(wire.name_of(key[5:])))
+
+    def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        """Handle a request."""
+        request, upload = wire.read(environ), wire.Upload(environ)
+        passed = self.surface.enter(request, upload.body)
+        if isinstance(passed, Response):
+            return wire.answer(passed, environ, start_response, upload)
+        self._as_judged(environ, request, passed)
+        return _Exit(passed, environ, start_response, upload).run(self._app)
+
+    def _as_judged(self, environ: dict[str, Any], request: Request, passed: Passed) -> None:
+        """Make of the environ what the app may see, in its place: some servers look there for what the app says."""
+        for key in [key for key in environ if key.startswith("HTTP_") and self._keeps_out(key)]:
+            del environ[key]
+        bare = isinstance(passed.checked.decision, Preflight)
+        if bare or self.surface.consumed(passed.checked, request):
+            environ.pop("HTTP_AUTHORIZATION", None)
+        if (cookies := environ.pop("HTTP_COOKIE", None)) is not None and not bare:
+            kept = fields.without_cookies(cookies.encode("latin-1", "replace"), self.surface.names)
+            environ |= {"HTTP_COOKIE": kept.decode("latin-1")} if kept else {}
+        if bare or passed.request.method != request.method:
+            environ |= {"REQUEST_METHOD": passed.request.method, "wsgi.input": io.BytesIO(), "CONTENT_LENGTH": "0"}
+            environ.pop("CONTENT_TYPE", None)
+        if passed.request.target != request.target:
+            wire.move(environ, passed.request.target)
+        environ["demur.passed"] = passed
+
+
+class _Exit:
+    """The way out for one answer of the app: when it begins, it leaves, dressed, or ours goes in its place."""
+
+    def __init__(
+        self, passed: Passed, environ: dict[str, Any], start_response: StartResponse, upload: wire.Upload
+    ) -> None:
+        self._passed = passed
+        self._environ = environ
+        self._start_response = start_response
+        self._upload = upload
+        self.started = False
+        self.ours: Iterable[bytes] | None = None
+
+    def run(self, app: WSGIApplication) -> Iterable[bytes]:
+        """Let the app answer."""
+        try:
+            parts = app(self._environ, self.start)
+        except Refused as refused:
+            return self.raised(refused)
+        if not self.started and self.ours is None:
+            return _Late(self, parts)
+        if self.ours is None:
+            return parts
+        _close(parts)
+        return self.ours
+
+    def start(
+        self, status: str, headers: list[tuple[str, str]], exc_info: ExcInfo | None = None, /
+    ) -> Callable[[bytes], object]:
+        """What the app calls in place of the server's `start_response`."""
+        if self.ours is not None:
+            return _nowhere
+        answered = tuple((name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers)
+        left = self._passed.surface.leave(self._passed, int(status[:3]), answered)
+        try:
+            if isinstance(left, Response):
+                self._replace(left, exc_info)
+                return _nowhere
+            self.started = True
+            lines = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in left]
+            return self._start_response(status, lines, *((exc_info,) if exc_info else ()))
+        finally:
+            exc_info = None  # or it would keep its own frame alive (PEP 3333, The start_response() Callable)
+
+    def raised(self, refused: Refused) -> Iterable[bytes]:
+        """The answer to what the app raised. If its own has left, the server breaks that off."""
+        response = self._passed.surface.raised(self._passed, refused)
+        if response is None:
+            raise refused
+        return self._replace(response, sys.exc_info() if self.started else None)
+
+    def _replace(self, response: Response, exc_info: ExcInfo | None = None) -> Iterable[bytes]:
+        # The app may have read what was sent, and then only a promised end tells where it ends.
+        upload = self._upload if self._passed.refused or self._environ.get("wsgi.input_terminated") else None
+        self.ours = wire.answer(response, self._environ, self._start_response, upload, exc_info)
+        return self.ours
+
+
+class _Late:
+    """The answer of an app that says how it answers only when it is asked for the first bytes, as generators do."""
+
+    def __init__(self, exit_: _Exit, parts: Iterable[bytes]) -> None:
+        self._exit = exit_
+        self._parts = parts
+
+    def __iter__(self) -> Iterator[bytes]:
+        parts = iter(self._parts)
+        try:
+            first = list(islice(parts, 1))
+        except Refused as refused:
+            first, parts = [], iter(self._exit.raised(refused))
+        if self._exit.ours is not None:
+            first, parts = [], iter(self._exit.ours)
+        yield from first
+        yield from parts
+
+    def close(self) -> None:
+        """The server is done with it."""
+        _close(self._parts)
+
+
+def _close(parts: Iterable[bytes]) -> None:
+    if close := getattr(parts, "close", None):
+        close()
+
+
+def _nowhere(_: bytes) -> None:
+    """Where goes what the app writes though it does not answer any more."""
