@@ -269,6 +269,8 @@ class Surface:
             error = f"{passed.request.method} {checked.requirement.rule} was answered and never judged"
             _log.error("demur: %s. Is the adapter of the framework in its place?", error)
             return Refuse(Reason.UNAVAILABLE), error
+        if checked.requirement.access is Access.OPEN and 300 <= status < 400:
+            return None, ""  # what is open to anybody may lead to the login
         evidence = None if passed.left else checked.evidence
         refuse = foreign.read_answer(
             self.site, passed.request, status, answered, evidence, checked.presented, checked.now

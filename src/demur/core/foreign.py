@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING
+from urllib.parse import parse_qs, unquote_to_bytes, urlsplit
 
 from demur.core import decide
 from demur.core.fields import Item, item
@@ -77,9 +78,12 @@ def read_answer(
     presented: Presented,
     now: int,
 ) -> Refuse | None:
-    """What an app means by an answer that refuses in its own way; None if it refuses nothing. `evidence` is who it was,
-    None if nobody knows. The login itself is never refused."""
-    if status not in (401, 403) and not (status in _REDIRECTS and _leads_to_login(site, request, answered)):
+    """What an app means by an answer that refuses in its own way; None if it refuses nothing. `evidence` is who it was
+    when the request came, None if nobody knows. The login itself is never refused."""
+    if status in _REDIRECTS:
+        if not _sends_to_login(site, request, answered, evidence):
+            return None
+    elif status not in (401, 403):
         return None
     if site.login and request.path.decode("latin-1") == site.sign_in_url():
         return None
@@ -100,15 +104,34 @@ def _not_permitted(live: Live, answered: Fields) -> Refuse:
     return Refuse(reason, Details(subject=live.subject, scope=scope))
 
 
-def _leads_to_login(site: Site, request: Request, answered: Fields) -> bool:
-    if not site.login:
+def _sends_to_login(site: Site, request: Request, answered: Fields, evidence: Evidence | None) -> bool:
+    """Whether a redirect means "sign in first". After a sign-out, or when somebody has just registered, it does not,
+    and there it does not say what to come back to."""
+    place = _login_place(site, request, answered)
+    if place is None:
         return False
+    asked = parse_qs(place.partition("#")[0].partition("?")[2])
+    if any(_path_of(each) == unquote_to_bytes(request.path) for values in asked.values() for each in values):
+        return True
+    if isinstance(evidence, Live):
+        return False
+    return request.method in decide.SAFE or not isinstance(evidence, (Absent, type(None)))
+
+
+def _path_of(url: str) -> bytes | None:
+    try:
+        return unquote_to_bytes(urlsplit(url).path)
+    except ValueError:
+        return None
+
+
+def _login_place(site: Site, request: Request, answered: Fields) -> str | None:
     places = [value.decode("latin-1") for name, value in answered if name == b"location"]
-    if len(places) != 1:
-        return False
+    if not site.login or len(places) != 1:
+        return None
     here = site.origin_of(request)
     place = places[0].removeprefix(here) if places[0].startswith(here + "/") else places[0]
-    return place.partition("?")[0].partition("#")[0] == site.sign_in_url()
+    return place if place.partition("?")[0].partition("#")[0] == site.sign_in_url() else None
 
 
 def _reason(slug: str) -> Reason:
