@@ -54,11 +54,13 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> object:
-    """Load a public name at its first use (PEP 562)."""
-    if name not in _HOMES:
-        message = f"module 'demur' has no attribute {name!r}"
-        raise AttributeError(message)
-    from importlib import import_module  # noqa: PLC0415 - not at import
+if not TYPE_CHECKING:  # or a name that is misspelled would have a type, too
 
-    return getattr(import_module(_HOMES[name]), name)
+    def __getattr__(name: str) -> object:
+        """Load a public name at its first use (PEP 562)."""
+        if name not in _HOMES:
+            message = f"module 'demur' has no attribute {name!r}"
+            raise AttributeError(message)
+        from importlib import import_module  # noqa: PLC0415 - not at import
+
+        return getattr(import_module(_HOMES[name]), name)
