@@ -1,0 +1,177 @@
+"""Rules around Litestar's router, and marks in the innermost middleware of each route.
+
+- The outer middleware stands inside Litestar's own CORS middleware and around everything else.
+- Marks are judged when every layer of the route had its say about who it is, and before the response cache, the CSRF
+  check, the guards and the body. A guard of Litestar would come after a cached answer had left.
+- What a login of Litestar's refuses before that is judged all the same, so that the refusal knows its reason.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from typing import TYPE_CHECKING, Any, TypeAlias, Unpack
+
+from litestar.connection import ASGIConnection
+from litestar.di import Provide
+from litestar.middleware._internal.exceptions import ExceptionHandlerMiddleware
+from litestar.plugins import InitPlugin, ReceiveRoutePlugin
+from litestar.types import Scope as TheirScope  # noqa: TC002 - Litestar reads it
+
+from demur.adapters import asgi
+from demur.adapters.options import Options, assemble
+from demur.adapters.surface import check_routes
+from demur.core.marks import marks_of
+from demur.core.model import ConfigError, Subject
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from litestar.config.app import AppConfig
+    from litestar.handlers import BaseRouteHandler
+    from litestar.routes import BaseRoute
+
+    from demur.adapters.asgi import App, Message, Receive, Scope, Send
+    from demur.adapters.passed import Passed
+    from demur.core.marks import Mark
+
+Principal: TypeAlias = Subject
+"""Who it is, for a handler that asks for `principal: Principal` (or `Principal | None`)."""
+
+_SAYS_NO = frozenset((401, 403, *range(300, 309)))
+_PARAMETER = re.compile(r"\{[^}]*\}")
+_log = logging.getLogger("demur")
+
+
+def principal(scope: TheirScope) -> Subject | None:
+    """Who it is; None for nobody in particular."""
+    passed: Passed = scope["demur"]  # type: ignore[typeddict-item]
+    return passed.subject
+
+
+class Demur(InitPlugin, ReceiveRoutePlugin):
+    """The plugin. The options are those of every adapter (`demur.adapters.options`)."""
+
+    def __init__(self, **options: Unpack[Options]) -> None:
+        self.surface = assemble(can_ask=True, **options)
+        self._marks: dict[object, tuple[Mark, ...]] = {}
+        self._routes: dict[str, tuple[Mark, ...]] = {}
+
+    # --- at start -------------------------------------------------------------------------------------
+
+    def on_app_init(self, app_config: AppConfig) -> AppConfig:
+        """Add what belongs to the whole app."""
+        app_config.after_exception.append(self._raised)
+        app_config.on_startup.insert(0, self.check)
+        app_config.on_shutdown.append(self.surface.aclose)
+        app_config.dependencies.setdefault("principal", Provide(principal, sync_to_thread=False))
+        return app_config
+
+    def receive_route(self, route: BaseRoute) -> None:
+        """Have a route judged, before Litestar builds its middleware."""
+        handlers: list[BaseRouteHandler] = getattr(route, "route_handlers", None) or [route.route_handler]  # type: ignore[attr-defined]
+        written = [each for each in handlers if not _is_automatic(each)]
+        for handler in handlers:
+            # What Litestar answers to OPTIONS by itself is as open as all that it tells of.
+            self._marks[handler] = _found([handler] if handler in written else written)
+            if self._judging not in (handler.middleware or ()):
+                handler.middleware = [*(handler.middleware or ()), self._judging]
+        self._list(route.path, written)
+        app: Any = handlers[0].app
+        if not isinstance(app.asgi_router, _Router):
+            app.asgi_router = _Router(app.asgi_router, self)
+
+    def _list(self, path: str, handlers: list[BaseRouteHandler]) -> None:
+        if all(_is_of_openapi(each) for each in handlers):
+            return  # closed until somebody opens it, and no fault of the app's
+        marked = all(self._marks[each] for each in handlers)
+        self._routes[_PARAMETER.sub("x", path)] = _found(handlers) if marked else ()
+
+    def check(self) -> None:
+        """List every route with what it asks for. Raises ConfigError if nobody said that of one, and if nobody can hold
+        what is asked for."""
+        check_routes(self.surface, self._routes)
+        for path, found in self._routes.items():
+            _log.debug("%s: %s", path, self.surface.requirement(path, found))
+
+    # --- at a request ---------------------------------------------------------------------------------
+
+    def _judging(self, app: App) -> Any:  # noqa: ANN401 - Litestar knows two kinds of scope
+        async def judging(scope: Scope, receive: Receive, send: Send) -> None:
+            passed: Passed | None = scope.get("demur")
+            if passed is None:
+                message = "Litestar was made without any route, so demur does not stand before it."
+                raise ConfigError(message, fix="Give it at least one of them as route_handlers=….")
+            if await self._judge(passed, scope):
+                if self.surface.bridge is None:
+                    scope.update(user=passed.subject, auth=passed.session)
+                await app(scope, receive, send)
+            else:
+                kind = "websocket.http.response" if scope["type"] == "websocket" else "http.response"
+                await send({"type": f"{kind}.start", "status": 403, "headers": []})
+                await send({"type": f"{kind}.body", "body": b""})
+
+        return judging
+
+    async def _judge(self, passed: Passed, scope: Scope) -> bool:
+        passed.native = ASGIConnection(scope)  # type: ignore[arg-type]
+        return await self.surface.ajudge(passed, self._marks.get(scope["route_handler"], ()), native=passed.native)
+
+    async def routed(self, router: App, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let Litestar answer. A refusal from before the marks were judged leaves with its reason."""
+        passed: Passed = scope["demur"]
+
+        async def sent(message: Message) -> None:
+            if passed.left and "route_handler" not in scope:
+                await self.surface.ajudge(passed, (), native=ASGIConnection(scope), closed=False)  # type: ignore[arg-type]
+            elif passed.left and _is_refusal(message):
+                await self._judge(passed, scope)
+            await send(message)
+
+        await router(scope, receive, sent)
+
+    async def _raised(self, error: Exception, scope: Any) -> None:  # noqa: ANN401 - as above
+        passed: Passed | None = scope.get("demur")
+        if passed is not None:
+            passed.answer = self.surface.raised(passed, error)
+
+
+class _Router:
+    """Litestar's router with demur around it. It is the one place that is inside CORS and outside of everything else;
+    what it raises (404, 405) is answered within, so that it leaves like any other answer."""
+
+    def __init__(self, router: Any, plugin: Demur) -> None:  # noqa: ANN401 - Litestar's own, and private
+        self._router = router
+
+        async def routed(scope: Scope, receive: Receive, send: Send) -> None:
+            await plugin.routed(router, scope, receive, send)
+
+        answering: Any = ExceptionHandlerMiddleware(routed, debug=None)  # type: ignore[arg-type]
+        self._outer = asgi.Demur(answering, plugin.surface, hooked=True)
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever a router has
+        return getattr(self._router, name)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._outer(scope, receive, send)
+
+
+def _found(handlers: Iterable[BaseRouteHandler]) -> tuple[Mark, ...]:
+    views: list[object] = []
+    for handler in handlers:
+        for layer in handler.ownership_layers:
+            said = (layer.opt or {}).get("demur", ())
+            views += [layer, *(said if isinstance(said, (list, tuple)) else [said])]
+    return marks_of(*views)
+
+
+def _is_refusal(message: Message) -> bool:
+    return message["type"] == "websocket.close" or message.get("status") in _SAYS_NO
+
+
+def _is_automatic(handler: BaseRouteHandler) -> bool:
+    return str(handler.fn.__module__) == "litestar.routes.http"
+
+
+def _is_of_openapi(handler: BaseRouteHandler) -> bool:
+    return str(handler.fn.__module__).startswith(("litestar._openapi", "litestar.openapi"))
