@@ -162,7 +162,7 @@ def leave(site, passed, status, *fields):
     return said if isinstance(said, Response) else None
 
 
-LOGIN = (b"location", b"/login?next=/x")
+LOGIN = (b"location", b"/login?next=/own")
 
 
 @pytest.mark.parametrize(

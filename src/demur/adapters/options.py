@@ -9,8 +9,10 @@ from __future__ import annotations
 import re
 import time
 from difflib import get_close_matches
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
+from demur.adapters.house import House
 from demur.adapters.surface import Surface
 from demur.core import page, rules
 from demur.core.model import ConfigError, Scheme
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
     from demur.core.model import Evidence
-    from demur.core.ports import Keys, Observer, PasswordHasher, People, Renderer, Store
+    from demur.core.ports import Keys, Observer, PasswordHasher, PasswordSource, People, Renderer, Store
     from demur.core.rules import Rules
     from demur.core.sessions import Limits
     from demur.core.site import Permits
@@ -108,20 +110,14 @@ def _bridged(site: Site, given: Options) -> Surface:
 
 def _with_sessions(site: Site, given: Options) -> Surface:
     from demur import stores  # noqa: PLC0415 - load what is used
-    from demur.signin.basic import BasicPasswords  # noqa: PLC0415
 
     said, asked = given["store"], given.get("keys", "keys")
     store = stores.open(said) if isinstance(said, str) else said
     keys = FileKeys(asked) if isinstance(asked, str) else asked
-    look, limits = given.get("renderer", page.DEFAULT), given.get("limits", NIST_AAL2)
-    routes: Mapping[str, Route] = {}
-    passwords = None
-    if "people" in given:
-        from demur.authenticators.throttle import Throttle  # noqa: PLC0415
-
-        people, hasher, throttle = _people(given, store), _hasher(given), Throttle(store)
-        passwords = BasicPasswords(people, hasher, throttle, given.get("observer"))
-        routes = _routes(store, keys, people, hasher, throttle, limits, given)
+    limits = given.get("limits", NIST_AAL2)
+    people = _people(given, store)
+    routes, passwords = _sign_in(store, keys, people, limits, given) if people is not None else ({}, None)
+    look, house = given.get("renderer", page.DEFAULT), House(store, people, given.get("clock", time.time))
     guard = Guard(
         site,
         store,
@@ -129,52 +125,51 @@ def _with_sessions(site: Site, given: Options) -> Surface:
         passwords=passwords,
         observer=given.get("observer"),
         clock=given.get("clock", time.time),
+        house=house.keep,
     )
     pages = Pages(guard, look, routes, idle=limits.idle)
-    translates = given.get("translates", True)
-    return Surface(guard, pages, look, idle=limits.idle, translates=translates)
+    return Surface(guard, pages, look, idle=limits.idle, translates=given.get("translates", True))
 
 
-def _people(given: Options, store: Store) -> People:
-    people = given["people"]
+def _people(given: Options, store: Store) -> People | None:
+    people = given.get("people")
     if not isinstance(people, str):
         return people
-    from demur import accounts  # noqa: PLC0415 - load what is used
-
-    return accounts.open(people, store)
-
-
-def _hasher(given: Options) -> PasswordHasher:
-    if "hasher" in given:
-        return given["hasher"]
-    from demur.authenticators.password import Argon2Hasher  # noqa: PLC0415 - load what is used
-
-    return Argon2Hasher()
+    accounts = _extra("demur.accounts", "accounts")
+    opened: People = accounts.open(people, store)
+    return opened
 
 
-def _routes(
-    store: Store,
-    keys: Keys,
-    people: People,
-    hasher: PasswordHasher,
-    throttle: Any,  # noqa: ANN401 - loaded where it is used
-    limits: Limits,
-    given: Options,
-) -> Mapping[str, Route]:
-    from demur.core.model import Access  # noqa: PLC0415
-    from demur.pages.router import Route  # noqa: PLC0415
-    from demur.pages.sessions import SessionsPage  # noqa: PLC0415
-    from demur.pages.signin import SignInPages  # noqa: PLC0415
-    from demur.signin.password import PasswordSignIn  # noqa: PLC0415
-    from demur.signin.sessions import Sessions  # noqa: PLC0415
+def _sign_in(
+    store: Store, keys: Keys, people: People, limits: Limits, given: Options
+) -> tuple[Mapping[str, Route], PasswordSource]:
+    """The pages for signing in, and who knows names and passwords."""
+    throttle = _extra("demur.authenticators.throttle", "sessions").Throttle(store)
+    hasher = given.get("hasher") or _extra("demur.authenticators.password", "sessions").Argon2Hasher()
+    basic, password, lives = (_extra(f"demur.signin.{name}", "sessions") for name in ("basic", "password", "sessions"))
+    observer, sessions = given.get("observer"), lives.Sessions(store, keys, limits)
+    mounted = _extra("demur.pages.table", "sessions").Mounted(
+        store,
+        sessions,
+        password.PasswordSignIn(people, hasher, throttle, sessions, observer),
+        hasher,
+        given.get("renderer", page.DEFAULT),
+        limits.idle,
+        own=people if hasattr(people, "change_own_password") else None,
+    )
+    return mounted.routes(), basic.BasicPasswords(people, hasher, throttle, observer)
 
-    look = given.get("renderer", page.DEFAULT)
-    sessions, mine = Sessions(store, keys, limits), SessionsPage(store)
-    sign_in = PasswordSignIn(people, hasher, throttle, sessions, given.get("observer"))
-    return {
-        **SignInPages(sign_in, sessions, look, idle=limits.idle).routes(),
-        "sessions": Route(mine.get, mine.post, Access.REQUIRED),
-    }
+
+def _extra(module: str, extra: str) -> Any:  # noqa: ANN401 - a module
+    """What is installed only where it is used. Raises ConfigError that names the extra."""
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as missing:
+        if (missing.name or "").startswith("demur"):
+            raise
+        message = f"{missing.name} is not installed, which signing people in needs."
+        fix = f'Run: pip install "demur[{extra}]"'
+        raise ConfigError(message, place="options, people", fix=fix) from missing
 
 
 def _site(given: Options, *, can_ask: bool) -> Site:

@@ -18,7 +18,7 @@ from demur.adapters import asgi
 from demur.authenticators.password import DEFAULT_PRESET, Argon2Hasher
 from demur.authenticators.throttle import Throttle
 from demur.core import fields, page, respond
-from demur.core.model import Access, Details, Refuse, StoreUnavailable
+from demur.core.model import Details, Refuse, StoreUnavailable
 from demur.core.reasons import Reason
 from demur.core.site import find
 from demur.gateway.check import Check
@@ -28,12 +28,8 @@ from demur.guard import Guard
 from demur.observe import Both
 from demur.observe.log import Log
 from demur.observe.metrics import Metrics
-from demur.pages.account import AccountPage
-from demur.pages.kept import KeptPage
-from demur.pages.openapi import described
-from demur.pages.router import Pages, Route
-from demur.pages.sessions import SessionsPage
-from demur.pages.signin import SignInPages
+from demur.pages.router import Pages
+from demur.pages.table import Mounted
 from demur.signin.basic import BasicPasswords
 from demur.signin.kept import KeptForms
 from demur.signin.password import PasswordSignIn
@@ -50,6 +46,7 @@ if TYPE_CHECKING:
     from demur.core.site import Site
     from demur.gateway.config.tables import Config, Timeouts
     from demur.gateway.config.tables import Gateway as Listening
+    from demur.pages.router import Route
 
 HOUSEKEEPING = 60.0
 """Seconds between two rounds of sweeping the store and delivering what accounts have to say."""
@@ -189,15 +186,17 @@ class _Informed:
 
 
 def _routes(parts: _Parts) -> Mapping[str, Route]:
-    mine = SessionsPage(parts.store)
-    account = AccountPage(parts.people, parts.hasher, parts.sign_in)
-    routes = {
-        **SignInPages(parts.sign_in, parts.sessions, _RENDERER, idle=parts.idle, kept=parts.kept).routes(),
-        **KeptPage(parts.kept).routes(),
-        "sessions": Route(mine.get, mine.post, Access.REQUIRED),
-        "account": Route(account.get, account.post, Access.REQUIRED),
-    }
-    return described(routes)
+    mounted = Mounted(
+        parts.store,
+        parts.sessions,
+        parts.sign_in,
+        parts.hasher,
+        _RENDERER,
+        parts.idle,
+        own=parts.people,
+        kept=parts.kept,
+    )
+    return mounted.routes()
 
 
 class Trusted:

@@ -115,7 +115,8 @@ class Guard:
     """Checks the requests of one site. Configuration until it is used: it may be made before a fork and be used in one
     event loop after another. `passwords` is who knows names and passwords, for rules that accept Basic. With `bridged`
     the app behind knows who somebody is: whatever depends on that is left until it says so (`ajudge`), and the store is
-    asked nothing. Guards of one store may share one `cache`."""
+    asked nothing. Guards of one store may share one `cache`. `house` is called now and then, off the path of
+    the check, where no gateway keeps house."""
 
     def __init__(
         self,
@@ -128,6 +129,7 @@ class Guard:
         clock: Callable[[], float] = time.time,
         bridged: bool = False,
         cache: Cache | None = None,
+        house: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         if passwords is None and Scheme.BASIC in site.rules.accepts:
             message = "A rule accepts Basic, and nobody knows any passwords."
@@ -139,6 +141,7 @@ class Guard:
         self._passwords = passwords
         self._observer = observer
         self.bridged = bridged
+        self._house = house
         self.cache = cache if cache is not None else Cache(store)
         self.portal = PORTAL
         self._seen: _Seen | None = None
@@ -448,6 +451,8 @@ class Guard:
         while seen.at:
             await asyncio.sleep(FLUSH_AFTER)
             await self._flush(seen)
+            if self._house is not None:
+                await self._house()
 
     async def _flush(self, seen: _Seen) -> None:
         written, seen.at = seen.at, {}
