@@ -41,7 +41,7 @@ class Exit:
         self._receive = receive
         self._send = send
         self.started = False
-        self._swallow = False
+        self.refused = False
         self._open: streams.Open | None = None
         self._watched: Watched | None = None
         self._ending: asyncio.Task[None] | None = None
@@ -79,10 +79,12 @@ class Exit:
 
     async def send(self, message: Message) -> None:
         """Pass on a message of the app."""
-        if self._swallow:
+        if self.refused:
             return
         if message["type"] in {"http.response.start", "websocket.http.response.start", "websocket.accept"}:
             await self._start(message)
+        elif message["type"] == "websocket.close" and not self.started:
+            await self._close(message)
         elif self._open is not None:
             await self._open.send(message)
         else:
@@ -105,7 +107,15 @@ class Exit:
             abort = self._scope.get("extensions", {}).get("demur.abort", {}).get("call")
             self._open = streams.Open(message["type"], answered, self._send, abort)
 
+    async def _close(self, message: Message) -> None:
+        """A WebSocket that is closed before it is open is a 403 (ASGI, Close - send event), and may mean a refusal."""
+        leaves = self._demur.surface.leave(self.passed, 403, ())
+        if isinstance(leaves, Response):
+            await self.refuse(leaves)
+        else:
+            await self._send(message)
+
     async def refuse(self, response: Response) -> None:
         """Answer in the app's place."""
-        self._swallow = True
+        self.refused = True
         await wire.answer(response, self._request, self._scope, self._receive, self._send, drain=False)

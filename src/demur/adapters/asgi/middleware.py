@@ -190,6 +190,8 @@ class Demur:
                 await lost()
             await exit_.refuse(self.surface.late(exit_.passed, Refuse(failure.reason), failure.cause))
         except Refused as refused:
+            if exit_.refused:
+                return  # the app said it, and raised it all the same
             response = None if exit_.started else self.surface.raised(exit_.passed, refused)
             if response is None:
                 raise

@@ -122,6 +122,7 @@ async def _judge(passed: Passed, marks: Iterable[Mark], scope: Scope, send: Send
         # Starlette answers 500 to what is raised before it gets as far as us; that does not get out either.
         if passed.refused is None:
             passed.refused = Refuse(said.reason, Details(subject=passed.subject, detail=said.detail))
+            passed.before = False
         raise
 
 
