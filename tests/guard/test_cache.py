@@ -136,8 +136,8 @@ async def test_whoever_was_seen_goes_on(store: Counting, cache: Cache) -> None:
     key = await issue(store)
     found = await cache.load(key, NOW)
     assert isinstance(found, Live)
-    cache.seen(replace(found.session, last_seen=NOW + 400), NOW + 400)
-    cache.seen(replace(found.session, last_seen=NOW + 100), NOW + 400)
+    cache.seen(key, NOW + 400, moved=True)
+    cache.seen(key, NOW + 100, moved=True)
     kept = cache.get(key, NOW + 3999)
     assert kept is not None
     assert kept.session.last_seen == NOW + 400
@@ -145,9 +145,15 @@ async def test_whoever_was_seen_goes_on(store: Counting, cache: Cache) -> None:
 
 
 async def test_another_process_may_have_seen_them(store: Counting, cache: Cache) -> None:
-    """What is kept knows nothing of that, so that it asks before it would say that somebody was away too long."""
+    """What is kept knows nothing of that, so it asks before it would say that somebody was away too long; and at once,
+    if it is found that somebody else was first."""
     key = await issue(store)
     await cache.load(key, NOW)
+    await store.apply([Touch(key, NOW + 3000)])
+    cache.seen(await issue(store), NOW + 3001, moved=False)
+    assert cache.get(key, NOW + 3599) is not None
+    cache.seen(key, NOW + 3001, moved=False)
+    assert cache.get(key, NOW + 3001) is None
     await store.apply([Touch(key, NOW + 3000)])
     assert cache.get(key, NOW + 3600) is None
     found = await cache.load(key, NOW + 3600)

@@ -222,6 +222,15 @@ async def test_a_database_that_cannot_be_read_holds_nothing(sqlite: SQLiteStore,
     assert not sqlite.holds(held)
 
 
+@pytest.mark.parametrize("table", ["session", "person", "change"])
+async def test_a_table_that_is_gone_holds_nothing(sqlite: SQLiteStore, path: Path, table: str, held: Any) -> None:
+    """Whatever a load would read."""
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute(f"ALTER TABLE {table} RENAME TO elsewhere")
+    look_again(sqlite)
+    assert not sqlite.holds(held)
+
+
 @pytest.mark.parametrize("what", ["directory", "link", "other"])
 async def test_what_is_not_our_file_is_not_used(sqlite: SQLiteStore, path: Path, make: Make, what: str) -> None:
     """Then everything is asked, nobody signed out, and nothing changed that could not be told."""

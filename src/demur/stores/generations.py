@@ -132,7 +132,7 @@ class Generations:
         if self._reader is None:
             self._reader, _ = self._file.open(patience=0)
             self._reader.execute("PRAGMA query_only = 1").fetchall()
-        last = rows.newest(self._reader) & _MASK
+        last = rows.look(self._reader) & _MASK
         if last not in (mapped.words[_TOLD], self._heard):
             # Somebody has changed what they did not tell, or is just about to tell it.
             mapped = replace(mapped)

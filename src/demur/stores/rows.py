@@ -167,6 +167,15 @@ def newest(connection: sqlite3.Connection) -> int:
     return connection.execute("SELECT coalesce((SELECT max(number) FROM change), 0)").fetchone()[0]  # type: ignore[no-any-return]
 
 
+def look(connection: sqlite3.Connection) -> int:
+    """The number of the last change, and whether all that a load reads can be read."""
+    found = connection.execute(
+        "SELECT coalesce((SELECT max(number) FROM change), 0), EXISTS (SELECT 1 FROM session), "
+        "EXISTS (SELECT 1 FROM person)"
+    ).fetchone()
+    return int(found[0])
+
+
 def changes_since(connection: sqlite3.Connection, position: int | None) -> tuple[list[Changed], int]:
     """What changed after a position, and the new one. A position that is lost means everything."""
     first, last = last_change(connection)
