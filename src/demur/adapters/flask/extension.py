@@ -1,0 +1,100 @@
+"""What Flask calls: before the view and the check of its forms, and when `Refused` is raised."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Unpack, cast
+
+import flask
+from flask import Flask, current_app, g, request
+
+from demur.adapters import wsgi
+from demur.adapters.flask import routes
+from demur.adapters.flask.logins import FlaskLogin
+from demur.adapters.options import Options, assemble
+from demur.adapters.surface import check_routes
+from demur.core.model import Access, ConfigError, Refused
+from demur.core.reasons import Reason
+
+if TYPE_CHECKING:
+    from demur.adapters.passed import Passed
+    from demur.adapters.surface import Surface
+
+
+class Demur:
+    """The extension. Options are given here, to `init_app` or in `app.config["DEMUR"]`; the last word counts.
+
+    A view finds what was decided at `g.demur`: `g.demur.subject` is who it is.
+    """
+
+    def __init__(self, app: Flask | None = None, **options: Unpack[Options]) -> None:
+        self._options = options
+        if app is not None:
+            self.init_app(app)
+
+    def init_app(self, app: Flask, **options: Unpack[Options]) -> None:
+        """Stand before this app. Raises ConfigError."""
+        given = cast("Options", {**app.config.get("DEMUR", {}), **self._options, **options})
+        surface = assemble(can_ask=True, **given)
+        app.extensions["demur"] = surface
+        app.wsgi_app = wsgi.Demur(app.wsgi_app, surface)  # type: ignore[method-assign]
+        # Before all others: nobody is told that a form was forged before they are told to sign in.
+        app.before_request_funcs.setdefault(None, []).insert(0, Guarding(surface).before)
+        app.register_error_handler(Refused, answer)
+        app.cli.add_command(routes.commands)
+        if isinstance(surface.bridge, FlaskLogin):
+            surface.bridge.connect(app)
+        csrf = sys.modules.get("flask_wtf.csrf")
+        if csrf is not None and csrf.CSRFError not in app.error_handler_spec[None][400]:
+            app.register_error_handler(csrf.CSRFError, forged)
+
+
+class Guarding:
+    """Judges what is left, and the marks of the view, when Flask has found it and has not read the content."""
+
+    def __init__(self, surface: Surface) -> None:
+        self._surface = surface
+        self._checked = False
+
+    def before(self) -> flask.Response | None:
+        """The first function that Flask calls for a request."""
+        passed: Passed | None = request.environ.get("demur.passed")
+        if passed is None or passed.surface is not self._surface:
+            message = "A request came past demur."
+            raise ConfigError(message, place=current_app.name, fix="Leave app.wsgi_app wrapped as init_app did.")
+        if not self._checked:
+            check_routes(self._surface, routes.listed(current_app, self._surface))
+            self._checked = True
+        g.demur, passed.native = passed, request
+        found = routes.marks(current_app, self._surface, request.endpoint, request.method)
+        if not found and _is_nobodys_affair(passed):
+            return None
+        # An error of the routing has no view; Flask answers it next.
+        if self._surface.judge(passed, found, native=request, closed=request.routing_exception is None):
+            return None
+        return flask.Response()  # which does not get out
+
+
+def _is_nobodys_affair(passed: Passed) -> bool:
+    """Whether nobody has to be known: for the app's own static files, which are the same for everybody, and for what
+    Flask found no view for. What it says of that is seen to on the way out."""
+    endpoint, plan = request.endpoint or "", passed.checked.plan
+    if request.routing_exception is not None:
+        left_to = Access.MARKED
+    elif endpoint == "static" or endpoint.endswith(".static"):
+        left_to = Access.APP
+    else:
+        return False
+    return plan is not None and all(match.requirement.access is left_to for match in plan.matches)
+
+
+def answer(refused: Refused) -> flask.Response:
+    """What a view raised, as the answer in its place."""
+    passed: Passed = request.environ["demur.passed"]
+    passed.answer = passed.surface.raised(passed, refused)
+    return flask.Response()  # which does not get out
+
+
+def forged(error: Exception) -> flask.Response:
+    """Flask-WTF did not find its token, for somebody who may send this."""
+    return answer(Refused(Reason.CROSS_SITE_REFUSED, str(getattr(error, "description", "")) or None))
