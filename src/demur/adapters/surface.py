@@ -288,6 +288,8 @@ class Surface:
         """The answer to what the app raised before it had answered; None if that is none of our affair."""
         if not isinstance(error, Refused):
             return None
+        if passed.answer is not None:
+            return passed.answer
         said = error.decision or Refuse(error.reason, Details(subject=passed.allow.subject, detail=error.detail))
         return self.late(passed, said)
 

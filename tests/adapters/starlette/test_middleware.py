@@ -304,7 +304,7 @@ async def test_an_unknown_permission_is_found_at_the_start() -> None:
     """Nobody can hold it, so it is a slip of the pen."""
     page = demur.require("report:raed")(plain)
     kept = Kept(Route("/", page), permissions={"report:read": ["staff"]})
-    with pytest.raises(demur.ConfigError, match="'report:raed'.* Did you mean 'report:read'"):
+    with pytest.raises(demur.ConfigError, match=r"'report:raed'.* Did you mean 'report:read'"):
         await started(kept.app)
 
 

@@ -18,7 +18,7 @@ from starlette.requests import HTTPConnection
 from starlette.routing import BaseRoute, Host, Mount, Router, WebSocketRoute
 
 from demur.core.marks import marks_of
-from demur.core.model import Details, Refuse, Refused
+from demur.core.model import Refused
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Iterator
@@ -120,9 +120,7 @@ async def _judge(passed: Passed, marks: Iterable[Mark], scope: Scope, send: Send
         await view()
     except Refused as said:
         # Starlette answers 500 to what is raised before it gets as far as us; that does not get out either.
-        if passed.refused is None:
-            passed.refused = Refuse(said.reason, Details(subject=passed.subject, detail=said.detail))
-            passed.before = False
+        passed.answer = passed.surface.raised(passed, said)
         raise
 
 
