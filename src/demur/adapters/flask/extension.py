@@ -19,6 +19,7 @@ from demur.core.reasons import Reason
 if TYPE_CHECKING:
     from demur.adapters.passed import Passed
     from demur.adapters.surface import Surface
+    from demur.core.marks import Mark
 
 
 class Demur:
@@ -35,6 +36,8 @@ class Demur:
     def init_app(self, app: Flask, **options: Unpack[Options]) -> None:
         """Stand before this app. Raises ConfigError."""
         given = cast("Options", {**app.config.get("DEMUR", {}), **self._options, **options})
+        if "bridge" in given:
+            given.setdefault("cookie", app.config["SESSION_COOKIE_NAME"])
         surface = assemble(can_ask=True, **given)
         app.extensions["demur"] = surface
         app.wsgi_app = wsgi.Demur(app.wsgi_app, surface)  # type: ignore[method-assign]
@@ -55,6 +58,7 @@ class Guarding:
     def __init__(self, surface: Surface) -> None:
         self._surface = surface
         self._checked = False
+        self._known: dict[tuple[str, str, object], tuple[object, tuple[Mark, ...]]] = {}
 
     def before(self) -> flask.Response | None:
         """The first function that Flask calls for a request."""
@@ -66,13 +70,24 @@ class Guarding:
             check_routes(self._surface, routes.listed(current_app, self._surface))
             self._checked = True
         g.demur, passed.native = passed, request
-        found = routes.marks(current_app, self._surface, request.endpoint, request.method)
+        found = self._marks(request.endpoint, request.method) if request.endpoint else ()
         if not found and _is_nobodys_affair(passed):
             return None
         # An error of the routing has no view; Flask answers it next.
         if self._surface.judge(passed, found, native=request, closed=request.routing_exception is None):
             return None
         return flask.Response()  # which does not get out
+
+    def _marks(self, endpoint: str, method: str) -> tuple[Mark, ...]:
+        """The marks of a view, looked for once."""
+        view, key = (
+            current_app.view_functions.get(endpoint),
+            (endpoint, method, current_app.config.get("LOGIN_DISABLED")),
+        )
+        known = self._known.get(key)
+        if known is None or known[0] is not view:
+            known = self._known[key] = (view, routes.marks(current_app, self._surface, endpoint, method))
+        return known[1]
 
 
 def _is_nobodys_affair(passed: Passed) -> bool:
