@@ -131,7 +131,7 @@ class Guard:
         cache: Cache | None = None,
         house: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
-        if passwords is None and Scheme.BASIC in site.rules.accepts:
+        if passwords is None and not bridged and Scheme.BASIC in site.rules.accepts:
             message = "A rule accepts Basic, and nobody knows any passwords."
             raise ConfigError(message, place=site.origin, fix="Give the guard a source of passwords.")
         self.site = site
