@@ -11,6 +11,7 @@ from tests.adapters.contract.drive import Asked, over_asgi, over_wsgi
 if TYPE_CHECKING:
     import asyncio
 
+    from tests.adapters.contract.views import Page
     from tests.golden.files import Answer
 
 
@@ -39,6 +40,12 @@ class Adapter:
     def pages(self, options: dict[str, Any] | None) -> Any:
         """The site of the cases; without demur if there are no options."""
         return self._made("pages")(options)
+
+    def add(self, app: Any, page: Page) -> None:
+        """Add a page to an app that has started, if it was not there from the beginning."""
+        add = getattr(import_module(f"tests.adapters.contract.apps.{self.module}"), "add", None)
+        if add is not None:
+            add(app, page)
 
     @property
     def bridge(self) -> Any:

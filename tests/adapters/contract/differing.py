@@ -30,4 +30,4 @@ def judge(adapter: str, case: str, wrong: list[str]) -> None:
     if excused and not wrong:
         pytest.fail(f"{adapter} needs no exception from {case!r} any more")
     if wrong and not excused:
-        pytest.fail("\n".join(wrong), pytrace=False)
+        pytest.fail("\n".join(each[:400] for each in wrong), pytrace=False)

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests.adapters.contract import worlds
 from tests.adapters.contract.adapters import ADAPTERS
-from tests.adapters.contract.cases import CASES, Case
+from tests.adapters.contract.cases import AS_BARE, CASES, Case
 from tests.adapters.contract.differing import EXCEPTIONS, judge
 from tests.adapters.contract.drive import HOST, Asked
-from tests.adapters.contract.views import COUNTER
+from tests.adapters.contract.views import COUNTER, PAGES, UNMARKED
 from tests.golden.files import FILES
 
 from demur.core.reasons import REASONS, Reason
@@ -82,10 +82,14 @@ class _Stands(dict[tuple[str, str], Stand]):
         name, world = key
         adapter = ADAPTERS[name]
         given = worlds.options(world, adapter.bridge, self._folder)
-        app = adapter.pages(given)
         cookies = self._runner.run(worlds.fill(given)) if "store" in given else {}
-        self[key] = Stand(adapter, world, app, adapter.pages(None), cookies, self._runner)
-        return self[key]
+        stand = Stand(adapter, world, adapter.pages(given), adapter.pages(None), cookies, self._runner)
+        stand.ask(Case("the first of all", "/open"), "GET")
+        for page in PAGES:
+            if page.path in UNMARKED:
+                adapter.add(stand.app, page)
+        self[key] = stand
+        return stand
 
 
 @pytest.mark.parametrize("name", ADAPTERS)
@@ -108,9 +112,9 @@ def test_case(case, world, name, stands):
 
 def _differences(case: Case, answer: Answer, ran: int) -> Iterator[str]:
     """In what an answer is not what the case says."""
-    if answer.status != case.status:
+    if answer.status != case.status and case.status != AS_BARE:
         yield f"status {answer.status}, not {case.status}: {answer.body[:300]!r}"
-    if ran != case.runs:
+    if case.status != AS_BARE and ran != case.runs:
         yield f"the view ran {ran} times"
     if case.says not in answer.body.decode():
         yield f"{answer.body[:300]!r} does not say {case.says!r}"

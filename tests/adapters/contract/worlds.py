@@ -52,7 +52,7 @@ def golden(club: Club) -> dict[str, Any]:
 def options(world: str, bridge: Any, folder: Path) -> dict[str, Any]:
     """What an app of a world is given. Its store, if it has one, is empty (see `fill`)."""
     if world == "plain":
-        return {"bridge": bridge, "clock": lambda: NOW}
+        return {"bridge": bridge, "permissions": PERMISSIONS, "clock": lambda: NOW}
     given = {
         "origin": SITE.origin,
         "name": SITE.name,

@@ -111,7 +111,7 @@ def golden(options: dict[str, Any]) -> Any:
     """The golden club's site."""
 
     def app(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        subject = environ["demur"].subject
+        subject = environ["demur.passed"].subject
         fields = [
             (name.removeprefix("HTTP_").lower().replace("_", "-").encode(), value.encode())
             for name, value in environ.items()
@@ -131,7 +131,7 @@ def pages(options: dict[str, Any] | None) -> Any:
         if isinstance(found, Said):
             return _start(found, start_response)
         page, view = found
-        passed = environ.get("demur")
+        passed: Any = environ.get("demur.passed")
         if passed and not passed.surface.judge(passed, marks_of(view), native=environ):
             return _start(Said(), start_response)
         said = view(_person(passed), environ["wsgi.input"].read())
@@ -139,7 +139,7 @@ def pages(options: dict[str, Any] | None) -> Any:
             passed.require(REPORT)
         return _start(said, start_response)
 
-    return app if options is None else wsgi.Demur(app, **options)
+    return app if options is None else wsgi.Demur(app, hooked=True, **options)
 
 
 def bridge(environ: dict[str, Any]) -> Evidence:

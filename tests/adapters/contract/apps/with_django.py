@@ -59,7 +59,7 @@ def bridge(request: HttpRequest) -> Evidence:
 
 def _settings(routes: list[Any], options: dict[str, Any] | None) -> override_settings:
     if not settings.configured:
-        settings.configure()
+        settings.configure(SECRET_KEY="a secret of the tests")
         django.setup()
     urls = ModuleType("urls")
     vars(urls)["urlpatterns"] = routes
@@ -103,7 +103,7 @@ def _aapp(routes: list[Any], options: dict[str, Any] | None) -> Any:
 
 def _anything(request: HttpRequest, rest: str) -> HttpResponse:
     fields = [(name.lower().encode(), value.encode()) for name, value in request.headers.items()]
-    person = request.demur.subject  # type: ignore[attr-defined]
+    person = request.demur.subject
     said = golden_page(f"/{rest}", person.name if person else "", fields)
     return HttpResponse(said.text, status=said.status, headers=said.fields, content_type="text/plain; charset=utf-8")
 
@@ -124,10 +124,10 @@ def view(page: Page) -> Any:
     def run(request: HttpRequest) -> HttpResponse | StreamingHttpResponse:
         said = _before(page, request)
         if page.does == "asks":
-            request.demur.require(REPORT)  # type: ignore[attr-defined]
+            request.demur.require(REPORT)
         return _answer(said, iter(said.parts))
 
-    class Made(View):
+    class Made(View):  # type: ignore[misc]
         def get(self, request: HttpRequest) -> HttpResponse | StreamingHttpResponse:
             return run(request)
 
@@ -140,10 +140,10 @@ def aview(page: Page) -> Any:
     async def run(request: HttpRequest) -> HttpResponse | StreamingHttpResponse:
         said = _before(page, request)
         if page.does == "asks":
-            await request.demur.arequire(REPORT)  # type: ignore[attr-defined]
+            await request.demur.arequire(REPORT)
         return _answer(said, _parts(said))
 
-    class Made(View):
+    class Made(View):  # type: ignore[misc]
         async def get(self, request: HttpRequest) -> HttpResponse | StreamingHttpResponse:
             return await run(request)
 

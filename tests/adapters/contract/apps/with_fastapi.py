@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from demur.adapters.fastapi import Demur
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import Response  # noqa: TC002 - FastAPI reads annotations
 from pydantic import BaseModel
 from tests.adapters.contract.apps.with_starlette import answer, bridge
-from tests.adapters.contract.views import PAGES, REPORT, Page, act
+from tests.adapters.contract.views import PAGES, REPORT, UNMARKED, Page, act
 from tests.adapters.contract.views import golden as golden_page
 
-if TYPE_CHECKING:
-    from starlette.types import ASGIApp
-
-__all__ = ["bridge", "golden", "pages"]
+__all__ = ["add", "bridge", "golden", "pages"]
 
 METHODS = ["GET", "POST", "PUT", "DELETE", "OPTIONS"]
 
@@ -26,7 +23,7 @@ class Post(BaseModel):
     title: str
 
 
-def golden(options: dict[str, Any]) -> ASGIApp:
+def golden(options: dict[str, Any]) -> FastAPI:
     """The golden club's site."""
     app = FastAPI(openapi_url=None)
     Demur(app, **options)
@@ -39,21 +36,28 @@ def golden(options: dict[str, Any]) -> ASGIApp:
     return app
 
 
-def pages(options: dict[str, Any] | None) -> ASGIApp:
+def pages(options: dict[str, Any] | None) -> FastAPI:
     """The site of the cases; without demur if there are no options."""
     app = FastAPI(openapi_url=None)
     if options is not None:
         Demur(app, **options)
     for page in PAGES:
-        app.add_api_route(page.path, view(page), methods=[page.method], name=page.name)
+        if page.path not in UNMARKED:
+            add(app, page)
     return app
+
+
+def add(app: FastAPI, page: Page) -> None:
+    """Add a page, to an app that has started too."""
+    methods = ["GET", "HEAD"] if page.method == "GET" else [page.method]
+    app.add_api_route(page.path, view(page), methods=methods, name=page.name)
 
 
 def view(page: Page) -> Any:
     """A page as a path operation."""
 
     async def run(request: Request) -> Response:
-        passed = request.scope.get("demur")
+        passed: Any = request.scope.get("demur")
         said = act(page, passed.subject.name if passed and passed.subject else "")
         if page.does == "asks":
             await passed.arequire(REPORT)

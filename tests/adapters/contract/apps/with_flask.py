@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from demur.adapters.flask import Demur
 from flask import Flask, Response, abort, g, request
 from flask.views import MethodView
-from tests.adapters.contract.views import PAGES, REPORT, Page, Said, act, titled
+from tests.adapters.contract.views import PAGES, REPORT, UNMARKED, Page, Said, act, titled
 from tests.adapters.contract.views import golden as golden_page
 from tests.adapters.contract.worlds import evidence
+
+from demur.adapters.flask import Demur
 
 if TYPE_CHECKING:
     from flask import Request
@@ -20,7 +21,7 @@ METHODS = ["GET", "POST", "PUT", "DELETE", "OPTIONS"]
 
 def golden(options: dict[str, Any]) -> Any:
     """The golden club's site."""
-    app = Flask("golden")
+    app = Flask("golden", static_folder=None)
     app.url_map.merge_slashes = False
     Demur(app, **options)
 
@@ -35,12 +36,19 @@ def golden(options: dict[str, Any]) -> Any:
 
 def pages(options: dict[str, Any] | None) -> Any:
     """The site of the cases; without demur if there are no options."""
-    app = Flask("pages")
+    app = Flask("pages", static_folder=None)
     if options is not None:
         Demur(app, **options)
     for page in PAGES:
-        app.add_url_rule(page.path, page.name, view(page), methods=[page.method])
+        if page.path not in UNMARKED:
+            app.add_url_rule(page.path, page.name, view(page), methods=[page.method])
     return app
+
+
+def add(app: Any, page: Page) -> None:
+    """Add a page to an app that has started, past the method that forbids it."""
+    app.view_functions[page.name] = view(page)
+    app.url_map.add(app.url_rule_class(page.path, endpoint=page.name, methods=[page.method]))
 
 
 def bridge(request: Request) -> Evidence:

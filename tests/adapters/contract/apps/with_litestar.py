@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from litestar import Controller, Litestar, Request, route
 from litestar.exceptions import HTTPException
+from litestar.params import JSONBody  # noqa: TC002 - Litestar reads annotations
 from litestar.response import Response, Stream
-from tests.adapters.contract.views import PAGES, REPORT, Page, Said, act
+from tests.adapters.contract.views import PAGES, REPORT, UNMARKED, Page, Said, act
 from tests.adapters.contract.views import golden as golden_page
 from tests.adapters.contract.worlds import evidence
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from litestar.connection import ASGIConnection
     from tests.adapters.contract.worlds import Evidence
 
-METHODS = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"]
+METHODS: list[Any] = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"]
 
 
 @dataclass
@@ -36,7 +37,9 @@ def golden(options: dict[str, Any]) -> Any:
     @route(["/", "/{path:path}"], http_method=METHODS, status_code=200)
     async def anything(request: Request[Any, Any, Any]) -> Response[Any]:
         person = request.scope["demur"].subject  # type: ignore[typeddict-item]
-        return answer(golden_page(request.url.path, person.name if person else "", request.scope["headers"]))
+        return answer(
+            golden_page(request.scope["raw_path"].decode(), person.name if person else "", request.scope["headers"])
+        )
 
     return Litestar([anything], plugins=[Demur(**options)], openapi_config=None)
 
@@ -44,7 +47,13 @@ def golden(options: dict[str, Any]) -> Any:
 def pages(options: dict[str, Any] | None) -> Any:
     """The site of the cases; without demur if there are no options."""
     plugins = [] if options is None else [Demur(**options)]
-    return Litestar([handler(page) for page in PAGES], plugins=plugins, openapi_config=None)
+    handlers = [handler(page) for page in PAGES if page.path not in UNMARKED]
+    return Litestar(handlers, plugins=plugins, openapi_config=None)
+
+
+def add(app: Litestar, page: Page) -> None:
+    """Add a page to an app that has started."""
+    app.register(handler(page))
 
 
 def bridge(connection: ASGIConnection[Any, Any, Any, Any]) -> Evidence:
@@ -54,7 +63,7 @@ def bridge(connection: ASGIConnection[Any, Any, Any, Any]) -> Evidence:
 
 def handler(page: Page) -> Any:
     """A page as a route handler."""
-    method = ["GET", "HEAD"] if page.method == "GET" else [page.method]
+    method: list[Any] = ["GET", "HEAD"] if page.method == "GET" else [page.method]
     made = route(page.path, http_method=method, name=page.name, status_code=200)
 
     async def run(request: Request[Any, Any, Any]) -> Response[Any]:
@@ -66,7 +75,7 @@ def handler(page: Page) -> Any:
             raise HTTPException(status_code=int(page.does[4:]))
         return answer(said)
 
-    async def posted(request: Request[Any, Any, Any], data: Post) -> Response[Any]:
+    async def posted(request: Request[Any, Any, Any], data: JSONBody[Post]) -> Response[Any]:
         assert data.title
         return await run(request)
 
@@ -84,7 +93,7 @@ def handler(page: Page) -> Any:
 
 def answer(said: Said) -> Response[Any]:
     """What was said, as a response."""
-    kind = "text/plain; charset=utf-8"
+    kind = "text/plain"
     if len(said.parts) < 2:
         return Response(said.text, status_code=said.status, headers=dict(said.fields), media_type=kind)
 

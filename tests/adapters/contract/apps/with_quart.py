@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from demur.adapters.quart import Demur
 from quart import Quart, Response, abort, g, request
 from quart.views import MethodView
-from tests.adapters.contract.views import PAGES, REPORT, Page, Said, act, titled
+from tests.adapters.contract.views import PAGES, REPORT, UNMARKED, Page, Said, act, titled
 from tests.adapters.contract.views import golden as golden_page
 from tests.adapters.contract.worlds import evidence
+
+from demur.adapters.quart import Demur
 
 if TYPE_CHECKING:
     from quart import Request
@@ -27,7 +28,8 @@ def golden(options: dict[str, Any]) -> Any:
     @app.route("/", defaults={"path": ""}, methods=METHODS)
     @app.route("/<path:path>", methods=METHODS)
     async def anything(path: str) -> Response:
-        fields = [(name.lower().encode(), value.encode()) for name, value in request.headers.items()]
+        # Quart puts the client's address among the fields, as `Remote-Addr`.
+        fields = request.scope["headers"]
         return answer(golden_page(f"/{path}", g.demur.subject.name if g.demur.subject else "", fields))
 
     return app
@@ -39,8 +41,15 @@ def pages(options: dict[str, Any] | None) -> Any:
     if options is not None:
         Demur(app, **options)
     for page in PAGES:
-        app.add_url_rule(page.path, page.name, view(page), methods=[page.method])
+        if page.path not in UNMARKED:
+            app.add_url_rule(page.path, page.name, view(page), methods=[page.method])
     return app
+
+
+def add(app: Any, page: Page) -> None:
+    """Add a page to an app that has started, past the method that forbids it."""
+    app.view_functions[page.name] = view(page)
+    app.url_map.add(app.url_rule_class(page.path, endpoint=page.name, methods=[page.method]))
 
 
 def bridge(request: Request) -> Evidence:

@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
-from tests.adapters.contract.views import PAGES, REPORT, Page, Said, act, titled
+from tests.adapters.contract.views import PAGES, REPORT, UNMARKED, Page, Said, act, titled
 from tests.adapters.contract.views import golden as golden_page
 from tests.adapters.contract.worlds import evidence
 
@@ -20,13 +20,12 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from starlette.requests import HTTPConnection, Request
-    from starlette.types import ASGIApp
     from tests.adapters.contract.worlds import Evidence
 
 METHODS = ["GET", "POST", "PUT", "DELETE", "OPTIONS"]
 
 
-def golden(options: dict[str, Any]) -> ASGIApp:
+def golden(options: dict[str, Any]) -> Starlette:
     """The golden club's site."""
 
     async def anything(request: Request) -> Response:
@@ -36,9 +35,14 @@ def golden(options: dict[str, Any]) -> ASGIApp:
     return _app([Route("/{path:path}", anything, methods=METHODS)], options)
 
 
-def pages(options: dict[str, Any] | None) -> ASGIApp:
+def pages(options: dict[str, Any] | None) -> Starlette:
     """The site of the cases; without demur if there are no options."""
-    return _app([Route(page.path, view(page), methods=[page.method]) for page in PAGES], options)
+    return _app([_route(page) for page in PAGES if page.path not in UNMARKED], options)
+
+
+def add(app: Starlette, page: Page) -> None:
+    """Add a page to an app that has started."""
+    app.router.routes.append(_route(page))
 
 
 def bridge(connection: HTTPConnection) -> Evidence:
@@ -46,15 +50,19 @@ def bridge(connection: HTTPConnection) -> Evidence:
     return evidence(connection.cookies.get("who"))
 
 
-def _app(routes: list[Route], options: dict[str, Any] | None) -> ASGIApp:
+def _app(routes: list[Route], options: dict[str, Any] | None) -> Starlette:
     return Starlette(routes=routes, middleware=[] if options is None else [Middleware(Demur, **options)])
+
+
+def _route(page: Page) -> Route:
+    return Route(page.path, view(page), methods=[page.method])
 
 
 def view(page: Page) -> Any:
     """A page as an endpoint."""
 
     async def run(request: Request) -> Response:
-        passed = request.scope.get("demur")
+        passed: Any = request.scope.get("demur")
         said = act(page, passed.subject.name if passed and passed.subject else "")
         if page.does == "json":
             said = titled(await request.body()) or said
