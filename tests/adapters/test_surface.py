@@ -12,8 +12,10 @@ import demur
 from demur.adapters.options import assemble
 from demur.adapters.passed import Passed
 from demur.adapters.surface import check_routes
-from demur.core.model import ConfigError, Refused, Request, Response, StoreUnavailable
+from demur.core.model import ConfigError, Refused, Request, Response, Session, StoreUnavailable, Subject
 from demur.core.reasons import Reason
+from demur.core.sessions import identify, mint
+from demur.stores.keys import MemoryKeys
 
 NOW = 1_795_000_000
 ANNA = demur.person(7, "anna", ["staff"], authenticated_at=NOW - 60)
@@ -156,6 +158,17 @@ def test_a_function_holds_permissions(way):
     assert asked[0] == ("bo", "plan:read", {"team": "red"})
 
 
+SAME = (b"sec-fetch-site", b"same-origin")
+
+
+async def _signed_in(site):
+    """The cookie of somebody who is signed in."""
+    token, now = mint(b"r" * 32, site.guard.keys.ring().current), int(site.guard.clock())
+    bo = Subject("0192f0c4-0000-7000-8000-000000000001", "bo")
+    await site.guard.store.issue(Session(identify(token), bo.id, now, now, now, now + 86400, 3600), bo)
+    return token.encode()
+
+
 def leave(site, passed, status, *fields):
     """What the app's answer becomes: the whole response, or None if it leaves as it is."""
     said = site.leave(passed, status, fields)
@@ -225,12 +238,49 @@ def test_what_was_refused_before_the_view():
     assert (b"demur-processed", b"?0") in said.fields
 
 
-def test_what_nobody_judged_does_not_get_out():
-    """An adapter that is not in its place opens nothing; what the framework says by itself leaves as it is."""
-    site = surface(who(ANNA))
-    assert leave(site, site.enter(ask(), None), 200).status == 503
-    for status in (301, 404, 405, 500):
-        assert leave(site, site.enter(ask(), None), status) is None
+@pytest.mark.parametrize(
+    ("path", "evidence", "status", "becomes"),
+    [
+        ("/x", ANNA, 200, 403),  # nobody marked it
+        ("/x", demur.nobody, 200, 401),
+        ("/x", demur.nobody, 101, 401),  # a WebSocket
+        ("/x", demur.nobody, 404, None),
+        ("/x", demur.nobody, 301, None),
+        ("/x", demur.nobody, 500, None),
+        ("/own/x", demur.nobody, 200, None),
+        ("/closed/x", demur.nobody, 200, 401),
+        ("/closed/x", ANNA, 200, None),
+        ("/closed/x", demur.nobody, 404, 401),  # whoever may not come in learns nothing of what is there
+        ("/closed/x", demur.nobody, 405, 401),
+        ("/closed/x", ANNA, 404, None),
+    ],
+)
+@pytest.mark.parametrize("way", ["leave", "aleave"])
+def test_what_nobody_judged_does_not_get_out(path, evidence, status, becomes, way):
+    """An adapter that is not in its place opens nothing; what the framework says by itself leaves as it is, unless a
+    rule says who may come there."""
+    site = surface(who(evidence))
+    passed = site.enter(ask(path), None)
+    said = site.leave(passed, status, ()) if way == "leave" else asyncio.run(site.aleave(passed, status, ()))
+    assert (said.status if isinstance(said, Response) else None) == becomes
+    if becomes:
+        assert ("processed" in json.loads(said.body)) is (status in (404, 405))  # a view may have run
+
+
+def test_what_is_concealed_is_asked_for_elsewhere(way):
+    """The app is asked for a page that nobody has, and its view is judged as that."""
+    rules_ = [
+        {"path": "/**", "allow": "marked"},
+        {"path": "/vault/**", "allow": {"groups": ["keepers"]}, "conceal": True},
+    ]
+    issued = assemble(origin="http://localhost", store="memory:", rules=rules_, can_ask=True, keys=MemoryKeys())
+    request = replace(ask("/vault/7", "POST"), host="localhost")
+    assert issued.enter(request, None).status == 401  # nobody is signed in
+    token = asyncio.run(_signed_in(issued))
+    passed = issued.enter(replace(request, fields=((b"cookie", b"demur-dev=" + token), SAME)), None)
+    assert passed.request.method == "GET"
+    assert not passed.request.target.startswith(b"/vault")
+    assert leave(issued, passed, 404) is None
 
 
 def test_refused_in_the_middle_of_a_view(way):

@@ -1,11 +1,11 @@
 """One request at the app: what was decided about it, and what is left to decide.
 
-An app finds it at `scope["demur"]`, `environ["demur"]`, or where its framework keeps such things.
+An app finds it at `scope["demur"]`, `environ["demur.passed"]`, or where its framework keeps such things.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from demur.core.marks import require as mark
 from demur.core.model import Allow, Left, Refuse, Refused
@@ -33,7 +33,7 @@ class Passed:
     """What the app behind us may know of a request. `request` is the one that was judged, `reference` names it in the
     log, and `refused` says why it may not go on, once somebody has said so."""
 
-    __slots__ = ("_allow", "answer", "checked", "native", "refused", "request", "surface")
+    __slots__ = ("_allow", "answer", "checked", "native", "overdue", "refused", "request", "surface")
 
     def __init__(self, surface: Surface, checked: Checked, request: Request, *, allow: Allow | None = None) -> None:
         self.surface = surface
@@ -41,7 +41,8 @@ class Passed:
         self.request = request
         self.refused: Refuse | None = None
         self.answer: Response | None = None
-        self.native: object = None
+        self.native: Any = None
+        self.overdue = False
         self._allow = allow
 
     @property

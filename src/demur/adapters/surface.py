@@ -17,13 +17,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from demur.adapters.passed import Passed
-from demur.core import credentials, fields, foreign, identity, marks, respond
+from demur.core import credentials, decide, fields, foreign, identity, marks, respond
 from demur.core.model import (
     Absent,
     Access,
     Allow,
     ConfigError,
     Details,
+    Left,
     Preflight,
     Refuse,
     Refused,
@@ -130,7 +131,16 @@ class Surface:
         self.guard.seen(ask.allowed)
         # What would change something is not sent to a page that nobody asked for.
         method = request.method if request.method in {"GET", "HEAD"} else "GET"
-        return Passed(self, checked, replace(request, target=ask.target, method=method), allow=ask.allowed)
+        return self.beside(checked, ask.allowed, replace(request, target=ask.target, method=method))
+
+    def beside(self, checked: Checked, allowed: Allow, there: Request) -> Passed:
+        """What goes on in place of something concealed: judged as what is asked for there is."""
+        plan = decide.plan(self.site, there)
+        if not isinstance(plan, decide.Plan):
+            return Passed(self, checked, there, allow=allowed)
+        asked, left = plan.matches[0].requirement, plan.left or (self.bridge is not None and plan.looks)
+        known = replace(checked, plan=plan, requirement=asked, decision=Left() if left else allowed)
+        return Passed(self, known, there, allow=None if left else allowed)
 
     def incoming(self, lines: Fields, checked: Checked, request: Request) -> Fields:
         """The fields that the app sees: without our cookie, without an `Authorization` that was for us, and without a
@@ -241,12 +251,34 @@ class Surface:
     def leave(self, passed: Passed, status: int, answered: Fields) -> Response | Fields:
         """What the app answered: the fields as they leave, or a whole answer in place of its own. Names in lower
         case."""
+        if self._overdue(passed, status):
+            self.judge(passed, (), native=passed.native, closed=_gives(status))
         if passed.answer is not None:
             return passed.answer
         refuse, error = self.refused(passed, status, answered)
         if refuse is not None:
             return self.late(passed, refuse, error)
         return self.leaving(answered, status, passed.allow, passed.checked.now, passed.request)
+
+    async def aleave(self, passed: Passed, status: int, answered: Fields) -> Response | Fields:
+        """The same for a surface with an event loop."""
+        if self._overdue(passed, status):
+            await self.ajudge(passed, (), native=passed.native, closed=_gives(status))
+        return self.leave(passed, status, answered)
+
+    def _overdue(self, passed: Passed, status: int) -> bool:
+        """Whether something gives an answer, or says that there is none, that should have been judged before. There may
+        be no view where a rule says who may come; but what is given without being judged is a fault."""
+        if not passed.left or not (_gives(status) or status in (404, 405)):
+            return False
+        plan = passed.checked.plan
+        asked = {match.requirement.access for match in plan.matches} if plan is not None else {Access.REQUIRED}
+        if _gives(status) and asked & {Access.MARKED, Access.REQUIRED}:
+            rule = passed.checked.requirement.rule
+            _log.error("demur: what rule %s is about was answered and never judged. Is the adapter in its place?", rule)
+            passed.overdue = True
+            return True
+        return Access.REQUIRED in asked
 
     def refused(self, passed: Passed, status: int, answered: Fields) -> tuple[Refuse | None, str]:
         """Whether an answer of the app is a refusal, by whomever, with what is for the log."""
@@ -265,10 +297,6 @@ class Surface:
 
     def _meant(self, passed: Passed, status: int, answered: Fields) -> tuple[Refuse | None, str]:
         checked = passed.checked
-        if passed.left and checked.requirement.access is Access.MARKED and 200 <= status < 300:
-            error = f"{passed.request.method} {checked.requirement.rule} was answered and never judged"
-            _log.error("demur: %s. Is the adapter of the framework in its place?", error)
-            return Refuse(Reason.UNAVAILABLE), error
         if checked.requirement.access is Access.OPEN and 300 <= status < 400:
             return None, ""  # what is open to anybody may lead to the login
         evidence = None if passed.left else checked.evidence
@@ -279,8 +307,8 @@ class Surface:
 
     def late(self, passed: Passed, refuse: Refuse, error: str = "") -> Response:
         """A refusal after the request was passed on. What was decided before the view ran says so."""
-        before = refuse is passed.refused
-        if not before:
+        before = refuse is passed.refused and not passed.overdue
+        if refuse is not passed.refused:
             self.guard.note(replace(passed.checked, decision=refuse), passed.request, error=error)
         return self.refusal(passed.checked, passed.request, refuse, before=before)
 
@@ -337,6 +365,11 @@ class Surface:
         """Write what is still to be written, and let go of the store."""
         await self.guard.aclose()
         await self.guard.store.aclose()
+
+
+def _gives(status: int) -> bool:
+    """Whether an answer gives what was asked for: a WebSocket too."""
+    return 200 <= status < 300 or status == 101
 
 
 def unplaced(request: Request) -> Refuse:

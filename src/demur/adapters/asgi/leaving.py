@@ -94,7 +94,7 @@ class Exit:
         answered: Fields = tuple((bytes(name).lower(), bytes(value)) for name, value in message.get("headers", ()))
         passed, surface = self.passed, self._demur.surface
         status = message.get("status", 101)
-        leaves = surface.leave(passed, status, answered)
+        leaves = await surface.aleave(passed, status, answered)
         if isinstance(leaves, Response):
             await self.refuse(leaves)
             return
@@ -109,7 +109,7 @@ class Exit:
 
     async def _close(self, message: Message) -> None:
         """A WebSocket that is closed before it is open is a 403 (ASGI, Close - send event), and may mean a refusal."""
-        leaves = self._demur.surface.leave(self.passed, 403, ())
+        leaves = await self._demur.surface.aleave(self.passed, 403, ())
         if isinstance(leaves, Response):
             await self.refuse(leaves)
         else:

@@ -205,7 +205,8 @@ class Demur:
     def _inner(self, scope: Scope, passed: Passed) -> Scope:
         """The scope that the app sees."""
         headers = self.surface.incoming(tuple(scope["headers"]), passed.checked, passed.request)
-        return {**scope, "headers": list(headers), "demur": passed}
+        passed.native = {**scope, "headers": list(headers), "demur": passed}
+        return passed.native
 
     # --- neither yes nor no ---------------------------------------------------------------------------
 
@@ -233,7 +234,7 @@ class Demur:
             asked = replace(asked, method="GET")
             there = {**wire.without(there, _ABOUT_A_BODY), "method": "GET"}
             receive = wire.nothing
-        passed = Passed(self.surface, checked, asked, allow=ask.allowed)
+        passed = self.surface.beside(checked, ask.allowed, asked)
         exit_ = Exit(self, passed, request, scope, receive, send)
         await self._through(self._inner(there, passed), receive, exit_)
 
