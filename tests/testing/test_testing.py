@@ -149,6 +149,39 @@ async def test_a_session_is_real() -> None:
     testing.forget()
 
 
+async def test_pages_of_demurs_own_know_them(tmp_path: Path) -> None:
+    """They say who it is, and whoever signs out there is signed out: the cookie is gone, as in a browser."""
+    store = stores.open(f"sqlite:{tmp_path / 'sessions.db'}")
+    app = with_sessions(store=store, keys=str(tmp_path / "keys"), people=f"sqlite:{tmp_path / 'accounts.db'}")
+    alice = testing.signed_in(client(app), "alice", display_name="Alice Arden")
+    session = await alice.get("/.demur/session")
+    assert (session.status_code, session.json()["name"], session.json()["display_name"]) == (
+        200,
+        "alice",
+        "Alice Arden",
+    )
+    assert_allowed(await alice.get("/x"))
+    gone = await alice.post("/.demur/sign-out", headers={"sec-fetch-site": "same-origin"})
+    assert gone.status_code < 400
+    assert_refused(await alice.get("/x"), "sign-in-required")
+    assert_allowed(await testing.signed_in(alice).get("/x"))
+    testing.forget()
+    await app.surface.aclose()
+
+
+async def test_a_cookie_of_its_own_counts() -> None:
+    """What a client got by a later sign-in is newer than what a test said before."""
+    app = with_sessions()
+    alice = testing.invalid(client(app))
+    assert_refused(await alice.get("/x"), "credentials-invalid")
+    (other, guard) = (testing.signed_in(client(app), "bob"), app.surface.guard)
+    assert_allowed(await other.get("/x"))
+    (entry,) = [each for each in testing.personas._known.values() if each.who.name == "bob"]
+    alice.cookies.set(guard.site.cookie.name, entry.tokens[guard] or "")
+    assert (await alice.get("/x")).text == "bob"
+    testing.forget()
+
+
 # --- what is said of an answer --------------------------------------------------------------------
 
 
