@@ -194,7 +194,7 @@ def test_an_error_page_that_says_ok_is_closed() -> None:
     """A catch-all that no rule opens is a page like any other."""
     app = make(**MARKED)
     app.register_error_handler(404, lambda error: "the whole app")
-    assert ask(app, "/nowhere").status_code == 503
+    assert [ask(app, "/nowhere", who).status_code for who in (None, 1)] == [401, 403]
 
 
 def test_a_view_knows_who_it_is() -> None:

@@ -15,7 +15,7 @@ from tests.core.support import NOW, make_site
 
 from demur.adapters.surface import Surface
 from demur.adapters.wsgi import Demur
-from demur.core import page
+from demur.core import bridged, page
 from demur.core.model import Refused, Response, Session, Subject
 from demur.core.reasons import Reason
 from demur.core.rules import load
@@ -207,6 +207,24 @@ def test_our_own_pages_read_a_bounded_body() -> None:
     other = Wire(echo=Route(post=_echo))
     other.ask("/.demur/echo", CONTENT_LENGTH="100000", **form, **{"wsgi.input": sent})
     assert (other.status, sent.tell()) == (400, 100_000)
+
+
+@pytest.mark.parametrize(("cookie", "path", "status"), [("", "/", 200), ("", "/plans", 401), ("who=bo", "/plans", 200)])
+def test_an_app_with_a_login_of_its_own(cookie: str, path: str, status: int) -> None:
+    """Options make the surface, and the bridge is asked before the app is: it gets the environ."""
+
+    def bridge(environ: dict[str, Any]) -> Any:
+        return bridged.person(2, "bo") if environ.get("HTTP_COOKIE") == "who=bo" else bridged.nobody
+
+    rules = [{"path": "/", "allow": "anyone"}, {"path": "/**", "allow": "signed-in"}]
+    wire = Wire()
+    wire.demur = Demur(wire.inner, bridge=bridge, rules=rules)
+    fields = wire.ask(path, HTTP_COOKIE=cookie)
+    assert (wire.status, len(wire.passed)) == (status, status == 200)
+    assert fields.get("demur-processed") == (None if status == 200 else "?0")
+    if cookie:
+        assert wire.passed[0]["demur.passed"].subject.name == "bo"
+        assert wire.passed[0]["HTTP_COOKIE"] == "who=bo"  # the app's own
 
 
 # --- what the app answers ---------------------------------------------------------------------------

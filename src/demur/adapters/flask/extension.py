@@ -38,9 +38,10 @@ class Demur:
         given = cast("Options", {**app.config.get("DEMUR", {}), **self._options, **options})
         if "bridge" in given:
             given.setdefault("cookie", app.config["SESSION_COOKIE_NAME"])
-        surface = assemble(can_ask=True, **given)
+        # Who it is, an app of its own login says too late to be asked for another page.
+        surface = assemble(can_ask="bridge" not in given, **given)
         app.extensions["demur"] = surface
-        app.wsgi_app = wsgi.Demur(app.wsgi_app, surface)  # type: ignore[method-assign]
+        app.wsgi_app = wsgi.Demur(app.wsgi_app, surface, hooked=True)  # type: ignore[method-assign]
         # Before all others: nobody is told that a form was forged before they are told to sign in.
         app.before_request_funcs.setdefault(None, []).insert(0, Guarding(surface).before)
         app.register_error_handler(Refused, answer)

@@ -10,8 +10,10 @@ import io
 import sys
 from functools import lru_cache
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
+from demur.adapters.options import assemble
+from demur.adapters.passed import Passed
 from demur.adapters.wsgi import wire
 from demur.core import fields
 from demur.core.model import Preflight, Refused, Response
@@ -20,19 +22,29 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from wsgiref.types import StartResponse, WSGIApplication
 
-    from demur.adapters.passed import Passed
+    from demur.adapters.options import Options
     from demur.adapters.surface import Surface
     from demur.adapters.wsgi.wire import ExcInfo
     from demur.core.model import Request
 
 
 class Demur:
-    """Stands before a WSGI app: outermost, but for what answers for other origins (CORS) and what knows the proxy in
-    front (as Werkzeug's ProxyFix). The app finds what was decided at `environ["demur.passed"]`."""
+    """Stands before a WSGI app, with the `options` of all adapters, or with a `surface` that is made already. It stands
+    outermost, but for what answers for other origins (CORS) and what knows the proxy in front (Werkzeug's ProxyFix).
+    `hooked` says that the framework's own hook calls `judge`; without it the bridge is asked at once, and there are no
+    views to mark. The app finds what was decided at `environ["demur.passed"]`."""
 
-    def __init__(self, app: WSGIApplication, surface: Surface) -> None:
+    def __init__(
+        self,
+        app: WSGIApplication,
+        surface: Surface | None = None,
+        *,
+        hooked: bool = False,
+        **options: Unpack[Options],
+    ) -> None:
         self._app = app
-        self.surface = surface
+        self.surface = surface = surface if surface is not None else assemble(can_ask=True, **options)
+        self._asks = self.surface.bridge is not None and not hooked
         # Few names ever come, and no more than these are remembered.
         self._keeps_out = lru_cache(1024)(lambda key: surface.keeps_out(wire.name_of(key[5:])))
 
@@ -40,6 +52,8 @@ class Demur:
         """Handle a request."""
         request, upload = wire.read(environ), wire.Upload(environ)
         passed = self.surface.enter(request, upload.body)
+        if self._asks and isinstance(passed, Passed) and not self.surface.judge(passed, (), native=environ):
+            passed = self.surface.entered(passed.checked, request)
         if isinstance(passed, Response):
             return wire.answer(passed, environ, start_response, upload)
         self._as_judged(environ, request, passed)
