@@ -16,11 +16,13 @@ from demur.stores.keys import MemoryKeys
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-NOW = 1_795_000_000
-
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # of httpx in the place of httpx2
-    import starlette.testclient
+    from starlette.testclient import TestClient, WebSocketDenialResponse
+
+__all__ = ["CLIENTS", "WebSocketDenialResponse", "bridge", "get", "sessions", "websocket"]
+
+NOW = 1_795_000_000
 
 
 def sessions() -> dict[str, Any]:
