@@ -14,6 +14,7 @@ from django.http import Http404, HttpResponse, StreamingHttpResponse
 from django.test.utils import override_settings
 from django.urls import path, re_path
 from django.views import View
+from django.views.decorators.http import require_http_methods
 from tests.adapters.contract.views import PAGES, REPORT, Page, Said, act, titled
 from tests.adapters.contract.views import golden as golden_page
 from tests.adapters.contract.worlds import evidence
@@ -153,7 +154,7 @@ def aview(page: Page) -> Any:
 def _made(page: Page, run: Any, made: Any) -> Any:
     run.__name__ = page.name
     if page.kind == "function":
-        return page.marked(run)
+        return require_http_methods(["GET", "HEAD"] if page.method == "GET" else [page.method])(page.marked(run))
     if page.kind == "class":
         return page.marked(made).as_view()
     made.get = page.marked(made.get)
