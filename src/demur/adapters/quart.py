@@ -109,7 +109,7 @@ def check(app: Quart) -> None:
         routes[path] = tuple(dict.fromkeys(mark for found in [before or (), *each] for mark in found)) if whole else ()
     check_routes(surface, routes)
     for path, found in routes.items():
-        _log.debug("%s: %s", path, surface.requirement(path, found))
+        _log.info("%s: %s", path, surface.requirement(path, found))
 
 
 # --- bridges ----------------------------------------------------------------------------------------------

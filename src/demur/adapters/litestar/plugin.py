@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import logging
 import re
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias, Unpack
 
 from litestar.connection import ASGIConnection
-from litestar.di import Provide
+from litestar.di import NamedDependency, Provide
 from litestar.middleware._internal.exceptions import ExceptionHandlerMiddleware
 from litestar.plugins import InitPlugin, ReceiveRoutePlugin
 from litestar.types import Scope as TheirScope  # noqa: TC002 - Litestar reads it
@@ -35,8 +36,10 @@ if TYPE_CHECKING:
     from demur.adapters.passed import Passed
     from demur.core.marks import Mark
 
-Principal: TypeAlias = Subject
-"""Who it is, for a handler that asks for `principal: Principal` (or `Principal | None`)."""
+Principal: TypeAlias = NamedDependency[Subject]
+"""Who it is, for a handler that asks for `principal: Principal`."""
+Anybody: TypeAlias = NamedDependency[Subject | None]
+"""Who it is, or None, for a handler that asks for `principal: Anybody`."""
 
 _SAYS_NO = frozenset((401, 403, *range(300, 309)))
 _PARAMETER = re.compile(r"\{[^}]*\}")
@@ -92,7 +95,7 @@ class Demur(InitPlugin, ReceiveRoutePlugin):
         what is asked for."""
         check_routes(self.surface, self._routes)
         for path, found in self._routes.items():
-            _log.debug("%s: %s", path, self.surface.requirement(path, found))
+            _log.info("%s: %s", path, self.surface.requirement(path, found))
 
     # --- at a request ---------------------------------------------------------------------------------
 
@@ -114,21 +117,21 @@ class Demur(InitPlugin, ReceiveRoutePlugin):
         return judging
 
     async def _judge(self, passed: Passed, scope: Scope) -> bool:
-        passed.native = ASGIConnection(scope)  # type: ignore[arg-type]
         return await self.surface.ajudge(passed, self._marks.get(scope["route_handler"], ()), native=passed.native)
 
-    async def routed(self, router: App, scope: Scope, receive: Receive, send: Send) -> None:
+    async def routed(self, answering: App, scope: Scope, receive: Receive, send: Send) -> None:
         """Let Litestar answer. A refusal from before the marks were judged leaves with its reason."""
         passed: Passed = scope["demur"]
+        passed.native = ASGIConnection(scope)  # type: ignore[arg-type]
 
         async def sent(message: Message) -> None:
-            if passed.left and "route_handler" not in scope:
-                await self.surface.ajudge(passed, (), native=ASGIConnection(scope), closed=False)  # type: ignore[arg-type]
-            elif passed.left and _is_refusal(message):
+            if passed.left and "route_handler" not in scope and message.get("status", 400) < 300:
+                await self.surface.ajudge(passed, (), native=passed.native, closed=False)
+            elif passed.left and "route_handler" in scope and _is_refusal(message):
                 await self._judge(passed, scope)
             await send(message)
 
-        await router(scope, receive, sent)
+        await answering(scope, receive, sent)
 
     async def _raised(self, error: Exception, scope: Any) -> None:  # noqa: ANN401 - as above
         passed: Passed | None = scope.get("demur")
@@ -142,12 +145,8 @@ class _Router:
 
     def __init__(self, router: Any, plugin: Demur) -> None:  # noqa: ANN401 - Litestar's own, and private
         self._router = router
-
-        async def routed(scope: Scope, receive: Receive, send: Send) -> None:
-            await plugin.routed(router, scope, receive, send)
-
-        answering: Any = ExceptionHandlerMiddleware(routed, debug=None)  # type: ignore[arg-type]
-        self._outer = asgi.Demur(answering, plugin.surface, hooked=True)
+        answering: Any = ExceptionHandlerMiddleware(router, debug=None)
+        self._outer = asgi.Demur(partial(plugin.routed, answering), plugin.surface, hooked=True)
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever a router has
         return getattr(self._router, name)
