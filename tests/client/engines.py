@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Frame, Page
     from tests.client.lab import Lab
 
+TWICE = ("chromium", "firefox") if os.environ.get("DEMUR_NIGHTLY") else ("chromium",)
+"""Where what takes long is tried: the scenarios go through all engines anyway, so the second one is for the night."""
 CHROMIUM = os.environ.get("DEMUR_CHROMIUM", "/usr/bin/chromium")
 FIREFOX = os.environ.get("DEMUR_FIREFOX", "/usr/bin/firefox-esr")
 

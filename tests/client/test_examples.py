@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.client.conftest import absent
-from tests.client.engines import DIALOG
+from tests.client.engines import DIALOG, TWICE
 from tests.site.houses import PHP, SAMPLE, needs_php, running
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tests.site.houses import House
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
-ENGINES = pytest.mark.parametrize("engine", ["chromium", "firefox"])
+ENGINES = pytest.mark.parametrize("engine", TWICE)
 
 
 @pytest.fixture(scope="module")

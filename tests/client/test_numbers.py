@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.client.engines import DIALOG
+from tests.client.engines import DIALOG, TWICE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -193,7 +193,7 @@ def refused_after(lab: Lab, window: Window) -> str:
     return f"refused after a side effect: executed {done} time"
 
 
-@pytest.mark.parametrize("engine", ["chromium", "firefox"])
+@pytest.mark.parametrize("engine", TWICE)
 def test_numbers(lab: Lab, engines: Engines, engine: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Fifty calls and four forms survive the end of a session, once each, and for nobody else."""
     note = tmp_path / "note.txt"
