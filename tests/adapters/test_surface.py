@@ -213,6 +213,14 @@ def test_what_an_app_says_in_its_own_way(status, fields, evidence, asked, reason
         assert any(name == b"www-authenticate" for name, _ in said.fields)
 
 
+@pytest.mark.parametrize("status", [401, 403, 302])
+def test_what_is_open_is_the_apps_own_affair(way, status):
+    """A login for programs says 401 in its own words, and a page for everybody may lead to the login."""
+    site = surface(who(demur.nobody), [{"path": "/**", "allow": "app"}, {"path": "/token", "allow": "anyone"}])
+    for path, found in (("/token", []), ("/own", [demur.public])):
+        assert leave(site, way(site, ask(path, "POST"), found), status, LOGIN) is None
+
+
 def test_a_bad_token_is_not_the_absence_of_one():
     """Who brought a token that the app did not take is told that it is not valid, and nobody else is."""
     site = surface(who(demur.nobody), [{"path": "/**", "allow": "app"}], accepts=["bearer"], login="", cookie="")

@@ -297,8 +297,8 @@ class Surface:
 
     def _meant(self, passed: Passed, status: int, answered: Fields) -> tuple[Refuse | None, str]:
         checked = passed.checked
-        if checked.requirement.access is Access.OPEN and 300 <= status < 400:
-            return None, ""  # what is open to anybody may lead to the login
+        if checked.requirement.access is Access.OPEN:
+            return None, ""  # a login that is no page says 401, too, and what it says is its own affair
         evidence = None if passed.left else checked.evidence
         refuse = foreign.read_answer(
             self.site, passed.request, status, answered, evidence, checked.presented, checked.now
