@@ -1,0 +1,5 @@
+"""Django's system checks."""
+
+
+def register() -> None:
+    """Register."""

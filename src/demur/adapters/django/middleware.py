@@ -1,0 +1,120 @@
+"""The middleware: right after Django's `AuthenticationMiddleware`, for sync and async.
+
+- What rules say is judged before anything else of the app runs, the marks of a view where Django has found it
+  (`process_view`), before the body is read.
+- What Django and the app refuse by themselves leaves as it should: `PermissionDenied`, a way to the login, a 401
+  without a challenge, a 403 to somebody who is not signed in, a CSRF error.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from asgiref.sync import iscoroutinefunction, markcoroutinefunction
+from django.http import HttpResponse
+
+from demur.adapters.django import answers, config, views, wire
+from demur.adapters.django.signals import HERE
+from demur.adapters.django.visit import Visit
+from demur.core.model import Response
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from django.http import HttpRequest
+    from django.http.response import HttpResponseBase
+
+    from demur.core.model import Request
+
+
+class Middleware:
+    """`"demur.adapters.django.Middleware"` in `MIDDLEWARE`, with `settings.DEMUR` for its options."""
+
+    sync_capable = True
+    async_capable = True
+
+    def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
+        self.get_response = get_response
+        self.surface = config.surface()
+        self._async = bool(iscoroutinefunction(get_response))
+        if self._async:
+            markcoroutinefunction(self)
+            # A view middleware is called as what it is.
+            self.process_view = self.aprocess_view  # type: ignore[method-assign]
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
+        """Answer a request, or let the app do it."""
+        if self._async:
+            return self._acall(request)
+        asked = wire.read(request)
+        said = self.surface.enter(asked, partial(wire.body, request))
+        if isinstance(said, Response):
+            return wire.answer(said, request)
+        visit = self._visit(request, asked, said)
+        if not answers.by_rule(visit) or visit.judge(()):
+            return self._out(visit, self.get_response(request))
+        return self._out(visit, HttpResponse())
+
+    async def _acall(self, request: HttpRequest) -> HttpResponseBase:
+        asked = wire.read(request)
+
+        async def body(most: int) -> bytes | None:
+            return wire.body(request, most)  # Django has read it into memory or a file
+
+        said = await self.surface.aenter(asked, body)
+        if isinstance(said, Response):
+            return wire.answer(said, request)
+        visit = self._visit(request, asked, said)
+        response = HttpResponse()
+        if not answers.by_rule(visit) or await visit.ajudge(()):
+            response = await self.get_response(request)
+        if (marks := answers.late(visit, response)) is not None:
+            await visit.ajudge(marks, closed=False)
+        return answers.leave(visit, response)
+
+    def _visit(self, request: HttpRequest, asked: Request, said: Any) -> Visit:  # noqa: ANN401 - Passed
+        visit = Visit(request, said)
+        request.demur, request._demur = visit.passed, visit  # noqa: SLF001 - beside what Django keeps there
+        wire.withhold(request, visit.passed)
+        if visit.passed.request is not asked:
+            wire.retarget(request, visit.passed.request)
+        if self.surface.bridge is None:
+            HERE.set(visit.passed)
+        return visit
+
+    def _out(self, visit: Visit, response: HttpResponseBase) -> HttpResponseBase:
+        if (marks := answers.late(visit, response)) is not None:
+            visit.judge(marks, closed=False)
+        return answers.leave(visit, response)
+
+    # --- at the view
+
+    def process_view(
+        self, request: HttpRequest, view: Callable[..., object], args: Sequence[object], kwargs: dict[str, object]
+    ) -> HttpResponseBase | None:
+        """Django has found the view, and has not read the body."""
+        visit, asked = self._found(request, view)
+        if visit.leaves(asked) or visit.judge(asked.marks, closed=asked.closed):
+            return None
+        return HttpResponse()  # never seen: `leave` knows better
+
+    async def aprocess_view(
+        self, request: HttpRequest, view: Callable[..., object], args: Sequence[object], kwargs: dict[str, object]
+    ) -> HttpResponseBase | None:
+        """The same in an event loop."""
+        visit, asked = self._found(request, view)
+        if visit.leaves(asked) or await visit.ajudge(asked.marks, closed=asked.closed):
+            return None
+        return HttpResponse()
+
+    def _found(self, request: HttpRequest, view: Callable[..., object]) -> tuple[Visit, views.Asked]:
+        visit: Visit = request._demur  # noqa: SLF001 - ours
+        visit.viewed = True
+        return visit, views.of(request, view, kept=self.surface.bridge is None)
+
+    def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponseBase | None:
+        """What a view raised before it had answered."""
+        visit: Visit | None = getattr(request, "_demur", None)
+        said = self.surface.raised(visit.passed, error) if visit is not None else None
+        return None if said is None else wire.answer(said, request)
