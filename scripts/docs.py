@@ -384,6 +384,15 @@ def _words(name: str) -> str:
     return name.replace("_", " ").replace("apps", "app's")
 
 
+# --- the adapters ---------------------------------------------------------------------------------
+
+
+def adapters_page() -> str:
+    """What every adapter is asked, and where one differs."""
+    told = runpy.run_path(str(ROOT / "tests/adapters/contract/told.py"))
+    return f"{DO_NOT_EDIT}\n{told['markdown']()}"
+
+
 # --- all of it ------------------------------------------------------------------------------------
 
 
@@ -391,6 +400,7 @@ def pages() -> dict[Path, Callable[[], str]]:
     """Every generated page, and what makes it."""
     notes = tomllib.loads((DOCS / "reasons" / "notes.toml").read_text())
     made: dict[Path, Callable[[], str]] = {
+        DOCS / "reference" / "adapters.md": adapters_page,
         DOCS / "reference" / "conformance.md": conformance_page,
         DOCS / "reference" / "hostile.md": hostile_page,
         DOCS / "reference" / "proxies.md": proxies_page,

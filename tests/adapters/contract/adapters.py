@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 class Adapter:
     """`module` has the apps, under names with this `prefix`; `wsgi` says over what they are asked."""
 
-    title: str
     module: str
     wsgi: bool = False
     prefix: str = ""
@@ -62,13 +61,13 @@ class Adapter:
 
 
 ADAPTERS = {
-    "asgi": Adapter("ASGI", "raw", prefix="a"),
-    "wsgi": Adapter("WSGI", "raw", wsgi=True),
-    "starlette": Adapter("Starlette", "with_starlette"),
-    "fastapi": Adapter("FastAPI", "with_fastapi"),
-    "flask": Adapter("Flask", "with_flask", wsgi=True),
-    "quart": Adapter("Quart", "with_quart"),
-    "litestar": Adapter("Litestar", "with_litestar"),
-    "django": Adapter("Django, WSGI", "with_django", wsgi=True),
-    "django-async": Adapter("Django, ASGI", "with_django", prefix="a"),
+    "asgi": Adapter("raw", prefix="a"),
+    "wsgi": Adapter("raw", wsgi=True),
+    "starlette": Adapter("with_starlette"),
+    "fastapi": Adapter("with_fastapi"),
+    "flask": Adapter("with_flask", wsgi=True),
+    "quart": Adapter("with_quart"),
+    "litestar": Adapter("with_litestar"),
+    "django": Adapter("with_django", wsgi=True),
+    "django-async": Adapter("with_django", prefix="a"),
 }

@@ -9,6 +9,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+ADAPTERS = {
+    "asgi": "ASGI",
+    "wsgi": "WSGI",
+    "starlette": "Starlette",
+    "fastapi": "FastAPI",
+    "flask": "Flask",
+    "quart": "Quart",
+    "litestar": "Litestar",
+    "django": "Django (WSGI)",
+    "django-async": "Django (ASGI)",
+}
+"""Everything that is asked, and what people call it."""
+
 AS_BARE = 0
 """The status that the app gives without demur."""
 BOTH = ("sessions", "login")
@@ -214,4 +227,17 @@ ALONE = (
          worlds=PLAIN),
 )
 
-CASES = (*MARKS, *ENDED, *ORDER, *BEFORE, *APP, *LATE, *RULED, *STORE, *ELSEWHERE, *FUNCTION, *ALONE)
+GROUPS = {
+    "Marks beside views": MARKS,
+    "Sessions that are over": ENDED,
+    "Decorators, classes and methods": ORDER,
+    "Before the view, and the framework's own answers": BEFORE,
+    "What the app decides by itself": APP,
+    "A view that refuses": LATE,
+    "Rules beside marks": RULED,
+    "The store is away": STORE,
+    "Other origins": ELSEWHERE,
+    "A function that says who holds a permission": FUNCTION,
+    "A bridge and nothing else": ALONE,
+}
+CASES = tuple(case for group in GROUPS.values() for case in group)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from demur.adapters.fastapi import Demur
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import Response  # noqa: TC002 - FastAPI reads annotations
 from pydantic import BaseModel
 from tests.adapters.contract.apps.with_starlette import answer, bridge
 from tests.adapters.contract.views import PAGES, REPORT, UNMARKED, Page, act
 from tests.adapters.contract.views import golden as golden_page
+
+from demur.adapters.fastapi import Demur
 
 __all__ = ["add", "bridge", "golden", "pages"]
 
@@ -26,7 +27,7 @@ class Post(BaseModel):
 def golden(options: dict[str, Any]) -> FastAPI:
     """The golden club's site."""
     app = FastAPI(openapi_url=None)
-    Demur(app, **options)
+    app.add_middleware(Demur, **options)
 
     async def anything(request: Request) -> Response:
         person = request.scope["demur"].subject
@@ -40,7 +41,7 @@ def pages(options: dict[str, Any] | None) -> FastAPI:
     """The site of the cases; without demur if there are no options."""
     app = FastAPI(openapi_url=None)
     if options is not None:
-        Demur(app, **options)
+        app.add_middleware(Demur, **options)
     for page in PAGES:
         if page.path not in UNMARKED:
             add(app, page)
