@@ -17,8 +17,8 @@ from starlette.applications import Starlette
 from starlette.requests import HTTPConnection
 from starlette.routing import BaseRoute, Host, Mount, Router, WebSocketRoute
 
-from demur.core.marks import marks_of
-from demur.core.model import Refused
+from demur.core.marks import Mark, marks_of
+from demur.core.model import ConfigError, Refused
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Iterator
@@ -26,10 +26,11 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from demur.adapters.passed import Passed
-    from demur.core.marks import Mark
 
     Handle: TypeAlias = Callable[..., Awaitable[None]]
 
+MARKS = "demur.marks"
+"""Where a scope keeps the marks that were judged."""
 _ABOVE, _AT = "demur.above", "demur.at"
 _KNOWN = "__demur_marks__"
 _METHODS = ("get", "head", "post", "put", "patch", "delete", "options", "query")
@@ -48,6 +49,12 @@ def marks_at(route: object, method: str) -> tuple[Mark, ...]:
     return known[method]
 
 
+def seen(route: object, scope: Scope) -> object:
+    """A route as it is known by the routers that include it, each of which may ask for something (FastAPI)."""
+    context = scope.get("fastapi", {}).get("effective_route_context")
+    return context if getattr(context, "original_route", None) is route else route
+
+
 def _inside(view: object, method: str) -> object:
     """The method of an endpoint that is a class."""
     if not isinstance(view, type):
@@ -58,6 +65,9 @@ def _inside(view: object, method: str) -> object:
 
 def _calls(dependant: object) -> Iterator[object]:
     for each in getattr(dependant, "dependencies", ()):
+        if isinstance(each.call, Mark):
+            message = "A mark stands beside a view; this one is a dependency."
+            raise ConfigError(message, place=each.call.name, fix="from demur.adapters.fastapi import require")
         yield each.call
         yield from _calls(each)
 
@@ -108,10 +118,11 @@ def _methods(route: object) -> Iterable[str]:
 # --- the hook -------------------------------------------------------------------------------------
 
 
-async def _judge(passed: Passed, marks: Iterable[Mark], scope: Scope, send: Send, view: Handle) -> None:
+async def _judge(passed: Passed, marks: tuple[Mark, ...], scope: Scope, send: Send, view: Handle) -> None:
     """Judge a view, and let it answer, or answer anything: that does not get out."""
     passed.native = HTTPConnection(scope)
-    if not await passed.surface.ajudge(passed, (*scope.get(_ABOVE, ()), *marks), native=passed.native):
+    scope[MARKS] = (*scope.get(_ABOVE, ()), *marks)
+    if not await passed.surface.ajudge(passed, scope[MARKS], native=passed.native):
         kind = "websocket.http.response" if scope["type"] == "websocket" else "http.response"
         await send({"type": f"{kind}.start", "status": 403, "headers": []})
         await send({"type": f"{kind}.body", "body": b""})
@@ -135,10 +146,7 @@ def _judged(handle: Handle) -> Handle:
             await handle(route, scope, receive, send)
         else:
             scope[_AT] = route
-            # FastAPI knows a route by the routers that include it, and each of them may ask for something.
-            context = scope.get("fastapi", {}).get("effective_route_context")
-            seen = context if getattr(context, "original_route", None) is route else route
-            marks = marks_at(seen, scope.get("method", "").lower())
+            marks = marks_at(seen(route, scope), scope.get("method", "").lower())
             await _judge(passed, marks, scope, send, partial(handle, route, scope, receive, send))
 
     vars(judged)["__demur_hook__"] = True
