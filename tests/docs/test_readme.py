@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import runpy
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,3 +40,18 @@ def test_the_configuration_can_be_used(tmp_path: Path) -> None:
     host = "localhost:8000"
     assert site.rules.match("GET", b"/public/a", host).requirement.access == "open"
     assert site.rules.match("GET", b"/a", host).requirement.access == "required"
+
+
+def test_the_app_refuses_right(tmp_path: Path) -> None:
+    """The app of the README, as it stands: a login of its own, and the right answers."""
+    code = README.split("```python\n# app.py\n", 1)[1].split("```", 1)[0]
+    (tmp_path / "app.py").write_text(code)
+    client = runpy.run_path(str(tmp_path / "app.py"))["app"].test_client()
+    refused = client.get("/")
+    assert refused.status_code == 401
+    assert refused.headers["WWW-Authenticate"].startswith('Cookie realm="this site", form-action="/login"')
+    assert refused.json["reason"] == "sign-in-required"
+    assert refused.json["processed"] is False
+    assert 'href="/login?next=/"' in client.get("/", headers={"Accept": "text/html"}).text
+    assert client.get("/login").text == "Welcome."
+    assert client.get("/").text == "Hello anna."
