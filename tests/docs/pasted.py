@@ -210,6 +210,8 @@ class Machine:
         finally:
             os.killpg(running.pid, signal.SIGTERM)
             running.wait(20)
+            _wait_for_the_end(page.port)
+            _wait_for_all(running.pid)
 
     def _environment(self) -> dict[str, str]:
         tools = self.folder / "tools"
@@ -248,11 +250,34 @@ def _program(path: Path, text: str) -> Path:
     return path
 
 
+def _wait_for_all(group: int) -> None:
+    """Until nothing of a command is left: the shell is gone before the server that it ran."""
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        try:
+            os.killpg(group, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.05)
+
+
 def _wait(port: int, running: subprocess.Popen[bytes], log: Path) -> None:
     deadline = time.monotonic() + LONGEST_START
     while time.monotonic() < deadline and running.poll() is None:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
+        if _listens(port):
+            return
         time.sleep(0.05)
     raise AssertionError(log.read_text())
+
+
+def _wait_for_the_end(port: int) -> None:
+    """Of the server, which may outlive the shell that started it."""
+    deadline = time.monotonic() + 20
+    while _listens(port):
+        assert time.monotonic() < deadline, "what was started does not stop"
+        time.sleep(0.05)
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
