@@ -74,8 +74,11 @@ class Identified(_Dependency):
         return principal(_passed(connection))
 
 
-class Public(_Dependency):
+class Public:
     """Anybody."""
+
+    def __init__(self) -> None:
+        marks.public(self)
 
     async def __call__(self, connection: HTTPConnection) -> None:
         """Nobody is looked up."""
@@ -89,7 +92,7 @@ def require(permission: str | None = None, **more: Unpack[Asked]) -> Require:
 
 identified: Final = Identified(marks.identified)
 """For `Depends`: anybody; whoever can be identified is."""
-public: Final = Public(marks.public)
+public: Final = Public()
 """For `Depends`, of a whole router: anybody."""
 
 

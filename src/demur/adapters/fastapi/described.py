@@ -83,24 +83,20 @@ def described(app: FastAPI, document: dict[str, Any]) -> dict[str, Any]:
     """A document of the app's with what demur answers, if it stands before the app. It is the app's own object, and it
     does not matter how often it comes here."""
     surface = _surface_of(app)
-    components = document.setdefault("components", {})
-    if surface is None or _PROBLEM in components.get("schemas", {}):
+    if surface is None or _PROBLEM in document.get("components", {}).get("schemas", {}):
         return document
     asked = {(path, method.lower()): marks for method, path, marks in routes.listed(app.routes)}
     schemes = _schemes(surface)
-    closed = [
-        operation
-        for path, item in document.get("paths", {}).items()
-        for method, operation in item.items()
-        if method in _METHODS and _closed(surface, path, asked.get((path, method), ()), operation)
-    ]
-    for operation in closed:
-        _say(operation, list(schemes))
+    for path, item in document.get("paths", {}).items():
+        for method in _METHODS & item.keys():
+            _say(
+                item[method], list(schemes), closed=_closed(surface, path, asked.get((path, method), ()), item[method])
+            )
+    components = document.setdefault("components", {})
+    components.setdefault("schemas", {})[_PROBLEM] = SCHEMAS["Problem"]
     known = components.setdefault("securitySchemes", {})
     known.pop(SCHEME, None)
-    if closed:
-        components.setdefault("schemas", {})[_PROBLEM] = SCHEMAS["Problem"]
-        known.update(schemes)
+    known.update(schemes)
     return document
 
 
@@ -112,9 +108,15 @@ def _closed(surface: Surface, path: str, marks: Iterable[Mark], operation: Mappi
     return any(SCHEME not in scheme for scheme in operation.get("security", ()))
 
 
-def _say(operation: dict[str, Any], schemes: list[str]) -> None:
-    own = [scheme for scheme in operation.get("security", ()) if SCHEME not in scheme]
-    operation["security"] = own or [{scheme: []} for scheme in schemes]
+def _say(operation: dict[str, Any], schemes: Iterable[str], *, closed: bool) -> None:
+    said = operation.get("security", [])
+    own = [scheme for scheme in said if SCHEME not in scheme]
+    ours: list[dict[str, list[str]]] = [{scheme: []} for scheme in schemes]
+    if not closed:
+        if len(own) < len(said):  # whoever can be identified is
+            operation["security"] = own or [{}, *ours]
+        return
+    operation["security"] = own or ours
     for status, (description, field) in _ANSWERS.items():
         answer = operation["responses"].setdefault(status, {"description": description})
         content = answer.setdefault("content", {})
