@@ -27,7 +27,7 @@ def user(who: Who) -> Bridge:
 
     async def bridge(connection: Connection) -> Evidence:
         found = connection.scope.get("user")
-        return await _settled(who(found)) if found else nobody
+        return await settled(who(found)) if found else nobody
 
     return bridge
 
