@@ -7,6 +7,7 @@ between two answers is one of the frameworks or of their adapters.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 import json
@@ -102,7 +103,8 @@ def loses(view: Any) -> Any:
     hidden: Any = awaited if inspect.iscoroutinefunction(view) else called
     hidden.__name__, hidden.__qualname__, hidden.__module__ = view.__name__, view.__qualname__, view.__module__
     hidden.__annotations__ = view.__annotations__
-    hidden.__signature__ = inspect.signature(view)
+    with contextlib.suppress(NameError):  # some frameworks read what these names mean, and some apps do not say
+        hidden.__signature__ = inspect.signature(view, eval_str=True)
     return hidden
 
 

@@ -80,4 +80,4 @@ def view(page: Page) -> Any:
     if page.kind == "class":
         return page.marked(Operation)()
     Operation.__call__ = page.marked(Operation.__call__)  # type: ignore[method-assign]
-    return Operation()
+    return Operation().__call__
