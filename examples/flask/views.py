@@ -1,0 +1,56 @@
+"""The pages of the club, and beside each of them who may open it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from flask import Blueprint, current_app, g, request
+from flask.views import MethodView
+
+import demur
+
+if TYPE_CHECKING:
+    from club import Club
+
+plots = Blueprint("plots", __name__, url_prefix="/plots")
+board = demur.require(groups=["board"])(Blueprint("board", __name__, url_prefix="/board"))
+
+
+def club() -> Club:
+    """The club of this app."""
+    return current_app.extensions["club"]
+
+
+@plots.get("/")
+@demur.identified
+def index() -> dict[str, object]:
+    """Everybody may see how the beans stand."""
+    return {"reader": g.demur.subject.name if g.demur.subject else None, "plots": club().plots()}
+
+
+class Plot(MethodView):
+    """One plot: members plant it, and who holds the permission takes it away."""
+
+    @demur.require()
+    def put(self, plot: int) -> dict[str, object]:
+        """Plant it anew."""
+        beans = int(request.get_json()["beans"])
+        if beans > 1000:
+            raise demur.Refused(demur.Reason.NOT_PERMITTED, "No plot has room for more than 1000 beans.")
+        club().plant(plot, beans)
+        return {"plot": plot, "beans": beans}
+
+    @demur.require("plot:remove", fresh="15m")
+    def delete(self, plot: int) -> tuple[str, int]:
+        """Take it away."""
+        club().clear(plot)
+        return "", 204
+
+
+plots.add_url_rule("/<int:plot>", view_func=Plot.as_view("plot"))
+
+
+@board.get("/books")
+def books() -> dict[str, object]:
+    """The board's own page: the mark of the blueprint holds for all of them."""
+    return {"beans": sum(club().plots().values())}
