@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from tests.adapters.contract.drive import Asked, over_asgi, over_wsgi
+from tests.adapters.contract.drive import Asked, Seen, over_asgi, over_wsgi
 
 if TYPE_CHECKING:
     import asyncio
@@ -52,9 +52,9 @@ class Adapter:
         module = import_module(f"tests.adapters.contract.apps.{self.module}")
         return getattr(module, f"{self.prefix}bridge", None) or module.bridge
 
-    def ask(self, runner: asyncio.Runner, app: Any, asked: Asked) -> Answer:
+    def ask(self, runner: asyncio.Runner, app: Any, asked: Asked, seen: Seen | None = None) -> Answer:
         """What an app answers."""
-        return over_wsgi(app, asked) if self.wsgi else runner.run(over_asgi(app, asked))
+        return over_wsgi(app, asked, seen) if self.wsgi else runner.run(over_asgi(app, asked, seen))
 
     def _made(self, name: str) -> Any:
         return getattr(import_module(f"tests.adapters.contract.apps.{self.module}"), self.prefix + name)

@@ -10,7 +10,7 @@ import asyncio
 import io
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import unquote, unquote_to_bytes
 
 from tests.golden.club import PEER
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, MutableMapping
 
     from tests.golden.files import Pairs
+
+Seen: TypeAlias = "Callable[[str], None]"
+"""Is told what happens, in its order: "read" (somebody reads the content), "start" and "part" of the answer."""
 
 HOST = "app.example.com"
 
@@ -34,20 +37,23 @@ class Asked:
     body: bytes = b""
 
 
-async def over_asgi(app: Any, asked: Asked) -> Answer:
+async def over_asgi(app: Any, asked: Asked, seen: Seen | None = None) -> Answer:
     """The answer of an ASGI app. What it raises before it has begun is the server's 500."""
+    seen = seen or (lambda _: None)
     sent: list[MutableMapping[str, Any]] = []
     waiting = [{"type": "http.request", "body": asked.body, "more_body": False}]
     answered = asyncio.Event()
 
     async def receive() -> MutableMapping[str, Any]:
         if waiting:
+            seen("read")
             return waiting.pop()
         await answered.wait()
         return {"type": "http.disconnect"}
 
     async def send(message: MutableMapping[str, Any]) -> None:
         sent.append(message)
+        seen("start" if message["type"] == "http.response.start" else "part")
         if message["type"] == "http.response.body" and not message.get("more_body", False):
             answered.set()
 
@@ -83,8 +89,9 @@ def _scope(asked: Asked) -> MutableMapping[str, Any]:
     }
 
 
-def over_wsgi(app: Any, asked: Asked) -> Answer:
+def over_wsgi(app: Any, asked: Asked, seen: Seen | None = None) -> Answer:
     """The answer of a WSGI app. What it raises before it has begun is the server's 500."""
+    seen = seen or (lambda _: None)
     started: list[tuple[str, list[tuple[str, str]]]] = []
     written: list[bytes] = []
 
@@ -93,23 +100,42 @@ def over_wsgi(app: Any, asked: Asked) -> Answer:
     ) -> Callable[[bytes], object]:
         assert not started or exc_info, "start_response was called twice"
         started[:] = [(status, headers)]
+        seen("start")
         return written.append
 
     try:
-        parts: Iterable[bytes] = app(_environ(asked), start_response)
+        parts: Iterable[bytes] = app(_environ(asked, seen), start_response)
     except Exception as fault:  # noqa: BLE001 - whatever it is, a server answers 500
         return Answer(500, [], f"raised {fault!r}".encode())
     try:
-        written.extend(parts)
+        for part in parts:
+            written.append(part)
+            seen("part")
     finally:
         getattr(parts, "close", lambda: None)()
     ((status, headers),) = started
     return Answer(int(status[:3]), [(name.lower(), value) for name, value in headers], b"".join(written))
 
 
-def _environ(asked: Asked) -> dict[str, Any]:
+class _Input(io.BytesIO):
+    """What the client sends, and whether somebody has read of it."""
+
+    seen: Seen
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self.seen("read")
+        return super().read(size)
+
+    def readline(self, size: int | None = -1, /) -> bytes:
+        self.seen("read")
+        return super().readline(size)
+
+
+def _environ(asked: Asked, seen: Seen) -> dict[str, Any]:
     path, _, query = asked.target.partition("?")
-    environ = {
+    sent = _Input(asked.body)
+    sent.seen = seen
+    environ: dict[str, Any] = {
         "REQUEST_METHOD": asked.method,
         "SCRIPT_NAME": "",
         "PATH_INFO": unquote_to_bytes(path).decode("latin-1"),
@@ -121,7 +147,7 @@ def _environ(asked: Asked) -> dict[str, Any]:
         "REMOTE_ADDR": PEER,
         "wsgi.version": (1, 0),
         "wsgi.url_scheme": "https",
-        "wsgi.input": io.BytesIO(asked.body),
+        "wsgi.input": sent,
         "wsgi.errors": sys.stderr,
         "wsgi.multithread": True,
         "wsgi.multiprocess": True,

@@ -2,94 +2,28 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.adapters.contract import worlds
 from tests.adapters.contract.adapters import ADAPTERS
 from tests.adapters.contract.cases import AS_BARE, CASES, Case
 from tests.adapters.contract.differing import EXCEPTIONS, judge
-from tests.adapters.contract.drive import HOST, Asked
-from tests.adapters.contract.views import COUNTER, PAGES, UNMARKED
+from tests.adapters.contract.views import COUNTER
 from tests.golden.files import FILES
 
 from demur.core.reasons import REASONS, Reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
-    from tests.adapters.contract.adapters import Adapter
     from tests.golden.files import Answer
 
 ALL = [(case, world) for case in CASES for world in case.worlds]
-NAVIGATION = [("accept", "text/html"), ("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "document")]
-SCRIPT = [("accept", "application/json"), ("sec-fetch-mode", "cors"), ("sec-fetch-dest", "empty")]
 # What demur may add to the app's own answer.
 _OURS = {"vary", "cache-control", "server-timing", "date", "content-length", "access-control-allow-origin"}
 _OURS |= {"access-control-allow-credentials", "access-control-expose-headers"}
-
-
-@dataclass(frozen=True, slots=True)
-class Stand:
-    """An app in a world, the value of each cookie there, and the same app without demur."""
-
-    adapter: Adapter
-    world: str
-    app: Any
-    bare: Any
-    cookies: dict[str, str]
-    runner: asyncio.Runner
-
-    def ask(self, case: Case, method: str, *, bare: bool = False) -> Answer:
-        """What is answered to a case."""
-        fields = [("host", HOST), *(NAVIGATION if case.page else SCRIPT), *self._cookie(case.who)]
-        fields += [*case.fields, *([("content-length", str(len(case.body)))] if case.body else [])]
-        fields += [] if "origin" in dict(fields) else [("sec-fetch-site", "same-origin")]
-        asked = Asked(method, case.path, fields, case.body.encode())
-        return self.adapter.ask(self.runner, self.bare if bare else self.app, asked)
-
-    def _cookie(self, who: str) -> list[tuple[str, str]]:
-        if not who:
-            return []
-        name, value = ("__Host-demur", self.cookies[who]) if self.cookies else ("who", who)
-        return [("cookie", f"theirs=1; {name}={value}")]
-
-
-@pytest.fixture(scope="module")
-def runner() -> Iterator[asyncio.Runner]:
-    """One event loop for all, as one server would have."""
-    with asyncio.Runner() as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def stands(runner: asyncio.Runner, tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], Stand]:
-    """The apps that were made; one for each adapter and world."""
-    return _Stands(runner, tmp_path_factory.mktemp("worlds"))
-
-
-class _Stands(dict[tuple[str, str], Stand]):
-    def __init__(self, runner: asyncio.Runner, folder: Path) -> None:
-        self._runner = runner
-        self._folder = folder
-
-    def __missing__(self, key: tuple[str, str]) -> Stand:
-        name, world = key
-        adapter = ADAPTERS[name]
-        given = worlds.options(world, adapter.bridge, self._folder)
-        cookies = self._runner.run(worlds.fill(given)) if "store" in given else {}
-        stand = Stand(adapter, world, adapter.pages(given), adapter.pages(None), cookies, self._runner)
-        stand.ask(Case("the first of all", "/open"), "GET")
-        for page in PAGES:
-            if page.path in UNMARKED:
-                adapter.add(stand.app, page)
-        self[key] = stand
-        return stand
 
 
 @pytest.mark.parametrize("name", ADAPTERS)
@@ -98,7 +32,7 @@ def test_case(case, world, name, stands):
     """The answer is what the case says, and the view has run only if it may."""
     if ADAPTERS[name].missing:
         pytest.skip(ADAPTERS[name].missing)
-    stand: Stand = stands[name, world]
+    stand = stands[name, world]
     before = COUNTER.ran.get(case.path, 0)
     answer = stand.ask(case, case.method)
     ran = COUNTER.ran.get(case.path, 0) - before
@@ -107,6 +41,7 @@ def test_case(case, world, name, stands):
         wrong += _as_bare(answer, stand.ask(case, case.method, bare=True))
     if case.method == "GET":
         wrong += _as_head(answer, stand.ask(case, "HEAD"))
+        wrong += ["the view ran for HEAD"] if not case.runs and COUNTER.ran.get(case.path, 0) != before else []
     judge(name, case.name, wrong)
 
 

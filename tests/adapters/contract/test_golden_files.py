@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,17 +15,10 @@ from tests.golden.files import FILES, differences, read
 from demur.core import page
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    import asyncio
     from pathlib import Path
 
 CASES = [read(path) for path in FILES]
-
-
-@pytest.fixture(scope="module")
-def runner() -> Iterator[asyncio.Runner]:
-    """One event loop for all, as one server would have."""
-    with asyncio.Runner() as made:
-        yield made
 
 
 @pytest.fixture(scope="module")
