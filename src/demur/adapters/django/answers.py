@@ -14,12 +14,13 @@ from django.conf import settings
 from django.http import HttpResponseForbidden
 from django.shortcuts import resolve_url
 from django.urls import NoReverseMatch, reverse
+from django.utils.functional import SimpleLazyObject
 from django.views.csrf import csrf_failure as _djangos
 
-from demur.adapters.django import config, views, wire
+from demur.adapters.django import config, replies, views
 from demur.core.decide import SAFE
 from demur.core.marks import identified, require
-from demur.core.model import Refused, Response
+from demur.core.model import Live, Refused, Response
 from demur.core.reasons import Reason
 
 if TYPE_CHECKING:
@@ -44,26 +45,36 @@ def by_rule(visit: Visit) -> bool:
 def late(visit: Visit, response: HttpResponseBase) -> tuple[Mark, ...] | None:
     """What is to be judged after the app has answered, for the reason why it refuses; None for nothing."""
     passed = visit.passed
-    if isinstance(response, wire.Answer) or passed.refused is not None or passed.answer is not None:
+    if isinstance(response, replies.Answer) or passed.refused is not None or passed.answer is not None:
         return None
     if _forged(visit, response):
         visit.forged = True
         return _before_the_token(visit)
     visit.led_to = _login(visit, response)
-    return (identified,) if (response.status_code in (401, 403) or visit.led_to) and not visit.known else None
+    if response.status_code not in (401, 403) and not visit.led_to:
+        return None
+    if visit.known and not isinstance(passed.checked.evidence, Live) and _is_somebody(visit.request):
+        visit.again()
+    return None if visit.known else (identified,)
+
+
+def _is_somebody(request: HttpRequest) -> bool:
+    """Whether the app has found out who it is, by a way of its own that is later than ours."""
+    user = vars(request).get("user")
+    return user is not None and not isinstance(user, SimpleLazyObject) and bool(user.is_authenticated)
 
 
 def leave(visit: Visit, response: HttpResponseBase) -> HttpResponseBase:
     """The answer as it leaves."""
-    if isinstance(response, wire.Answer):
+    if isinstance(response, replies.Answer):
         return response
-    was = wire.answered(response)
+    was = replies.answered(response)
     said = _said(visit, response.status_code, was)
     if isinstance(said, Response):
-        if visit.login is not None:
-            visit.login.keep_cookie()
-        return wire.instead(said, visit.request, response)
-    wire.dress(response, was, said)
+        if visit.who is not None:
+            visit.who.login.keep_cookie()
+        return replies.instead(said, visit.request, response)
+    replies.dress(response, was, said)
     return response
 
 
@@ -71,6 +82,10 @@ def _said(visit: Visit, status: int, was: Fields) -> Response | Fields:
     passed, surface = visit.passed, visit.surface
     if visit.forged and passed.refused is None:
         return surface.raised(passed, Refused(Reason.CROSS_SITE_REFUSED)) or was
+    if visit.said is not None and passed.refused is None:
+        return surface.raised(passed, visit.said) or was
+    if visit.detail and status == 403 and passed.refused is None and passed.allow.subject is not None:
+        return surface.raised(passed, Refused(Reason.NOT_PERMITTED, visit.detail)) or was
     if visit.led_to:
         # The page leads to the login that the app has for this view: the admin's is another one.
         other = visit.led_to != surface.site.sign_in_url()

@@ -18,4 +18,4 @@ class DemurConfig(AppConfig):  # type: ignore[misc]  # Django has no types
 
         signals.connect()
         signals.connect_people()
-        checks.register()
+        checks.connect()

@@ -30,30 +30,30 @@ SINCE = "_demur_authenticated_at"
 
 
 class Login:
-    """The sign-in that came with one request. Made before anybody has looked at the session."""
+    """The sign-in that came with a request, `known` once it was read. Made before anybody has looked at the session."""
 
     def __init__(self, request: HttpRequest) -> None:
         self._request = request
         self._remains = watch(request)
-        self._known: Evidence | None = None
+        self.known: Evidence | None = None
 
     def read(self) -> Evidence:
         """What it turns out to be. Raises StoreUnavailable."""
-        if self._known is None:
+        if self.known is None:
             try:
-                self._known = self._read()
+                self.known = self._read()
             except DatabaseError as down:
                 raise _unavailable(down) from down
-        return self._known
+        return self.known
 
     async def aread(self) -> Evidence:
         """The same in an event loop."""
-        if self._known is None:
+        if self.known is None:
             try:
-                self._known = await self._aread()
+                self.known = await self._aread()
             except DatabaseError as down:
                 raise _unavailable(down) from down
-        return self._known
+        return self.known
 
     def _read(self) -> Evidence:
         claimed = self._remains.claimed() if self._remains is not None else None
@@ -93,7 +93,7 @@ class Login:
     def keep_cookie(self) -> None:
         """Leave an ended session's cookie in the browser: the session middleware takes away one that leads to nothing,
         and the next request would look as if nobody had ever signed in."""
-        if isinstance(self._known, Ended):
+        if isinstance(self.known, Ended):
             self._request.COOKIES.pop(settings.SESSION_COOKIE_NAME, None)
 
 

@@ -19,7 +19,7 @@ from django.urls import NoReverseMatch, Resolver404, resolve, reverse
 from django.utils.module_loading import import_string
 
 from demur.adapters.django import people
-from demur.adapters.django.visit import Bridge
+from demur.adapters.django.who import Bridge
 from demur.adapters.options import assemble
 from demur.core.model import ConfigError
 

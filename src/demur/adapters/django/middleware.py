@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.http import HttpResponse
 
-from demur.adapters.django import answers, config, views, wire
+from demur.adapters.django import answers, config, replies, views, wire
 from demur.adapters.django.signals import HERE
 from demur.adapters.django.visit import Visit
 from demur.core.model import Response
@@ -50,7 +50,7 @@ class Middleware:
         asked = wire.read(request)
         said = self.surface.enter(asked, partial(wire.body, request))
         if isinstance(said, Response):
-            return wire.answer(said, request)
+            return replies.answer(said, request)
         visit = self._visit(request, asked, said)
         if not answers.by_rule(visit) or visit.judge(()):
             return self._out(visit, self.get_response(request))
@@ -64,7 +64,7 @@ class Middleware:
 
         said = await self.surface.aenter(asked, body)
         if isinstance(said, Response):
-            return wire.answer(said, request)
+            return replies.answer(said, request)
         visit = self._visit(request, asked, said)
         response = HttpResponse()
         if not answers.by_rule(visit) or await visit.ajudge(()):
@@ -117,4 +117,4 @@ class Middleware:
         """What a view raised before it had answered."""
         visit: Visit | None = getattr(request, "_demur", None)
         said = self.surface.raised(visit.passed, error) if visit is not None else None
-        return None if said is None else wire.answer(said, request)
+        return None if said is None else replies.answer(said, request)

@@ -61,8 +61,8 @@ def remember(sender: object, request: HttpRequest | None = None, **_: object) ->
 def signed_out(sender: object, request: HttpRequest | None = None, **_: object) -> None:
     """Somebody signs out; their session is emptied next."""
     visit = getattr(request, "_demur", None)
-    if visit is not None and visit.login is not None:
-        visit.login.signs_out()
+    if visit is not None and visit.who is not None:
+        visit.who.login.signs_out()
 
 
 # --- what changes in the table, where demur keeps the sessions ----------------------------------------

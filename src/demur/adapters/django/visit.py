@@ -6,21 +6,20 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Unpack
 
-from asgiref.sync import async_to_sync, iscoroutinefunction, sync_to_async
+from asgiref.sync import sync_to_async
 from django.utils.functional import SimpleLazyObject
 
 from demur.adapters.django import people
-from demur.adapters.django.bridge import Login, groups
+from demur.adapters.django.who import Bridge, Who, in_loop
 from demur.adapters.passed import Passed
 from demur.core.marks import identified
-from demur.core.model import Access, Live
+from demur.core.model import Access, Left
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from django.http import HttpRequest
 
@@ -28,29 +27,8 @@ if TYPE_CHECKING:
     from demur.adapters.passed import Asked
     from demur.adapters.surface import Surface
     from demur.core.marks import Mark
-    from demur.core.model import Evidence, Session, Subject
+    from demur.core.model import Refused, Session, Subject
     from demur.core.site import Permits
-
-
-class Bridge:
-    """Reads who somebody is, for the surface: with a function of the project's own, or else from Django's login."""
-
-    def __init__(self, given: Callable[[HttpRequest], Any] | None) -> None:
-        self.given = given
-
-    def __call__(self, visit: object) -> Evidence | Awaitable[Evidence]:
-        """Who it is, to be awaited in an event loop."""
-        assert isinstance(visit, Visit)  # noqa: S101 - for the type checker
-        return visit.aevidence(self.given) if in_loop() else visit.evidence(self.given)
-
-
-def in_loop() -> bool:
-    """Whether this runs in an event loop, where nothing may wait for the database."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
 
 
 class Here(Passed):
@@ -83,8 +61,13 @@ class Here(Passed):
         """Ask for this here, in the middle of a view, as `demur.require` does beside one. Raises Refused."""
         assert isinstance(self.native, Visit)  # noqa: S101 - for the type checker
         if more.get("groups") or more.get("all_groups") or permission is not None:
-            self.checked = replace(self.checked, evidence=self.native.with_groups(self.checked.evidence))
+            self._with_groups(self.native)
         return super().require(permission, **more)
+
+    def _with_groups(self, visit: Visit) -> None:
+        if visit.who is not None:
+            visit.who.groups = True
+            self.checked = replace(self.checked, evidence=visit.who.with_groups(self.checked.evidence))
 
     async def arequire(self, permission: str | None = None, **more: Unpack[Asked]) -> Subject:
         """The same in an async view."""
@@ -95,7 +78,8 @@ class Here(Passed):
 
 class Visit:
     """A request that may go on to the app. `viewed` says that its view was found, `forged` that its CSRF token was not
-    right, and `led_to` to which login page the app sent its person."""
+    right, and `led_to` to which login page the app sent its person. `said` is why the app refuses it, and `detail` what
+    it says to its person, where the framework in it tells."""
 
     def __init__(self, request: HttpRequest, passed: Passed) -> None:
         self.request = request
@@ -104,39 +88,12 @@ class Visit:
         self.viewed = False
         self.forged = False
         self.led_to = ""
-        self.login: Login | None = None
-        self._groups = True
+        self.said: Refused | None = None
+        self.detail = ""
         bridge = self.surface.bridge
+        self.who = Who(request, bridge.given if isinstance(bridge, Bridge) else None) if bridge is not None else None
         if bridge is None:
             _sessions_person(request, self.passed)
-        elif isinstance(bridge, Bridge) and bridge.given is None:
-            self.login = Login(request)
-
-    # --- who it is
-
-    def evidence(self, given: Callable[[HttpRequest], Any] | None) -> Evidence:
-        """Who it is. Raises StoreUnavailable."""
-        if given is not None:
-            found: Evidence = (async_to_sync(given) if iscoroutinefunction(given) else given)(self.request)
-            return found
-        assert self.login is not None  # noqa: S101 - for the type checker
-        found = self.login.read()
-        return self.with_groups(found) if self._groups else found
-
-    async def aevidence(self, given: Callable[[HttpRequest], Any] | None) -> Evidence:
-        """The same in an event loop."""
-        if given is not None:
-            found: Evidence = await (given if iscoroutinefunction(given) else sync_to_async(given))(self.request)
-            return found
-        assert self.login is not None  # noqa: S101 - for the type checker
-        found = await self.login.aread()
-        return await sync_to_async(self.with_groups)(found) if self._groups else found
-
-    def with_groups(self, found: Evidence) -> Evidence:
-        """What Django's login knows, with the groups of its person, which are a query of their own."""
-        if self.login is None or not isinstance(found, Live):
-            return found
-        return replace(found, subject=replace(found.subject, groups=groups(self.request.user)))
 
     @property
     def known(self) -> bool:
@@ -162,19 +119,26 @@ class Visit:
     def leaves(self, asked: AskedOf) -> bool:
         """Whether nothing is judged before the view: it decides by itself."""
         plan = self.passed.checked.plan
-        if asked.marks or self.surface.bridge is None or plan is None:
+        if asked.marks or self.who is None or plan is None:
             return False
-        if in_loop() and (self.login is None or self.login.sent):
+        if in_loop() and self.who.asks:
             return False  # a view that asks who it is could not wait for the answer
         access = {match.requirement.access for match in plan.matches}
         return access == {Access.APP}
+
+    def again(self) -> None:
+        """Let it be judged again: meanwhile the app has found out more, by a token for example."""
+        self.passed.checked = replace(self.passed.checked, decision=Left())
+        if self.who is not None:
+            self.who.again()
 
     def _prepare(self, marks: Sequence[Mark]) -> bool:
         """Note whether groups matter; whether a permission is asked for."""
         plan = self.passed.checked.plan
         rules = tuple(match.requirement for match in plan.matches) if plan is not None else ()
         terms = [each.terms for each in (*self.surface.asked(marks), *rules)]
-        self._groups = any(each.groups or each.all_groups or each.permission_groups for each in terms)
+        if self.who is not None:
+            self.who.groups = any(each.groups or each.all_groups or each.permission_groups for each in terms)
         return any(each.permission for each in terms)
 
     def _judged(self, *, allowed: bool) -> bool:
@@ -187,9 +151,10 @@ class Visit:
 
     def _holds(self, subject: Subject, permission: str, captures: Mapping[str, str]) -> bool:
         """As `people.permits`, by the row that is at hand."""
-        if self.login is None or permission in people.table() or str(self.request.user.pk) != subject.id:
+        user = getattr(self.request, "user", None)
+        if user is None or permission in people.table() or str(user.pk) != subject.id:
             return people.permits(subject, permission, captures)
-        return bool(self.request.user.has_perm(permission))
+        return bool(user.has_perm(permission))
 
 
 def _sessions_person(request: HttpRequest, passed: Passed) -> None:
