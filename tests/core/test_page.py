@@ -281,3 +281,21 @@ def test_the_shell_keeps_markup_and_escapes_text() -> None:
     document = markup.shell("A & B", "<p>body</p>", site="<S>")
     assert b"<title>A &amp; B &middot; &lt;S&gt;</title>" in document
     assert b"<p>body</p>" in document
+
+
+def test_the_login_of_an_app() -> None:
+    """Where the app signs people in, a link leads there; the reference stands below, as beside a form."""
+    view = View(
+        reason=Reason.SIGN_IN_REQUIRED,
+        status=401,
+        site="Club",
+        title="Sign in to continue",
+        detail="",
+        reference="ae4b58df-7b07-4823-90ec-c18de2c641cc",
+        login="/login?next=/a%3Fb&c",
+    )
+    shown = page.render(view).decode()
+    assert 'href="/login?next=/a%3Fb&amp;c"' in shown
+    assert "<form" not in shown
+    assert "Reference, to quote" not in shown
+    assert "ae4b58df-7b07-4823-90ec-c18de2c641cc" in shown.partition("<footer")[2]

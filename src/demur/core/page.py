@@ -224,7 +224,7 @@ def _facts(view: View) -> Html:
         rows.append(("What is needed", _strength(view)))
     if view.retry_after and view.status != 429:
         rows.append(("Try again in", duration(view.retry_after)))
-    if view.reference:
+    if view.reference and not view.login:
         rows.append(("Reference, to quote when you ask about this", _COPY.fill(text=view.reference)))
     if not rows:
         return NOTHING
@@ -280,7 +280,7 @@ def _slip(view: View) -> tuple[str, Html]:
 
 def _foot(view: View) -> Html:
     parts = [_PART.fill(text=f"{view.status} {view.reason.value}")] if view.reason else []
-    if view.reference and view.form:
+    if view.reference and (view.form or view.login):
         parts.append(_PART.fill(text=Html("Reference " + _COPY.fill(text=view.reference))))
     return _FOOT.fill(parts=Html("".join(parts))) if parts else NOTHING
 
