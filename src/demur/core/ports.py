@@ -68,7 +68,7 @@ class Store(Protocol):
         """What is known of each id, in the order asked for, sessions with their persons, in one round trip."""
 
     def moment(self) -> Moment | None:
-        """This moment, taken before a load; None if it could not be told later whether that still holds. Never waits."""
+        """This moment, taken before a load; None if nobody could tell later whether that still holds. Never waits."""
 
     def holds(self, stamp: Any) -> bool:  # noqa: ANN401 - each store has its own
         """Whether nothing has changed (`changes`) for a session and its person since a stamp's moment. What a process
@@ -265,6 +265,16 @@ class Decided:
     subject: str | None
     seconds: float
     error: str = ""
+
+    @property
+    def method(self) -> str:
+        """The method of the request."""
+        return self.request.method
+
+    @property
+    def path(self) -> bytes:
+        """Its path, without the query."""
+        return self.request.path
 
 
 class Observer(Protocol):

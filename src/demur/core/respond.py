@@ -122,7 +122,7 @@ def referrer_policy(site: Site) -> bytes:
 
 
 def _help(site: Site, reason: Reason) -> str:
-    if site.login:
+    if site.own_login:
         return BASE + reason  # an app with a login of its own has no pages of ours
     return f"{site.prefix}/reasons/{reason}"
 
@@ -160,7 +160,8 @@ def _challenges(refusal: Refusal) -> list[bytes]:
 def _cookie(refusal: Refusal) -> bytes:
     """The challenge of cookie sessions: an unregistered scheme, at which no browser puts up a prompt."""
     site, reason = refusal.site, refusal.refuse.reason
-    params = [("realm", site.name), ("form-action", site.sign_in_url()), ("cookie-name", site.cookie.name)]
+    told = (("realm", site.name), ("form-action", site.sign_in_url()), ("cookie-name", site.cookie.name))
+    params = [(name, value) for name, value in told if value]
     if refusal.presented.scheme is Scheme.COOKIE and reason is not Reason.SIGN_IN_REQUIRED:
         # the registered word where there is one (RFC 9470, 3)
         error = REASONS[reason].error if reason is Reason.STEP_UP_REQUIRED else reason.value
@@ -217,8 +218,8 @@ def _problem(refusal: Refusal) -> dict[str, object]:
     }
     if refusal.before:
         problem["processed"] = False
-    if row.remedy in _SIGNED_IN_AGAIN:
-        problem["sign_in"] = refusal.site.sign_in_url()
+    if row.remedy in _SIGNED_IN_AGAIN and (url := refusal.site.sign_in_url()):
+        problem["sign_in"] = url
     if details.acr_values:
         problem["acr_values"] = list(details.acr_values)
     if details.max_age is not None:
@@ -295,7 +296,7 @@ def _page(refusal: Refusal, problem: str) -> View:
     framed = fields.in_frame(refusal.request)
     next_ = goes_on_to(refusal)
     login = site.login_url(next_) if site.login and form else ""
-    if site.login:
+    if site.own_login:
         form = None  # no page of ours can sign people in there
     if form and site.sign_in_origin and not framed and next_.startswith("/"):
         next_ = site.origin_of(refusal.request) + next_  # the form leads to another origin, and back from there
@@ -320,7 +321,7 @@ def _page(refusal: Refusal, problem: str) -> View:
         problem=problem,
         framed=framed,
         prefix=site.prefix,
-        switch=f"{site.prefix}/sign-out" if person and not site.login else "",
+        switch=f"{site.prefix}/sign-out" if person and not site.own_login else "",
         home=_home(refusal.next) if not form else "/",
         help_url=site.help_url or "",
         idle=refusal.idle,
@@ -449,13 +450,13 @@ def dress(answer: Fields, allowed: Allow, now: int) -> Fields:
     kept = [(name, value) for name, value in kept if name not in _FOR_ONE_CACHE and not name.endswith(_TARGETED)]
     control = b", ".join(value for name, value in kept if name == b"cache-control")
     kept = [(name, value) for name, value in kept if name != b"cache-control"]
-    kept.append((b"cache-control", _private(control)))
+    kept.append((b"cache-control", private(control)))
     if allowed.ends is not None:
         kept.append((b"server-timing", fields.session_timing(allowed.ends, allowed.subject.id, now)))
     return tuple(kept)
 
 
-def _private(control: bytes) -> bytes:
+def private(control: bytes) -> bytes:
     """Cache-Control without what would let a shared cache keep the answer (RFC 9111, 5.2.2.9 and 5.2.2.10)."""
     directives = [each.strip() for each in control.split(b",") if each.strip()]
     names = {each.partition(b"=")[0].lower() for each in directives}

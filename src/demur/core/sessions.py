@@ -150,6 +150,13 @@ def touch_due(session: Session, now: int) -> bool:
     return session.idle > 0 and (now - session.last_seen) * 10 >= session.idle
 
 
+def quiet_until(session: Session) -> int:
+    """The second at which it is worth writing that its holder is seen: the first at which `touch_due`."""
+    if session.kind == "token":
+        return session.last_seen + LAST_USE
+    return session.last_seen - -session.idle // 10 if session.idle else session.expires_at
+
+
 # --- the token ------------------------------------------------------------------------------------
 
 TOKEN_PREFIX = "demur_"  # noqa: S105 - what secret scanners look for

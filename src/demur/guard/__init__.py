@@ -1,5 +1,6 @@
 """The hot path: a request in, a decision out, with at most one read of the store and no write."""
 
+from demur.guard.cache import Cache, Known
 from demur.guard.guard import FLUSH_AFTER, Checked, Guard, Who, new_reference
 
-__all__ = ["FLUSH_AFTER", "Checked", "Guard", "Who", "new_reference"]
+__all__ = ["FLUSH_AFTER", "Cache", "Checked", "Guard", "Known", "Who", "new_reference"]

@@ -21,24 +21,35 @@ from demur.core.model import Live, StoreUnavailable
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from demur.core.model import Ended, Subject, Unknown
+    from demur.core.model import Allow, Ended, Requirement, Subject, Unknown
     from demur.core.ports import Store
 
 MOST = 64 * 1024 * 1024
-"""Bytes that are kept, about; some 60,000 sessions."""
+"""Bytes that are kept, about; some 30,000 sessions."""
 
 _Found: TypeAlias = "Live | Ended | Unknown"
 
 # What the objects take in CPython on 64 bits, on the safe side; texts are counted beside them.
-_ENTRY, _EACH = 1000, 120
+_ENTRY, _EACH = 1800, 120
+_MOST_MAY = 16
 
 
 @dataclass(slots=True)
-class _Kept:
+class Known:
+    """Somebody of whom it is known that they are who they are, until a second or a change.
+
+    Until `quiet` there is also nothing to write when they are seen: then `allow` is what every yes to them says, and
+    `may` which requirements were met (by identity), each until a second.
+    """
+
     live: Live
     until: int
     stamp: Any
     size: int
+    quiet: int = 0
+    allow: Allow | None = None
+    may: dict[int, tuple[Requirement, int]] = field(default_factory=dict)
+    timing: tuple[int, tuple[bytes, bytes]] = (0, (b"", b""))
 
 
 @dataclass(slots=True)
@@ -55,14 +66,19 @@ class Cache:
     def __init__(self, store: Store, most: int = MOST) -> None:
         self._store = store
         self._half = most // 2
-        self._young: dict[bytes, _Kept] = {}
-        self._old: dict[bytes, _Kept] = {}
+        self._young: dict[bytes, Known] = {}
+        self._old: dict[bytes, Known] = {}
         self._size = 0
         self._changing = threading.Lock()
         self._asking: dict[int, _Asking] = {}
 
     def get(self, key: bytes, now: int) -> Live | None:
-        """What is kept and still holds. Never waits; from any thread."""
+        """Whose session that is, if it is kept and still holds. Never waits; from any thread."""
+        known = self.known(key, now)
+        return known.live if known is not None else None
+
+    def known(self, key: bytes, now: int) -> Known | None:
+        """The same, with what else is known of them."""
         kept = self._young.get(key)
         if kept is None:
             kept = self._old.get(key)
@@ -70,7 +86,7 @@ class Cache:
                 return None
             self._put(key, kept)
         if now < kept.until and self._store.holds(kept.stamp):
-            return kept.live
+            return kept
         self.drop(key)
         return None
 
@@ -131,12 +147,26 @@ class Cache:
                     self._keep(each, moment.stamp(each), now)
         return found
 
+    def learn(self, allow: Allow, live: Live, requirement: Requirement, now: int) -> None:
+        """A requirement was met, and nothing of the request was needed for it but the session."""
+        session = live.session
+        known = self._young.get(session.id)
+        if known is None or known.live is not live or allow.session is not session or allow.changes:
+            return
+        until = known.until
+        if requirement.max_age is not None:
+            until = min(until, session.authenticated_at + requirement.max_age + 1)
+        if len(known.may) >= _MOST_MAY:
+            known.may.clear()
+        known.allow, known.quiet = allow, sessions.quiet_until(session)
+        known.may[id(requirement)] = (requirement, until)
+
     # --- what is kept -----------------------------------------------------------------------------
 
     def _keep(self, live: Live, stamp: Any, now: int) -> None:  # noqa: ANN401 - the store's own
         until = sessions.certain_until(live, now)
         if stamp is not None and now < until:
-            self._put(live.session.id, _Kept(live, until, stamp, _size(live)))
+            self._put(live.session.id, Known(live, until, stamp, _size(live)))
 
     def seen(self, key: bytes, at: int, *, moved: bool) -> None:
         """The store was told that somebody was seen. Unless it `moved` anything by that, somebody else had told it
@@ -148,9 +178,9 @@ class Cache:
             self.drop(key)
             return
         live = replace(kept.live, session=replace(kept.live.session, last_seen=at))
-        self._put(key, _Kept(live, sessions.certain_until(live, at), kept.stamp, kept.size))
+        self._put(key, Known(live, sessions.certain_until(live, at), kept.stamp, kept.size))
 
-    def _put(self, key: bytes, kept: _Kept) -> None:
+    def _put(self, key: bytes, kept: Known) -> None:
         with self._changing:
             before = self._young.get(key)
             self._size += kept.size - (before.size if before is not None else 0)

@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from demur.core.ports import Keys, Observer, PasswordSource, Store
     from demur.core.rules import Match
     from demur.core.site import Permits, Site
+    from demur.guard.cache import Known
 
 Who: TypeAlias = "Callable[[], Evidence | Awaitable[Evidence]]"
 """Asks an app with a login of its own who somebody is."""
@@ -139,7 +140,7 @@ class Guard:
         self.keys = keys
         self.clock = clock
         self._passwords = passwords
-        self._observer = observer
+        self.observer = observer
         self.bridged = bridged
         self._house = house
         self.cache = cache if cache is not None else Cache(store)
@@ -320,6 +321,26 @@ class Guard:
         self.note(judged, request, at=at, seconds=time.perf_counter() - began, error=error)
         return judged
 
+    def known(self, requirement: Requirement, key: bytes, now: int) -> Known | None:
+        """Whoever holds a cookie's key, if it is known that they meet a requirement and there is nothing to be written:
+        a yes for a request that brings nothing else that matters (`learn`). Nothing is noted. Never waits."""
+        known = self.cache.known(key, now)
+        if known is None or now >= known.quiet:
+            return None
+        met = known.may.get(id(requirement))
+        return known if met is not None and met[0] is requirement and now < met[1] else None
+
+    def learn(self, checked: Checked) -> None:
+        """Remember for `known` what was decided about a request, if it was a yes to a cookie alone."""
+        plan, allow, live = checked.plan, checked.decision, checked.evidence
+        if plan is None or len(plan.matches) != 1 or plan.left or plan.pretends or self.bridged:
+            return
+        # The app's own function may say something else the next time.
+        if checked.requirement is not plan.matches[0].requirement or self.site.permits is not None:
+            return
+        if isinstance(allow, Allow) and isinstance(live, Live) and checked.presented.scheme is Scheme.COOKIE:
+            self.cache.learn(allow, live, checked.requirement, checked.now)
+
     def _at_once(self, request: Request, reference: str, now: int) -> _Said | _Open:
         """The decision, if it can be made of what is known here. Never waits."""
         plan = decide.plan(self.site, request)
@@ -406,12 +427,12 @@ class Guard:
         self, checked: Checked, request: Request, *, at: float | None = None, seconds: float = 0.0, error: str = ""
     ) -> None:
         """Tell the observer of a decision."""
-        if self._observer is None:
+        if self.observer is None:
             return
         decision, evidence = checked.decision, checked.evidence
         refused = decision.reason if isinstance(decision, Refuse) else None
         subject = evidence.subject.id if isinstance(evidence, Live) else None
-        self._observer.decided(
+        self.observer.decided(
             Decided(
                 at=self.clock() if at is None else at,
                 reference=checked.reference,

@@ -83,7 +83,7 @@ class Log:
         status = decided.status or (204 if decided.outcome == "preflight" else None)
         parts = [
             f"{status or 'ok'!s:>3}",
-            f"{_printable(decided.request.method)} {_path(decided)}",
+            f"{_printable(decided.method)} {_path(decided)}",
             decided.reason.value if decided.reason else decided.outcome,
             f"rule {_printable(decided.rule)}",
             f"{decided.seconds * 1000:.1f} ms",
@@ -104,7 +104,7 @@ class Log:
 def _json_line(decided: Decided) -> str:
     """What is not there is left out. Written by hand, because this is done for every request: an encoder that has to
     look at each value takes three times as long."""
-    request, status, error = decided.request, decided.status, decided.error
+    status, error = decided.status, decided.error
     level = "error" if error or (status or 0) >= 500 else "info"
     there = ""
     if status is not None:
@@ -117,14 +117,14 @@ def _json_line(decided: Decided) -> str:
         there += f',"error":{_quote(error)}'
     return (
         f'{{"at":"{_moment(decided.at)}","level":"{level}","event":"decision","reference":{_quote(decided.reference)}'
-        f',"origin":{_quote(decided.origin)},"method":{_quote(request.method)},"path":{_quote(_path(decided))}'
+        f',"origin":{_quote(decided.origin)},"method":{_quote(decided.method)},"path":{_quote(_path(decided))}'
         f',"outcome":{_quote(decided.outcome)}{there},"rule":{_quote(decided.rule)},"ms":{decided.seconds * 1000:.3f}}}'
     )
 
 
 def _path(decided: Decided) -> str:
     """The path only, and no more than is good for a line. A `#` would end it for some readers."""
-    path = decided.request.path.partition(b"#")[0][: LONGEST_PATH + 1].decode("latin-1")
+    path = decided.path.partition(b"#")[0][: LONGEST_PATH + 1].decode("latin-1")
     cut = path[:LONGEST_PATH] + ("..." if len(path) > LONGEST_PATH else "")
     return cut if cut.isascii() and cut.isprintable() else _printable(cut)
 

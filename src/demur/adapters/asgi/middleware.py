@@ -13,6 +13,7 @@ from urllib.parse import unquote
 from demur.adapters.asgi import streams, wire
 from demur.adapters.asgi.keeping import Again, Keeping
 from demur.adapters.asgi.leaving import Exit
+from demur.adapters.asgi.short import Short
 from demur.adapters.asgi.watch import Watch
 from demur.adapters.options import assemble
 from demur.adapters.passed import Passed
@@ -35,7 +36,8 @@ from demur.core.reasons import Reason
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from demur.adapters.asgi.wire import App, Receive, Scope, Send
+    from demur.adapters.asgi.short import ShortPassed
+    from demur.adapters.asgi.wire import App, Message, Receive, Scope, Send
     from demur.adapters.options import Options
     from demur.adapters.surface import Surface
     from demur.core.model import AskSite
@@ -66,10 +68,14 @@ class Demur:
         self.site = self.surface.site
         self.watch = Watch(self.guard)
         self._hooked = hooked
+        self._short = Short(self.surface)
         self._keeping = Keeping(self.site, kept) if kept is not None else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle a connection of type http or websocket; anything else is the app's own."""
+        if scope["type"] == "http" and (passed := self._short.enter(scope)) is not None:
+            await self._shortly(passed, scope, receive, send)
+            return
         if scope["type"] not in {"http", "websocket"}:
             await self._app(scope, receive, send)
             return
@@ -91,7 +97,39 @@ class Demur:
         if self.surface.pages.serves(request):
             await self._own(request, scope, receive, send)
             return
-        await self.answer(await self.guard.acheck(request), request, scope, receive, send)
+        checked = await self.guard.acheck(request)
+        self._short.learn(scope, request, checked)
+        await self.answer(checked, request, scope, receive, send)
+
+    async def _shortly(self, passed: ShortPassed, scope: Scope, receive: Receive, send: Send) -> None:
+        """The short way: only what the app answers out of the ordinary takes the long way out."""
+        exit_: Exit | None = None
+        started = False
+
+        def out(message: Message) -> Awaitable[None]:
+            nonlocal exit_, started
+            if exit_ is not None:
+                return exit_.send(message)
+            if started or message["type"] != "http.response.start":
+                return send(message)
+            leaves = self._short.leave(passed, message)
+            if leaves is None:
+                exit_ = Exit(self, passed, passed.request, scope, receive, send)
+                return exit_.send(message)
+            started = True
+            return send(leaves)
+
+        try:
+            await self._app(passed.native, receive, out)
+        except Exception as fault:
+            if started:
+                raise
+            exit_ = exit_ or Exit(self, passed, passed.request, scope, receive, send)
+            if not await self._caught(fault, exit_):
+                raise
+        finally:
+            if exit_ is not None:
+                await exit_.leave()
 
     async def answer(self, checked: Checked, request: Request, scope: Scope, receive: Receive, send: Send) -> None:
         """Do what was decided about a request of this site."""
@@ -183,30 +221,33 @@ class Demur:
         """Let the app answer; what it raises before it has begun is answered in its place."""
         try:
             await self._app(inner, exit_.receiving(receive), exit_.send)
-        except UpstreamFailure as failure:
-            if exit_.started:
-                raise
-            if lost is not None:
-                await lost()
-            await exit_.refuse(self.surface.late(exit_.passed, Refuse(failure.reason), failure.cause))
-        except Refused as refused:
-            if exit_.refused:
-                return  # the app said it, and raised it all the same
-            response = None if exit_.started else self.surface.raised(exit_.passed, refused)
-            if response is None:
-                raise
-            await exit_.refuse(response)
         except Exception as fault:
-            if not streams.is_over(fault):
+            if not await self._caught(fault, exit_, lost):
                 raise
         finally:
             await exit_.leave()
 
+    async def _caught(self, fault: Exception, exit_: Exit, lost: Callable[[], Awaitable[None]] | None = None) -> bool:
+        """Whether what the app raised has been dealt with."""
+        if isinstance(fault, UpstreamFailure) and not exit_.started:
+            if lost is not None:
+                await lost()
+            await exit_.refuse(self.surface.late(exit_.passed, Refuse(fault.reason), fault.cause))
+            return True
+        if isinstance(fault, Refused):
+            if exit_.refused:
+                return True  # the app said it, and raised it all the same
+            response = None if exit_.started else self.surface.raised(exit_.passed, fault)
+            if response is not None:
+                await exit_.refuse(response)
+            return response is not None
+        return not isinstance(fault, UpstreamFailure) and streams.is_over(fault)
+
     def _inner(self, scope: Scope, passed: Passed) -> Scope:
         """The scope that the app sees."""
         headers = self.surface.incoming(tuple(scope["headers"]), passed.checked, passed.request)
-        passed.native = {**scope, "headers": list(headers), "demur": passed}
-        return passed.native
+        inner = passed.native = {**scope, "headers": list(headers), "demur": passed}
+        return inner
 
     # --- neither yes nor no ---------------------------------------------------------------------------
 

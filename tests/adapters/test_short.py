@@ -1,0 +1,323 @@
+"""The short way and the long one cannot be told apart: not by the app, not by the client, not by the log."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.core.support import NOW, make_site
+
+from demur.adapters.asgi import Demur, Surface
+from demur.core import page
+from demur.core.model import Actor, End, Ending, Refused, Session, Subject
+from demur.core.ports import Decided
+from demur.core.reasons import Reason
+from demur.core.sessions import identify, mint
+from demur.core.site import Cors
+from demur.guard import Guard
+from demur.pages.router import Pages
+from demur.stores.keys import MemoryKeys
+from demur.stores.memory import MemoryStore
+
+BO = Subject("0192-bo", "bo", frozenset(("staff",)), display_name="Bo")
+SITE = make_site()
+KEYS = MemoryKeys()
+TOKEN = mint(b"r" * 32, KEYS.ring().current).encode()
+OTHER = mint(b"s" * 32, KEYS.ring().current).encode()
+PLAIN = ((b"content-type", b"text/plain"), (b"content-length", b"5"))
+
+
+class Side:
+    """One site with its app, that notes all that it does."""
+
+    def __init__(self, *, short: bool, site: Any = None) -> None:
+        self.store = MemoryStore()
+        self.now = float(NOW)
+        self.noted: list[Any] = []
+        guard = Guard(site or SITE, self.store, KEYS, observer=self, clock=lambda: self.now)
+        self.demur = Demur(self.app, Surface(guard, Pages(guard, page.DEFAULT, {}), page.DEFAULT, translates=True))
+        self.demur._short._works = short
+        self.taken = 0
+        enter = self.demur._short.enter
+
+        def counted(scope: Any) -> Any:
+            passed = enter(scope)
+            self.taken += passed is not None
+            return passed
+
+        self.demur._short.enter = counted  # type: ignore[method-assign]
+        self.status, self.answer, self.fault = 200, PLAIN, ""
+
+    def decided(self, decided: Decided) -> None:
+        names = ("at", "origin", "request", "outcome", "status", "reason", "rule", "subject", "error", "method", "path")
+        assert decided.reference
+        assert decided.seconds >= 0
+        self.noted.append({name: getattr(decided, name) for name in names})
+
+    def signed_in(self, method: str, outcome: str) -> None:
+        raise AssertionError
+
+    async def app(self, scope: Any, receive: Any, send: Any) -> None:
+        passed = scope["demur"]
+        seen = {name: getattr(passed, name) for name in ("allow", "subject", "session", "request", "left", "site")}
+        checked = replace(passed.checked, reference="")
+        assert passed.reference == passed.checked.reference
+        self.seen.append((seen, checked, {k: v for k, v in scope.items() if k != "demur"}, await receive()))
+        assert {k: v for k, v in passed.native.items() if k != "demur"} == self.seen[-1][2]
+        if self.fault == "before":
+            raise Refused(Reason.NOT_PERMITTED, "no")
+        if self.fault == "fault":
+            raise ZeroDivisionError
+        if self.fault == "ask":
+            passed.require(groups=("nobody",))
+        await send({"type": "http.response.start", "status": self.status, "headers": list(self.answer)})
+        if self.fault == "after":
+            raise ZeroDivisionError
+        await send({"type": "http.response.body", "body": b"he", "more_body": True})
+        await send({"type": "http.response.body", "body": b"llo"})
+
+    async def sign_in(self, **other: Any) -> None:
+        for token in (TOKEN, OTHER):
+            session = Session(identify(token), BO.id, NOW, NOW, NOW, NOW + 86400, idle=3600)
+            await self.store.issue(replace(session, **other), BO)
+
+    async def ask(self, target: str, lines: list[Any], method: str = "GET", **more: Any) -> Any:
+        """All that can be seen of one request."""
+        path, _, query = target.partition("?")
+        self.seen: list[Any] = []
+        self.noted.clear()
+        sent: list[Any] = []
+
+        async def send(message: Any) -> None:
+            sent.append({k: [tuple(v) for v in value] if k == "headers" else value for k, value in message.items()})
+
+        async def receive() -> Any:
+            return {"type": "http.request", "body": b"", "more_body": False}
+
+        scope = {
+            "type": "http",
+            "method": method,
+            "path": path,
+            "raw_path": path.encode(),
+            "query_string": query.encode(),
+            "scheme": "https",
+            "headers": list(lines),
+            "client": ("203.0.113.9", 4),
+            **more,
+        }
+        raised = ""
+        try:
+            await self.demur(scope, receive, send)
+        except ZeroDivisionError:
+            raised = "fault"
+        return _unnamed(sent), self.seen, list(self.noted), raised
+
+
+def _unnamed(sent: list[Any]) -> list[Any]:
+    """Refusals without the reference, and what is made of it."""
+    if not any(message.get("status", 200) >= 400 for message in sent):
+        return sent
+    return [
+        {k: v for k, v in message.items() if k not in {"body", "headers"}}
+        | {"headers": [line for line in message.get("headers", ()) if line[0] != b"content-length"]}
+        for message in sent
+    ]
+
+
+HOST = (b"host", b"app.example.com")
+COOKIES = [
+    b"__Host-demur=" + TOKEN,
+    b"a=b; __Host-demur=" + TOKEN,
+    b"a=b;__Host-demur=" + TOKEN,
+    b"__Host-demur=" + TOKEN + b"; a=b",
+    b"__Host-demur=" + TOKEN + b";a=b",
+    b"__Host-demur=" + TOKEN + b" ; a=b",
+    b"a=b; __Host-demur=" + TOKEN + b"; c=d",
+    b"a=b;  __Host-demur=" + TOKEN + b";  c=d ",
+    b"x__Host-demur=" + TOKEN,
+    b"a=__Host-demur=" + TOKEN,
+    b"a=b; __Host-demur=" + TOKEN + b"; __Host-demur=" + OTHER,
+    b"__Host-demur=" + TOKEN + b"; demur-dev=" + OTHER,
+    b"__Host-demur=" + TOKEN + b"; __Secure-demur=x",
+    b"__Host-demur=" + TOKEN[:-1] + b"A",
+    b"__Host-demur=" + TOKEN[:-1],
+    b"__Host-demur=" + TOKEN + b"A",
+    b'__Host-demur="' + TOKEN + b'"',
+    b"__Host-demur=",
+    b"a=b",
+    b"",
+]
+OTHERS = [
+    (b"accept", b"*/*"),
+    (b"x-new", b"1"),
+    (b"origin", b"https://elsewhere.example"),
+    (b"sec-fetch-site", b"cross-site"),
+    (b"sec-fetch-mode", b"navigate"),
+    (b"upgrade", b"websocket"),
+    (b"authorization", b"Bearer x"),
+    (b"authorization", b"Negotiate x"),
+    (b"demur-subject", b"0192-bo"),
+    (b"demur-subject", b"somebody-else"),
+    (b"demur-background", b"?1"),
+    (b"sec-purpose", b"prefetch"),
+    (b"remote-user", b"root"),
+    (b"remote_user", b"root"),
+    (b"x-http-method-override", b"DELETE"),
+    (b"host", b"elsewhere.example"),
+    (b"cookie", b"__Host-demur=" + OTHER),
+    (b"cookie", b"b=c"),
+    (b"expect", b"100-continue"),
+    (b"content-length", b"0"),
+]
+ANSWERS: list[tuple[tuple[bytes, bytes], ...]] = [
+    PLAIN,
+    (),
+    ((b"cache-control", b"public, max-age=60"), *PLAIN),
+    ((b"cache-control", b"no-store"),),
+    ((b"cache-control", b"public"), (b"cache-control", b"s-maxage=9")),
+    ((b"Content-Type", b"text/html"), (b"X-Thing", b"1")),
+    ((b"set-cookie", b"a=b"), *PLAIN),
+    ((b"set-cookie", b"__Host-demur=stolen"),),
+    ((b"surrogate-control", b"max-age=5"), (b"cdn-cache-control", b"max-age=5")),
+    ((b"demur-processed", b"?0"),),
+    ((b"demur-refuse", b'not-permitted; detail="no"'),),
+    ((b"server-timing", b"db;dur=5"), (b"vary", b"Accept")),
+    ((b"location", b"/login"),),
+    ((b"access-control-allow-origin", b"*"),),
+]
+TARGETS = ["/members/", "/members/x?a=b", "/members/x?a=#b", "/public/x", "/staff/", "/admin/", "/who", "/members//x"]
+
+asked = st.fixed_dictionaries(
+    {
+        "target": st.sampled_from(TARGETS),
+        "method": st.sampled_from(["GET", "GET", "GET", "HEAD", "POST", "OPTIONS"]),
+        "cookie": st.one_of(st.just(COOKIES[0]), st.sampled_from(COOKIES), st.none()),
+        "others": st.lists(st.sampled_from(OTHERS), max_size=2),
+        "answer": st.one_of(st.just(PLAIN), st.sampled_from(ANSWERS)),
+        "status": st.sampled_from([200, 200, 200, 204, 206, 302, 304, 401, 403, 404, 500]),
+        "fault": st.sampled_from(["", "", "", "", "before", "after", "fault", "ask"]),
+        "later": st.sampled_from([0, 0, 1, 100, 361, 900, 3600]),
+        "change": st.sampled_from(["", "", "", "", "end", "person"]),
+    }
+)
+
+
+async def both(long: Side, short: Side, each: dict[str, Any], version: int) -> None:
+    """Ask both the same."""
+    cookie = each["cookie"]
+    lines = [HOST, *each["others"][:1], *([(b"cookie", cookie)] if cookie is not None else []), *each["others"][1:]]
+    said = []
+    for side in (long, short):
+        side.now += each["later"]
+        side.status, side.answer, side.fault = each["status"], each["answer"], each["fault"]
+        if each["change"] == "end":
+            await side.store.apply([End(identify(TOKEN), Ending.ENDED, Actor.SELF, int(side.now))])
+        elif each["change"] == "person":
+            groups = frozenset(("admins", "staff")) if version % 2 else frozenset[str]()
+            await side.store.publish(replace(BO, version=version, groups=groups))
+        said.append(await side.ask(each["target"], lines, each["method"]))
+    assert said[0] == said[1]
+
+
+def test_nobody_can_tell_them_apart() -> None:
+    """Any requests, any answers, any changes in between."""
+    taken = 0
+
+    @settings(max_examples=150, deadline=None)
+    @given(st.lists(asked, min_size=4, max_size=14))
+    def same(requests: list[dict[str, Any]]) -> None:
+        nonlocal taken
+
+        async def run() -> int:
+            long, short = Side(short=False), Side(short=True)
+            for side in (long, short):
+                await side.sign_in()
+            for version, each in enumerate(requests, 2):
+                await both(long, short, each, version)
+                if not each["change"]:
+                    await both(long, short, {**each, "later": 0}, version)
+            assert long.taken == 0
+            for side in (long, short):
+                await side.demur.guard.aclose()
+            return short.taken
+
+        taken += asyncio.run(run())
+
+    same()
+    assert taken > 100
+
+
+ORDINARY = {
+    "target": "/members/",
+    "method": "GET",
+    "others": [],
+    "answer": PLAIN,
+    "status": 200,
+    "fault": "",
+    "later": 0,
+    "change": "",
+}
+
+
+@pytest.mark.parametrize("cookie", COOKIES)
+async def test_every_cookie_is_read_the_same(cookie: bytes) -> None:
+    """Wherever ours stands among others."""
+    long, short = Side(short=False), Side(short=True)
+    for side in (long, short):
+        await side.sign_in()
+    await both(long, short, {**ORDINARY, "cookie": COOKIES[0]}, 2)
+    for _ in range(3):
+        await both(long, short, {**ORDINARY, "cookie": cookie}, 2)
+    assert short.taken <= 3
+
+
+@pytest.mark.parametrize("answer", ANSWERS)
+async def test_every_answer_leaves_the_same(answer: Any) -> None:
+    """Whatever fields it has, and whether it came by the short way or by the long."""
+    long, short = Side(short=False), Side(short=True)
+    for side in (long, short):
+        await side.sign_in()
+    for _ in range(4):
+        await both(long, short, {**ORDINARY, "cookie": COOKIES[0], "answer": answer}, 2)
+    assert short.taken == 3
+
+
+@pytest.mark.parametrize("other", OTHERS)
+async def test_what_matters_goes_the_long_way(other: Any) -> None:
+    """However often it comes."""
+    long, short = Side(short=False), Side(short=True)
+    for side in (long, short):
+        await side.sign_in()
+    harmless = other[0] in {b"accept", b"x-new", b"sec-fetch-site", b"sec-fetch-mode", b"expect", b"content-length"}
+    harmless |= other[0] == b"x-http-method-override"  # no rule of this site has methods
+    for _ in range(4):
+        await both(long, short, {**ORDINARY, "cookie": COOKIES[0], "others": [other]}, 2)
+    assert short.taken == (3 if harmless else 0)
+
+
+async def test_cross_origin_answers_are_the_same() -> None:
+    """A site that lets others read its answers says so on each."""
+    site = make_site(cors=Cors(origins=frozenset(("https://friend.example",))))
+    long, short = Side(short=False, site=site), Side(short=True, site=site)
+    for side in (long, short):
+        await side.sign_in()
+    for _ in range(3):
+        await both(long, short, {**ORDINARY, "cookie": COOKIES[0]}, 2)
+        friend = [(b"origin", b"https://friend.example")]
+        await both(long, short, {**ORDINARY, "cookie": COOKIES[0], "others": friend}, 2)
+    assert short.taken == 2
+
+
+async def test_what_is_remembered_is_bounded() -> None:
+    """Paths, names and kinds that somebody makes up."""
+    side = Side(short=True)
+    await side.sign_in()
+    for number in range(1500):
+        side.answer = ((b"x-%d" % number, b"1"), (b"content-type", b"text/%d" % number))
+        await side.ask(f"/members/{number}", [HOST, (b"cookie", COOKIES[0]), (b"x-%d" % number, b"1")])
+    way = side.demur._short
+    assert max(len(way._ways), len(way._harmless), len(way._untouched), len(way._kinds)) <= 1024
