@@ -59,7 +59,7 @@ def listed(app: Quart, surface: Surface) -> dict[str, tuple[Mark, ...]]:
     return found
 
 
-@commands.command("routes")
+@commands.command("routes", with_appcontext=True)
 def show() -> None:
     """List every route with what it asks for; fail if one says nothing."""
     surface: Surface = current_app.extensions["demur"]
