@@ -235,6 +235,22 @@ def test_a_bad_token_is_not_the_absence_of_one():
     assert b'error="invalid_token"' in told[1][0]
 
 
+@pytest.mark.parametrize("accept", ["text/html", "application/json"])
+def test_a_login_that_nobody_named(accept):
+    """An app that keeps its login and does not say where it is has no sign-in of ours: none is named, and there is no
+    form; and a 401 has a challenge, though the app has no cookie and its scheme would have a browser prompt."""
+    rules = [{"path": "/**", "allow": "signed-in"}]
+    site = surface(who(demur.nobody), rules, accepts=["basic"], login="", cookie="")
+    passed = site.enter(ask(accept=accept), None)
+    site.judge(passed, [])
+    said = leave(site, passed, 200)
+    assert said.status == 401
+    assert [value for name, value in said.fields if name == b"www-authenticate"] == [b'Cookie realm="this site"']
+    assert b"sign_in" not in said.body
+    assert b"<form" not in said.body
+    assert b"/.demur/" not in b"".join((said.body, *(value for _, value in said.fields)))
+
+
 def test_what_was_refused_before_the_view():
     """Says that nothing was processed, whatever the framework answered in the meantime."""
     site = surface(who(demur.nobody))

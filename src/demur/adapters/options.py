@@ -190,6 +190,7 @@ def _site(given: Options, *, can_ask: bool) -> Site:
         keep_forms=False,
         login=login,
         permits=given.get("permits"),
+        bridged=bridged,
         authorization_servers=tuple(given.get("authorization_servers", ())),
     )
 

@@ -35,6 +35,10 @@ def presented(site: Site, request: Request, requirement: Requirement, accepts: f
         challenges.append(Scheme.BEARER)
     if used is Scheme.BASIC or (requirement.challenge_basic and _may_prompt(site, request)):
         challenges.append(Scheme.BASIC)
+    if not challenges:
+        # "The server generating a 401 response MUST send a WWW-Authenticate header field" (RFC 9110, 15.5.2), and this
+        # is the one at which no browser puts up a prompt.
+        challenges.append(Scheme.COOKIE)
     vary = (b"Origin", b"Sec-Fetch-Site") if requirement.challenge_basic else ()
     return Presented(used, tuple(challenges), vary)
 

@@ -68,8 +68,9 @@ class Site:
     fields whose names contain one of `never_keep`, or say by themselves that they are secret.
 
     An app with a login of its own says by `login` where that is: a path, in which `{next}` stands for the page to go
-    back to. `permits` is its own function of a person, a permission and what the path captured. The origin `*` is
-    whichever one a request is for, where something else sees to it that only hosts of the site get here.
+    back to; without it, nobody knows where (`bridged`). `permits` is its own function of a person, a permission and
+    what the path captured. The origin `*` is whichever one a request is for, where something else sees to it that only
+    hosts of the site get here.
     """
 
     origin: str
@@ -88,6 +89,12 @@ class Site:
     never_keep: tuple[str, ...] = ()
     login: str = ""
     permits: Permits | None = None
+    bridged: bool = False
+
+    @property
+    def own_login(self) -> bool:
+        """Whether people sign in at the app's own login, and no page of ours can do it."""
+        return self.bridged or bool(self.login)
 
     @property
     def by_method(self) -> bool:
@@ -103,8 +110,11 @@ class Site:
         return f"{scheme}://{request.host}" if wildcard else self.origin
 
     def sign_in_url(self) -> str:
-        """Where the sign-in form goes: a path where people sign in on this site, else an absolute URL."""
-        return self.login.partition("?")[0] or f"{self.sign_in_origin}{self.prefix}/sign-in"
+        """Where the sign-in form goes: a path where people sign in on this site, else an absolute URL; "" if an app has
+        a login of its own and does not say where."""
+        if self.own_login:
+            return self.login.partition("?")[0]
+        return f"{self.sign_in_origin}{self.prefix}/sign-in"
 
     def login_url(self, next_: str) -> str:
         """The address of the app's own login that leads back to a page of this site."""
