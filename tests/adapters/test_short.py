@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given, settings
@@ -14,7 +14,6 @@ from tests.core.support import NOW, make_site
 from demur.adapters.asgi import Demur, Surface
 from demur.core import page
 from demur.core.model import Actor, End, Ending, Refused, Session, Subject
-from demur.core.ports import Decided
 from demur.core.reasons import Reason
 from demur.core.sessions import identify, mint
 from demur.core.site import Cors
@@ -22,6 +21,9 @@ from demur.guard import Guard
 from demur.pages.router import Pages
 from demur.stores.keys import MemoryKeys
 from demur.stores.memory import MemoryStore
+
+if TYPE_CHECKING:
+    from demur.core.ports import Decided
 
 BO = Subject("0192-bo", "bo", frozenset(("staff",)), display_name="Bo")
 SITE = make_site()
@@ -263,7 +265,7 @@ ORDINARY = {
 }
 
 
-@pytest.mark.parametrize("cookie", COOKIES)
+@pytest.mark.parametrize("cookie", COOKIES, ids=map(str, range(len(COOKIES))))
 async def test_every_cookie_is_read_the_same(cookie: bytes) -> None:
     """Wherever ours stands among others."""
     long, short = Side(short=False), Side(short=True)
