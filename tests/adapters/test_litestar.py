@@ -4,10 +4,13 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import click
 import httpx
 import pytest
+from click.testing import CliRunner
 from litestar import Controller, Litestar, MediaType, Request, Response, Router, WebSocket, asgi, get, post, websocket
 from litestar.config.cors import CORSConfig
 from litestar.config.csrf import CSRFConfig
@@ -23,7 +26,6 @@ from demur.core.ports import Decided
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from litestar.connection import ASGIConnection
 
@@ -208,7 +210,7 @@ async def test_an_app_with_a_route_that_nobody_marked_does_not_start() -> None:
         return number
 
     app = app_of([plain, report, below], openapi=True)
-    said = r"Nobody says who may open /plain, /reports/x\."
+    said = r"Nobody says who may open GET /plain, GET /reports/\{number:int\}\."
     with pytest.raises(demur.ConfigError, match=said):
         app.plugins.get(Demur).check()
     with pytest.RaisesGroup(pytest.RaisesExc(demur.ConfigError, match=said)):
@@ -228,13 +230,17 @@ async def test_a_permission_that_nobody_holds_stops_the_start() -> None:
         plugin.check()
 
 
-async def test_the_list_of_routes_says_what_each_asks_for(caplog: pytest.LogCaptureFixture) -> None:
-    """With its path as the rules see it."""
-    app = app_of([below, Router("/r", route_handlers=[plain], opt={"demur": demur.public})], logging_config=None)
-    with caplog.at_level("INFO", "demur"):
-        async with app.lifespan():
-            pass
-    assert caplog.messages == ["/below: groups staff", "/r/plain: anyone"]
+def test_the_routes_can_be_listed() -> None:
+    """With what each asks for; a route of which nobody says anything fails the command."""
+    handlers = [below, ws, typed, Router("/r", route_handlers=[plain], opt={"demur": demur.public})]
+    for more, code in (([], 0), ([plain], 1)):
+        group = click.Group()
+        app_of([*handlers, *more]).plugins.get(Demur).on_cli_init(group)
+        listed = CliRunner().invoke(group, ["demur-routes"])
+        assert listed.exit_code == code, listed.output
+        for line in ("GET /below  groups staff", "GET /r/plain  anyone", "POST /json  signed in", "/ws  signed in"):
+            assert line in listed.output.splitlines()
+        assert ("may open GET /plain." in listed.output) is bool(more)
 
 
 async def test_a_path_may_have_a_handler_for_each_method() -> None:

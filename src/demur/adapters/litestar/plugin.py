@@ -8,7 +8,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias, Unpack
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, Unpack
 from litestar.connection import ASGIConnection
 from litestar.di import NamedDependency, Provide
 from litestar.middleware._internal.exceptions import ExceptionHandlerMiddleware
-from litestar.plugins import InitPlugin, ReceiveRoutePlugin
+from litestar.plugins import CLIPlugin, InitPlugin, ReceiveRoutePlugin
 from litestar.types import Scope as TheirScope  # noqa: TC002 - Litestar reads it
 
 from demur.adapters import asgi
@@ -28,6 +27,7 @@ from demur.core.model import ConfigError, Subject
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from click import Group
     from litestar.config.app import AppConfig
     from litestar.handlers import BaseRouteHandler
     from litestar.routes import BaseRoute
@@ -43,7 +43,6 @@ Anybody: TypeAlias = NamedDependency[Subject | None]
 
 _SAYS_NO = frozenset((401, 403, *range(300, 309)))
 _PARAMETER = re.compile(r"\{[^}]*\}")
-_log = logging.getLogger("demur")
 
 
 def principal(scope: TheirScope) -> Subject | None:
@@ -52,13 +51,13 @@ def principal(scope: TheirScope) -> Subject | None:
     return passed.subject
 
 
-class Demur(InitPlugin, ReceiveRoutePlugin):
+class Demur(InitPlugin, ReceiveRoutePlugin, CLIPlugin):
     """The plugin. The options are those of every adapter (`demur.adapters.options`)."""
 
     def __init__(self, **options: Unpack[Options]) -> None:
         self.surface = assemble(can_ask=True, **options)
         self._marks: dict[object, tuple[Mark, ...]] = {}
-        self._routes: dict[str, tuple[Mark, ...]] = {}
+        self.routes: dict[str, tuple[Mark, ...]] = {}
 
     # --- at start -------------------------------------------------------------------------------------
 
@@ -79,23 +78,30 @@ class Demur(InitPlugin, ReceiveRoutePlugin):
             self._marks[handler] = _found([handler] if handler in written else written)
             if self._judging not in (handler.middleware or ()):
                 handler.middleware = [*(handler.middleware or ()), self._judging]
-        self._list(route.path, written)
+            if handler in written and not _is_of_openapi(handler):
+                methods = ",".join(sorted(map(str, getattr(handler, "http_methods", ()))))
+                self.routes[f"{methods} {route.path}".strip()] = self._marks[handler]
         app: Any = handlers[0].app
         if not isinstance(app.asgi_router, _Router):
             app.asgi_router = _Router(app.asgi_router, self)
 
-    def _list(self, path: str, handlers: list[BaseRouteHandler]) -> None:
-        if all(_is_of_openapi(each) for each in handlers):
-            return  # closed until somebody opens it, and no fault of the app's
-        marked = all(self._marks[each] for each in handlers)
-        self._routes[_PARAMETER.sub("x", path)] = _found(handlers) if marked else ()
-
     def check(self) -> None:
-        """List every route with what it asks for. Raises ConfigError if nobody said that of one, and if nobody can hold
-        what is asked for."""
-        check_routes(self.surface, self._routes)
-        for path, found in self._routes.items():
-            _log.info("%s: %s", path, self.surface.requirement(path, found))
+        """Raises ConfigError if nobody said who may open a route, and if nobody can hold what one asks for. The pages
+        that Litestar has of the schema are closed until somebody opens them, and no fault of the app's."""
+        check_routes(self.surface, self.routes)
+
+    def on_cli_init(self, cli: Group) -> None:
+        """Have `litestar demur-routes` list every route with what it asks for, and fail if one says nothing."""
+        import click  # noqa: PLC0415 - the command line has it
+
+        @cli.command("demur-routes", help="List every route with who may open it.")
+        def show() -> None:
+            for route, asked in sorted(self.routes.items(), key=lambda each: each[0].partition("/")[2]):
+                click.echo(f"{route}  {self.surface.requirement(_PARAMETER.sub('x', route), asked)}")
+            try:
+                self.check()
+            except ConfigError as wrong:
+                raise click.ClickException(str(wrong)) from None
 
     # --- at a request ---------------------------------------------------------------------------------
 
