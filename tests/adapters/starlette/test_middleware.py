@@ -102,6 +102,16 @@ async def test_requires_goes_on_deciding(scopes: str, status: int) -> None:
     assert (await ask(kept.app, "/", await kept.cookie())).status == status
 
 
+async def test_who_it_is_stays_known() -> None:
+    """However often somebody asks for the same."""
+    kept = Kept(Route("/ruled", plain), Route("/named", who), rules=[{"path": "/**", "allow": "signed-in"}])
+    cookie = await kept.cookie()
+    for _ in range(3):
+        assert (await ask(kept.app, "/ruled", cookie)).text == "reached"
+        assert (await ask(kept.app, "/named", cookie)).text.startswith('[true,"Alice Archer"')
+        assert (await ask(kept.app, "/named")).status == 401
+
+
 async def test_an_apps_own_function_says_who_holds_a_scope() -> None:
     """The one that says who holds a permission."""
     kept = Kept(

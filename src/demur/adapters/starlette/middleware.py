@@ -21,6 +21,8 @@ from demur.core import decide
 from demur.core.model import ConfigError, Terms
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from demur.adapters.options import Options
@@ -39,6 +41,8 @@ class Demur(asgi.Demur):
         routes.install()
         super().__init__(app, surface, hooked=True, **options)
         self.app = app
+        if self.surface.bridge is None:
+            self._app = _naming(app)
         self._started = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -71,11 +75,17 @@ class Demur(asgi.Demur):
             key=lambda each: (each[1], not each[2]),
         )
 
-    def _inner(self, scope: Scope, passed: Passed) -> Scope:
-        inner = super()._inner(scope, passed)
-        if self.surface.bridge is None:
-            inner["user"], inner["auth"] = User(passed), Scopes(passed)
-        return inner
+
+def _naming(app: ASGIApp) -> ASGIApp:
+    """An app that finds who it is where AuthenticationMiddleware would have put it."""
+
+    def named(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        passed = scope.get("demur")
+        if passed is not None:
+            scope["user"], scope["auth"] = User(passed), Scopes(passed)
+        return app(scope, receive, send)
+
+    return named
 
 
 class User(BaseUser):
