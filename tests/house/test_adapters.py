@@ -17,11 +17,11 @@ FRAMEWORKS: dict[str, tuple[str, set[str], set[str]]] = {
     "asgi": ("", set(), set()),
     "wsgi": ("", set(), set()),
     "starlette": ("starlette", set(), {"asgi"}),
-    "fastapi": ("fastapi", {"starlette", "fastapi_users", "pydantic"}, {"asgi", "starlette"}),
+    "fastapi": ("fastapi", {"starlette", "fastapi_users", "pydantic", "jwt"}, {"asgi", "starlette"}),
     "flask": ("flask", {"flask_login", "flask_wtf", "itsdangerous", "click", "werkzeug"}, {"wsgi"}),
-    "quart": ("quart", {"quart_auth", "itsdangerous", "werkzeug"}, {"asgi"}),
+    "quart": ("quart", {"quart_auth", "itsdangerous", "werkzeug", "click"}, {"asgi"}),
     "django": ("django", {"asgiref", "rest_framework", "ninja"}, {"asgi", "wsgi"}),
-    "litestar": ("litestar", {"msgspec"}, {"asgi"}),
+    "litestar": ("litestar", {"click", "jwt", "msgspec"}, {"asgi"}),
 }
 # Of these the package alone is nearly empty.
 WHOLE = {"starlette": "starlette.applications", "django": "django.http, django.urls, django.views"}
