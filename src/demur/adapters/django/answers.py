@@ -52,6 +52,8 @@ def late(visit: Visit, response: HttpResponseBase) -> tuple[Mark, ...] | None:
         return _before_the_token(visit)
     visit.led_to = _login(visit, response)
     if response.status_code not in (401, 403) and not visit.led_to:
+        if visit.eager:
+            passed.forget()
         return None
     if visit.known and not isinstance(passed.checked.evidence, Live) and _is_somebody(visit.request):
         visit.again()

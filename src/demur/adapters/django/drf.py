@@ -19,7 +19,6 @@ from rest_framework import exceptions  # type: ignore[import-untyped]
 from rest_framework.authentication import SessionAuthentication  # type: ignore[import-untyped]
 from rest_framework.request import Request  # type: ignore[import-untyped]
 from rest_framework.settings import api_settings  # type: ignore[import-untyped]
-from rest_framework.views import exception_handler as _theirs  # type: ignore[import-untyped]
 
 from demur.adapters.django import bridge
 from demur.core import bridged
@@ -55,14 +54,17 @@ class Authentication(SessionAuthentication):  # type: ignore[misc]  # they have 
 
 def exception_handler(error: Exception, context: Mapping[str, Any]) -> Any:  # noqa: ANN401 - their response
     """What their own handler answers, with the reason for the middleware to say."""
+    # Their views load this module.
+    from rest_framework.views import exception_handler as theirs  # type: ignore[import-untyped] # noqa: PLC0415
+
     visit = getattr(getattr(context.get("request"), "_request", None), "_demur", None)
     if isinstance(error, Refused) or visit is None:
-        return _theirs(error, context)
+        return theirs(error, context)
     if isinstance(error, exceptions.AuthenticationFailed):
         visit.said = Refused(_of_token(error))
     elif isinstance(error, exceptions.PermissionDenied) and error.detail != exceptions.PermissionDenied.default_detail:
         visit.detail = str(error.detail)
-    return _theirs(error, context)
+    return theirs(error, context)
 
 
 def _of_token(error: exceptions.AuthenticationFailed) -> Reason:

@@ -58,7 +58,8 @@ def asked(view: Callable[..., object], method: str, *, kept: bool = False) -> As
         found = tuple(dict.fromkeys((*found, *whole.marks(_given(view)))))
     if found:
         return Asked(found)
-    if getattr(view, "login_required", True) is False:
+    # Django REST framework says so of all its views, for they have permission classes.
+    if getattr(view, "login_required", True) is False and not hasattr(view, "cls"):
         return Asked((identified if kept else public,))
     if whole is not None and handler is None and method != "OPTIONS":
         return Asked(absent=True)  # 405

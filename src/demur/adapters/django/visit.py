@@ -16,7 +16,7 @@ from demur.adapters.django import people
 from demur.adapters.django.who import Bridge, Who, in_loop
 from demur.adapters.passed import Passed
 from demur.core.marks import identified
-from demur.core.model import Access, Left
+from demur.core.model import Access, Allow, Left
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -34,11 +34,12 @@ if TYPE_CHECKING:
 class Here(Passed):
     """What a view finds at `request.demur`: as every adapter's, and it knows Django's groups and permissions."""
 
-    __slots__ = ()
+    __slots__ = ("_looked",)
 
     def __init__(self, passed: Passed, visit: Visit) -> None:
         super().__init__(passed.surface, passed.checked, passed.request, allow=passed._allow)  # noqa: SLF001 - its own
         self.native = visit
+        self._looked = False
 
     @property
     def subject(self) -> Subject | None:
@@ -54,8 +55,14 @@ class Here(Passed):
 
     def _look(self) -> None:
         """Where the app decides, who it is is found out when the view asks. In an event loop it is known before."""
+        self._looked = True
         if self.left and isinstance(self.native, Visit) and self.native.viewed and not in_loop():
             self.native.judge((identified,), closed=False)
+
+    def forget(self) -> None:
+        """The view did not ask who it is, so its answer is for anybody."""
+        if not self._looked:
+            self._allow = Allow()
 
     def require(self, permission: str | None = None, **more: Unpack[Asked]) -> Subject:
         """Ask for this here, in the middle of a view, as `demur.require` does beside one. Raises Refused."""
@@ -79,7 +86,8 @@ class Here(Passed):
 class Visit:
     """A request that may go on to the app. `viewed` says that its view was found, `forged` that its CSRF token was not
     right, and `led_to` to which login page the app sent its person. `said` is why the app refuses it, and `detail` what
-    it says to its person, where the framework in it tells."""
+    it says to its person, where the framework in it tells. `eager` says that who it is was found out although nothing
+    asks for it."""
 
     def __init__(self, request: HttpRequest, passed: Passed) -> None:
         self.request = request
@@ -88,6 +96,7 @@ class Visit:
         self.viewed = False
         self.forged = False
         self.led_to = ""
+        self.eager = False
         self.said: Refused | None = None
         self.detail = ""
         bridge = self.surface.bridge
@@ -121,10 +130,11 @@ class Visit:
         plan = self.passed.checked.plan
         if asked.marks or self.who is None or plan is None:
             return False
-        if in_loop() and self.who.asks:
-            return False  # a view that asks who it is could not wait for the answer
-        access = {match.requirement.access for match in plan.matches}
-        return access == {Access.APP}
+        if {match.requirement.access for match in plan.matches} != {Access.APP}:
+            return False
+        # A view in an event loop that asks who it is could not wait for the answer.
+        self.eager = in_loop() and self.who.asks
+        return not self.eager
 
     def again(self) -> None:
         """Let it be judged again: meanwhile the app has found out more, by a token for example."""

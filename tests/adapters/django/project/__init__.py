@@ -1,0 +1,1 @@
+"""A Django project as people have them: its own login, the admin, REST framework and ninja."""
