@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
-from demur.adapters.options import Options
-from demur.core.model import Ending
+from demur.adapters.options import Options, assemble
+from demur.core.model import Ending, Request, Response
+from demur.stores.keys import MemoryKeys
 
 PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "python.md").read_text()
 
@@ -28,3 +31,20 @@ def test_how_a_sign_in_ends():
     """Every way that a bridge can say, but the one that only demur's own sessions have."""
     for how in set(Ending) - {Ending.REPLACED}:
         assert f'"{how}"' in PAGE
+
+
+def test_the_commands_read_that_configuration(tmp_path):
+    """A person who is added by the command can sign in to the app."""
+    (text,) = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
+    (tmp_path / "demur.toml").write_text(text)
+    command = [str(Path(sys.executable).parent / "demur"), "user", "add", "anna", "--group", "staff", "--password-stdin"]
+    subprocess.run(command, cwd=tmp_path, input=b"correct horse battery", check=True, timeout=60)
+    surface = assemble(
+        origin="http://localhost:8000", store="memory:", keys=MemoryKeys(), people=f"sqlite:{tmp_path}/accounts.db"
+    )
+    fields = ((b"content-type", b"application/json"), (b"sec-fetch-site", b"same-origin"))
+    request = Request("POST", b"/.demur/sign-in", "http", "localhost:8000", "192.0.2.7", fields)
+    sent = b'{"username": "anna", "password": "correct horse battery"}'
+    answer = surface.enter(request, lambda most: sent)
+    assert isinstance(answer, Response)
+    assert answer.status == 200

@@ -89,7 +89,7 @@ async def _end(config: Path, user: str, handle: str | None) -> int:
 def _settings(config: Path) -> Config:
     from demur.gateway.config import tables as configuration  # noqa: PLC0415 - load what is used
 
-    return configuration.read(config)
+    return configuration.read(config, serves=False)
 
 
 def _row(session: Session, name: str) -> tuple[str, ...]:

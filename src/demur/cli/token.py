@@ -107,7 +107,7 @@ def revoke(
 def _settings(config: Path) -> Config:
     from demur.gateway.config import tables as configuration  # noqa: PLC0415 - pydantic is loaded where a file is read
 
-    return configuration.read(config)
+    return configuration.read(config, serves=False)
 
 
 def _seconds(text: str) -> int:

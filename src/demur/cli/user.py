@@ -233,7 +233,7 @@ def import_(
 def _settings(file: Path) -> Config:
     from demur.gateway.config import tables as config  # noqa: PLC0415 - pydantic is loaded only where a file is read
 
-    return config.read(file)
+    return config.read(file, serves=False)
 
 
 def _people(settings: Config, job: Callable[[Accounts], Awaitable[T]]) -> T:

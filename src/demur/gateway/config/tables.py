@@ -275,9 +275,10 @@ class Document:
         return Finding(fault.severity, self.name, self.lines.of(fault.place), fault.message, fault.fix)
 
 
-def read(path: Path) -> Config:
-    """Read the configuration at `path`. Raises `BadConfig` with everything that is wrong with it."""
-    return interpret(load(path))
+def read(path: Path, *, serves: bool = True) -> Config:
+    """Read the configuration at `path`; one that nothing is to be served by needs no site. Raises `BadConfig` with
+    everything that is wrong with it."""
+    return interpret(load(path), serves=serves)
 
 
 def load(path: Path) -> Document:
@@ -319,17 +320,19 @@ def _toml_fix(said: str) -> str:
     return 'A line is key = value, [table] or [[table]]; "#" begins a comment.'
 
 
-def interpret(document: Document) -> Config:
-    """What a document means. Raises `BadConfig` with everything that is wrong with it."""
+def interpret(document: Document, *, serves: bool = True) -> Config:
+    """What a document means; see `read`. Raises `BadConfig` with everything that is wrong with it."""
     found: list[Fault] = []
     config: Config | None = None
     # what is not there counts as empty, so that its defaults become absolute paths as well
-    data = {"gateway": {}, "accounts": {}, "sessions": {}, **document.data}
+    data = {"gateway": {}, "accounts": {}, "sessions": {}, **({} if serves else {"site": []}), **document.data}
     try:
         config = Config.model_validate(data, context={"file": document.path})
     except ValidationError as error:
         found.extend(faults(error, Config, document.data))
     found.extend(rule_faults(document.data, document.lines))
+    if serves and data.get("site") == []:
+        found.append(Fault(("site",), "there is no site.", MISSING["site"]))
     found.extend(_together(data, {"file": document.path}))
     if config is None or found:
         raise BadConfig([document.finding(fault) for fault in found])
@@ -342,8 +345,6 @@ def _together(data: Mapping[str, Any], context: Mapping[str, Any]) -> Iterator[F
     gateway = _part(Gateway, data["gateway"], context)
     kept = _part(Sessions, data["sessions"], context)
     tables = data.get("site")
-    if tables == []:
-        yield Fault(("site",), "there is no site.", MISSING["site"])
     sites = [_part(Site, table, context) for table in (tables if isinstance(tables, list) else [])]
     people = _part(Accounts, data["accounts"], context)
     if kept is not None:
