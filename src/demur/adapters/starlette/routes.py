@@ -120,9 +120,8 @@ def _methods(route: object) -> Iterable[str]:
 
 async def _judge(passed: Passed, marks: tuple[Mark, ...], scope: Scope, send: Send, view: Handle) -> None:
     """Judge a view, and let it answer, or answer anything: that does not get out."""
-    passed.native = HTTPConnection(scope)
-    scope[MARKS] = (*scope.get(_ABOVE, ()), *marks)
-    if not await passed.surface.ajudge(passed, scope[MARKS], native=passed.native):
+    scope[MARKS] = marks = (*scope.get(_ABOVE, ()), *marks)
+    if (marks or getattr(passed, "given", None) is None) and not await _allowed(passed, marks, scope):
         kind = "websocket.http.response" if scope["type"] == "websocket" else "http.response"
         await send({"type": f"{kind}.start", "status": 403, "headers": []})
         await send({"type": f"{kind}.body", "body": b""})
@@ -133,6 +132,11 @@ async def _judge(passed: Passed, marks: tuple[Mark, ...], scope: Scope, send: Se
         # Starlette answers 500 to what is raised before it gets as far as us; that does not get out either.
         passed.answer = passed.surface.raised(passed, said)
         raise
+
+
+async def _allowed(passed: Passed, marks: tuple[Mark, ...], scope: Scope) -> bool:
+    passed.native = HTTPConnection(scope)
+    return await passed.surface.ajudge(passed, marks, native=passed.native)
 
 
 def _judged(handle: Handle) -> Handle:
