@@ -103,6 +103,30 @@ def starlette(options: dict[str, Any]) -> Any:
     return TestClient(starlette_app(options))
 
 
+def fastapi(options: dict[str, Any]) -> Any:
+    """Starlette's client of an app of FastAPI's, which says by its dependencies who may."""
+    from fastapi import Depends, FastAPI
+    from fastapi.responses import PlainTextResponse
+
+    from demur.adapters.fastapi import Demur, Principal, identified, require
+
+    app = FastAPI(default_response_class=PlainTextResponse, docs_url=None, redoc_url=None, openapi_url=None)
+    asked: dict[str, Any] = {
+        "plain": require(),
+        "staff": require(groups=["staff"]),
+        "fresh": require(fresh="15m"),
+        "open": identified,
+    }
+    for name, dependency in asked.items():
+
+        def view(who: Principal | None = Depends(dependency)) -> str:  # noqa: B008 - as FastAPI has it
+            return who.name if who else "nobody"
+
+        view.__annotations__ = {"who": Principal | None, "return": str}
+        app.get(f"/{name}")(view)
+    return TestClient(Demur(app, **options))
+
+
 def websocket(options: dict[str, Any]) -> Any:
     """Starlette's client of an app with a WebSocket."""
     from starlette.applications import Starlette
@@ -156,7 +180,7 @@ def _litestar(options: dict[str, Any], client: str) -> Any:
     return getattr(testing, client)(app)
 
 
-CLIENTS = (flask, quart, starlette, httpx_async, httpx_wsgi, litestar, litestar_async)
+CLIENTS = (flask, quart, starlette, fastapi, httpx_async, httpx_wsgi, litestar, litestar_async)
 
 
 async def get(client: Any, path: str) -> Any:

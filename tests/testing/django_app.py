@@ -28,6 +28,7 @@ MARKS: dict[str, demur.Mark] = {
     "plain": demur.require(),
     "staff": demur.require(groups=["staff"]),
     "fresh": demur.require(fresh="15m"),
+    "granted": demur.require("reports.view_report"),
 }
 
 settings.configure(
@@ -73,6 +74,8 @@ async def tried(client: Any) -> None:
         assert_allowed(await get(client, target))
     assert_refused(await get(testing.stale(client, "bob"), "/fresh"), "step-up-required")
     assert_refused(await get(client, "/staff"), "not-permitted")
+    assert_refused(await get(client, "/granted"), "not-permitted")
+    assert_allowed(await get(testing.signed_in(client, permissions=["reports.view_report"]), "/granted"))
     for reason, be in testing.REFUSALS.items():
         assert assert_refused(await get(be(client), "/plain"), reason)["reason"] == reason
         assert_allowed(await get(client, "/open"))
