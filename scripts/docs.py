@@ -342,6 +342,28 @@ def _clause(name: str, clause: dict[str, str]) -> str:
     return f"### {name}\n\n{clause['where']}\n\n{quote}{read}".rstrip() + "\n"
 
 
+# --- apps of other people -------------------------------------------------------------------------
+
+
+def before_after_page() -> str:
+    """What example apps of other people answer, before and after. What they answered is data of the tests."""
+    figures = runpy.run_path(str(ROOT / "tests/adapters/public/figures.py"))
+    return f"""{DO_NOT_EDIT}
+# Before and after
+
+Example apps that other people wrote, with a login of their own: as they were published, and with ten lines or fewer in a file beside them.
+Nothing in the app changes, and its login stays.
+The tests fetch each, compare its files with what was published, sign people in by its own login, and send the same requests to both.
+`make test` fails if an answer is another one than here; an app that cannot be fetched is not run, and the summary of the tests says so.
+
+An answer is its status, where it leads, its challenge (with the `error` that it names), and **its reason**.
+The page asks as a browser does, all other rows as a program that wants JSON.
+A bad Bearer token is nothing at all to an app whose people have cookies: it is told to sign in.
+The preflight comes from another site, and gets no leave; what matters is that it is not asked to sign in.
+
+{figures["markdown"]()}"""  # noqa: E501 - a sentence a line
+
+
 # --- other proxies --------------------------------------------------------------------------------
 
 
@@ -401,6 +423,7 @@ def pages() -> dict[Path, Callable[[], str]]:
     notes = tomllib.loads((DOCS / "reasons" / "notes.toml").read_text())
     made: dict[Path, Callable[[], str]] = {
         DOCS / "reference" / "adapters.md": adapters_page,
+        DOCS / "reference" / "before-after.md": before_after_page,
         DOCS / "reference" / "conformance.md": conformance_page,
         DOCS / "reference" / "hostile.md": hostile_page,
         DOCS / "reference" / "proxies.md": proxies_page,

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from asking import Asking, Given
+    from tests.adapters.public.asking import Asking, Given
 
 WORD: Final = "correct horse battery"
 SINCE_LONG: Final = 3 * 366 * 86_400
@@ -185,6 +185,7 @@ def _django_prepare() -> None:
     call_command("migrate", verbosity=0)
     users: Any = get_user_model().objects
     users.create_user("anna", password=WORD, is_staff=True, is_superuser=True)
+    users.create_user("dora", password=WORD, is_staff=True, is_superuser=True)
     users.create_user("bo", password=WORD, is_staff=True)
     users.create_user("carl", password=WORD)
 
@@ -204,17 +205,21 @@ def _django(asking: Asking) -> Given:
         (found,) = re.findall(r"sessionid=\w+", cookies)
         return str(found)
 
-    path, live, old, ended = "/admin/auth/user/", sign_in("anna"), sign_in("anna"), sign_in("anna")
+    path, live, old, left, ended = "/admin/auth/user/", *(sign_in(name) for name in ("anna", "anna", "anna", "dora"))
     with sqlite3.connect(asking.folder / "db.sqlite3") as database:
         key = old.partition("=")[2]
         database.execute("UPDATE django_session SET expire_date = '2020-01-01' WHERE session_key = ?", (key,))
-    asking.send("GET", path, _with(ended, PAGE))
-    asking.control("django_revoke", ended.partition("=")[2])
+    form = asking.send("GET", path, _with(left, PAGE))
+    (token,) = set(re.findall(rb'name="csrfmiddlewaretoken" value="(\w+)"', form.body))
+    fields, body = _form(csrfmiddlewaretoken=token.decode())
+    asking.send("POST", "/admin/logout/", _with(f"{left}; {form.cookies()}", fields), body)
+    asking.control("django_password", "dora")
     return _rows(
         path,
         signed_in=Ask(path, fields=_with(live, PAGE)),
         bad=Ask(path, fields=_with("sessionid=0123456789abcdefghijklmnopqrstuv")),
         expired=Ask(path, fields=_with(old)),
+        signed_out=Ask(path, fields=_with(left)),
         revoked=Ask(path, fields=_with(ended)),
         forbidden=Ask(path, fields=_with(sign_in("bo"))),
         **{"forbidden, not staff": Ask(path, fields=_with(_carl(asking)))},
@@ -274,11 +279,13 @@ class Control:
     """What an administrator of the app would do, and what only time does."""
 
     @staticmethod
-    def django_revoke(key: str) -> str:
-        """End a session of somebody."""
-        from django.contrib.sessions.backends.db import SessionStore  # noqa: PLC0415
+    def django_password(name: str) -> str:
+        """Give somebody another password, as an administrator does: all their sessions are over."""
+        from django.contrib.auth import get_user_model  # noqa: PLC0415
 
-        SessionStore(key).delete()
+        user: Any = get_user_model().objects.get(username=name)
+        user.set_password("another one, and as long")
+        user.save()
         return ""
 
     @staticmethod
@@ -296,23 +303,27 @@ class Control:
 
     @staticmethod
     def litestar_expire(key: str) -> str:
-        """Have a session be over."""
+        """Have a session be over, and have been for an hour, for whoever keeps anything about it."""
+        import hashlib  # noqa: PLC0415
         from datetime import UTC, datetime, timedelta  # noqa: PLC0415
 
-        _litestar_sessions()._store[key].expires_at = datetime.now(UTC) - timedelta(hours=1)
+        sessions, kept = _litestar_store("sessions"), _litestar_store("demur")
+        sessions[key].expires_at = datetime.now(UTC) - timedelta(hours=1)
+        for seen in [kept[name] for name in kept if name == hashlib.sha256(key.encode()).hexdigest()]:
+            seen.data = re.sub(rb"[0-9]+$", lambda at: b"%d" % (int(at[0]) - 14 * 86_400 - 3600), seen.data)
         return ""
 
     @staticmethod
     def litestar_revoke(key: str) -> str:
         """End a session of somebody."""
-        _litestar_sessions()._store.pop(key)
+        _litestar_store("sessions").pop(key)
         return ""
 
 
-def _litestar_sessions() -> Any:
+def _litestar_store(name: str) -> Any:
     import using_session_auth  # type: ignore[import-not-found]  # noqa: PLC0415
 
-    return using_session_auth.app.stores.get("sessions")
+    return sys.modules.get("guarded", using_session_auth).app.stores.get(name)._store
 
 
 APPS: Final = {

@@ -18,14 +18,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from apps import APPS, Ask, start_project
-from sources import copy, sources
-
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from tests.adapters.public.apps import APPS, Ask, start_project
+    from tests.adapters.public.sources import copy, sources
+else:
+    from apps import APPS, Ask, start_project
+    from sources import copy, sources
+
 Given: TypeAlias = "dict[str, Ask | str]"
 FOLDER: Final = Path(__file__).parent
+_PORT: Final = re.compile(r"http(?:://|%3A%2F%2F)localhost(?::|%3A)[0-9]+")
 ROWS: Final = (
     "signed in",
     "nothing sent, page",
@@ -98,7 +102,9 @@ class Asking:
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         print(json.dumps(said), file=self.process.stdin, flush=True)
-        return str(json.loads(self.process.stdout.readline()))
+        answered = json.loads(self.process.stdout.readline())
+        assert "done" in answered, answered
+        return str(answered["done"])
 
 
 @contextmanager
@@ -158,8 +164,8 @@ def brief(answer: Answer | str) -> str:
         return answer
     parts = [str(answer.status)]
     if location := answer.get("location"):
-        parts.append(f"to `{re.sub(r'^http://localhost:[0-9]+', '', location)}`")
-    if answer.status == 401:
+        parts.append(f"to `{_PORT.sub('', location)}`")
+    if answer.status == 401 or answer.all("www-authenticate"):
         schemes = [value.partition(" ")[0] for value in answer.all("www-authenticate")]
         errors = re.findall(r'error="([^"]+)"', answer.get("www-authenticate"))
         parts.append(

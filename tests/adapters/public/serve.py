@@ -11,8 +11,14 @@ import os
 import socket
 import sys
 import threading
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tests.adapters.public.apps import APPS, Control
+    from tests.adapters.public.sources import sources
+else:  # found beside this file
+    from apps import APPS, Control
+    from sources import sources
 
 
 def _load(name: str) -> Any:
@@ -24,15 +30,15 @@ def _load(name: str) -> Any:
 def _obey(control: Any) -> None:
     for line in sys.stdin:
         name, *said = json.loads(line)
-        print(json.dumps(getattr(control, name)(*said)), flush=True)
+        try:
+            done = {"done": getattr(control, name)(*said)}
+        except Exception as error:  # noqa: BLE001 - it is told to whoever asks
+            done = {"failed": repr(error)}
+        print(json.dumps(done), flush=True)
 
 
 def main(key: str, side: str, folder: str, descriptor: str) -> None:
     """Serve until told to stop."""
-    sys.path.insert(0, str(Path(__file__).parent))
-    from apps import APPS, Control  # noqa: PLC0415 - found beside this file
-    from sources import sources  # noqa: PLC0415
-
     app, source = APPS[key], sources()[key]
     sys.path[:1] = [folder, *([str(source.packages)] if source.packages else [])]
     os.chdir(folder)
@@ -44,7 +50,7 @@ def main(key: str, side: str, folder: str, descriptor: str) -> None:
     threading.Thread(target=_obey, args=(Control,), daemon=True).start()
     opened = socket.socket(fileno=int(descriptor))
     if app.kind == "wsgi":
-        import waitress  # noqa: PLC0415
+        import waitress  # type: ignore[import-untyped]  # noqa: PLC0415
 
         waitress.serve(served, sockets=[opened], threads=2, _quiet=True)
     else:
