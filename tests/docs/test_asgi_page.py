@@ -1,4 +1,4 @@
-"""The page about Python apps: its code is what runs here."""
+"""The page about ASGI apps: the code of its third step is what runs here; `test_framework_pages` runs the first."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import runpy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from demur import accounts
 from demur.accounts.people import New
+from demur.authenticators.password import Argon2Hasher
 
 if TYPE_CHECKING:
     import pytest
@@ -40,13 +42,13 @@ async def ask(app: Any, method: str, target: str, body: bytes = b"", **fields: s
 
 async def test_the_page_is_an_app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The code of the page refuses, signs in, and tells the app who it is."""
-    code = re.search(r"```python\n(# app\.py\n.*?)```", PAGE.read_text(), re.DOTALL)
+    code = re.search(r"```python\n(# club\.py\n.*?)```", PAGE.read_text(), re.DOTALL)
     assert code is not None
-    (tmp_path / "app.py").write_text(code[1])
+    (tmp_path / "club.py").write_text(code[1])
     monkeypatch.chdir(tmp_path)
-    made = runpy.run_path("app.py")
-    app, people, hasher = made["app"], made["people"], made["Argon2Hasher"]()
-    assert list(tmp_path.iterdir()) == [tmp_path / "app.py"]  # nothing is opened before the first request
+    app, hasher = runpy.run_path("club.py")["app"], Argon2Hasher()
+    assert list(tmp_path.iterdir()) == [tmp_path / "club.py"]  # nothing is opened before the first request
+    people = accounts.open("sqlite:accounts.db", app.guard.store)
     await people.add(New("anna", encoded=await hasher.hash(PASSWORD)), by="test")
     hasher.close()
 
@@ -62,6 +64,5 @@ async def test_the_page_is_an_app(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     status, _, text = await ask(app, "GET", "/plans", cookie=cookie)
     assert (status, text) == (200, "Hello anna.")
     assert (await ask(app, "GET", "/admin/", cookie=cookie))[0] == 403
-    await made["guard"].aclose()
     await people.aclose()
-    await made["store"].aclose()
+    await app.surface.aclose()
