@@ -1,7 +1,8 @@
 """What guarding a request costs: the same ASGI app with demur and without, interleaved in one run.
 
-Two servers (uvicorn, uvloop, httptools) run on one core and are asked from another, turn by turn, so that whatever
-else the machine does meets all of them alike. Nothing is cached: each guarded request with a session reads SQLite.
+The servers (uvicorn, uvloop, httptools) run on one core and are asked from another, turn by turn, so that whatever
+else the machine does meets all of them alike. One guards, one guards and writes a log and counts, and one keeps nothing
+of what the store has said, so that each request with a session reads SQLite.
 Figures are medians over the rounds, with the quartiles behind them; a ratio is the median of the ratios within a round.
 
     benchmarks/guarded.py [--rounds 9] [--seconds 2] [--connections 16]
@@ -52,17 +53,28 @@ async def plain(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": BODY})
 
 
-def guarded(state: str, port: int) -> Any:
+def guarded(state: str, port: int, *, which: str = "guarded") -> Any:
     """The same app behind the middleware, with 50 rules and sessions in SQLite."""
     from demur.adapters.asgi import Demur, Surface  # noqa: PLC0415 - the other server must not load it
     from demur.core.page import DEFAULT  # noqa: PLC0415
-    from demur.guard import Guard  # noqa: PLC0415
+    from demur.guard import Cache, Guard  # noqa: PLC0415
     from demur.pages.router import Pages  # noqa: PLC0415
     from demur.stores import open as open_store  # noqa: PLC0415
     from demur.stores.keys import FileKeys  # noqa: PLC0415
 
-    guard = Guard(_site(port), open_store(f"sqlite:{state}/sessions.db"), FileKeys(f"{state}/keys"))
+    store = open_store(f"sqlite:{state}/sessions.db")
+    cache = Cache(store, most=0) if which == "asking" else Cache(store)
+    observer = _observer() if which == "noting" else None
+    guard = Guard(_site(port), store, FileKeys(f"{state}/keys"), observer=observer, cache=cache)
     return Demur(plain, Surface(guard, Pages(guard, DEFAULT, {}), DEFAULT))
+
+
+def _observer() -> Any:
+    from demur.observe import Both  # noqa: PLC0415
+    from demur.observe.log import Log  # noqa: PLC0415
+    from demur.observe.metrics import Metrics  # noqa: PLC0415
+
+    return Both(Log(open(os.devnull, "w"), human=False), Metrics())  # noqa: SIM115, PTH123 - until the end
 
 
 def _site(port: int) -> Any:
@@ -73,11 +85,11 @@ def _site(port: int) -> Any:
 
 
 def serve(which: str, state: str, descriptor: int) -> None:
-    """Serve one of the two until told to stop."""
+    """Serve one of them until told to stop."""
     import uvicorn  # noqa: PLC0415
 
     opened = socket.socket(fileno=descriptor)
-    app = plain if which == "plain" else guarded(state, opened.getsockname()[1])
+    app = plain if which == "plain" else guarded(state, opened.getsockname()[1], which=which)
     config = uvicorn.Config(app, loop="uvloop", http="httptools", lifespan="off", access_log=False, log_level="warning")
     uvicorn.Server(config).run(sockets=[opened])
 
@@ -275,11 +287,13 @@ def main() -> None:
         cases = [
             Case("unguarded", "plain", "/members/shelf", 200, token),
             Case("guarded, public", "guarded", "/public/logo", 200, token),
-            Case("guarded, live session", "guarded", "/members/shelf", 200, token),
+            Case("guarded, known session", "guarded", "/members/shelf", 200, token),
+            Case("the same, log and metrics", "noting", "/members/shelf", 200, token),
+            Case("the same, asking the store", "asking", "/members/shelf", 200, token),
             Case("guarded, refused (401)", "guarded", "/members/shelf", 401),
             Case("guarded, refused (403)", "guarded", "/team-7/plans", 403, token),
         ]
-        servers = {which: start(which, state, theirs) for which in ("plain", "guarded")}
+        servers = {which: start(which, state, theirs) for which in ("plain", "guarded", "noting", "asking")}
         try:
             for case in cases:
                 check(case, servers[case.server].port)

@@ -65,6 +65,7 @@ class Cache:
 
     def __init__(self, store: Store, most: int = MOST) -> None:
         self._store = store
+        self._holds = store.holds
         self._half = most // 2
         self._young: dict[bytes, Known] = {}
         self._old: dict[bytes, Known] = {}
@@ -85,7 +86,7 @@ class Cache:
             if kept is None:
                 return None
             self._put(key, kept)
-        if now < kept.until and self._store.holds(kept.stamp):
+        if now < kept.until and self._holds(kept.stamp):
             return kept
         self.drop(key)
         return None
@@ -181,6 +182,8 @@ class Cache:
         self._put(key, Known(live, sessions.certain_until(live, at), kept.stamp, kept.size))
 
     def _put(self, key: bytes, kept: Known) -> None:
+        if kept.size > self._half:
+            return
         with self._changing:
             before = self._young.get(key)
             self._size += kept.size - (before.size if before is not None else 0)

@@ -36,7 +36,6 @@ from demur.core.reasons import Reason
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from demur.adapters.asgi.short import ShortPassed
     from demur.adapters.asgi.wire import App, Message, Receive, Scope, Send
     from demur.adapters.options import Options
     from demur.adapters.surface import Surface
@@ -73,9 +72,39 @@ class Demur:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle a connection of type http or websocket; anything else is the app's own."""
-        if scope["type"] == "http" and (passed := self._short.enter(scope)) is not None:
-            await self._shortly(passed, scope, receive, send)
+        passed = self._short.enter(scope) if scope["type"] == "http" else None
+        if passed is None:
+            await self._at_length(scope, receive, send)
             return
+        # The short way: only what the app answers out of the ordinary takes the long way out.
+        exit_: Exit | None = None
+        started = False
+
+        def out(message: Message) -> Awaitable[None]:
+            nonlocal exit_, started
+            if started:
+                return send(message)
+            if exit_ is None and message["type"] == "http.response.start":
+                leaves = self._short.leave(passed, message)
+                if leaves is not None:
+                    started = True
+                    return send(leaves)
+                exit_ = Exit(self, passed, passed.request, scope, receive, send)
+            return send(message) if exit_ is None else exit_.send(message)
+
+        try:
+            await self._app(passed.inner(), receive, out)
+        except Exception as fault:
+            if started:
+                raise
+            exit_ = exit_ or Exit(self, passed, passed.request, scope, receive, send)
+            if not await self._caught(fault, exit_):
+                raise
+        finally:
+            if exit_ is not None:
+                await exit_.leave()
+
+    async def _at_length(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in {"http", "websocket"}:
             await self._app(scope, receive, send)
             return
@@ -100,36 +129,6 @@ class Demur:
         checked = await self.guard.acheck(request)
         self._short.learn(scope, request, checked)
         await self.answer(checked, request, scope, receive, send)
-
-    async def _shortly(self, passed: ShortPassed, scope: Scope, receive: Receive, send: Send) -> None:
-        """The short way: only what the app answers out of the ordinary takes the long way out."""
-        exit_: Exit | None = None
-        started = False
-
-        def out(message: Message) -> Awaitable[None]:
-            nonlocal exit_, started
-            if exit_ is not None:
-                return exit_.send(message)
-            if started or message["type"] != "http.response.start":
-                return send(message)
-            leaves = self._short.leave(passed, message)
-            if leaves is None:
-                exit_ = Exit(self, passed, passed.request, scope, receive, send)
-                return exit_.send(message)
-            started = True
-            return send(leaves)
-
-        try:
-            await self._app(passed.native, receive, out)
-        except Exception as fault:
-            if started:
-                raise
-            exit_ = exit_ or Exit(self, passed, passed.request, scope, receive, send)
-            if not await self._caught(fault, exit_):
-                raise
-        finally:
-            if exit_ is not None:
-                await exit_.leave()
 
     async def answer(self, checked: Checked, request: Request, scope: Scope, receive: Receive, send: Send) -> None:
         """Do what was decided about a request of this site."""

@@ -54,6 +54,7 @@ _USUAL = frozenset(
 )
 _PRIVATE = (b"cache-control", b"private, no-cache")
 _NOBODY = Allow()
+_NOT_YET = {"_checked": None, "_request": None, "_native": None, "_reference": "", "overdue": False}
 
 
 def _room(kept: T) -> T:
@@ -77,6 +78,11 @@ class ShortPassed(Passed):
 
     __slots__ = ("_checked", "_known", "_native", "_now", "_reference", "_request", "lines", "scope", "way")
 
+    _checked: Checked | None
+    _request: Request | None
+    _native: object
+    _reference: str
+
     def __init__(
         self, surface: Surface, scope: Scope, way: _Way, known: Known | None, now: int, lines: list[Any]
     ) -> None:
@@ -84,16 +90,24 @@ class ShortPassed(Passed):
         self.refused = None
         self.answer = None
         self.scope = scope
-        self.overdue = False
-        self._allow = _NOBODY if known is None else known.allow
+        self.lines = lines
         self.way = way
         self._known = known
         self._now = now
-        self._checked: Checked | None = None
-        self._request: Request | None = None
-        self._native: object = None
-        self._reference = ""
-        self.lines = lines
+        self._allow = _NOBODY if known is None else known.allow
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - what is not made yet
+        try:
+            return _NOT_YET[name]
+        except KeyError:
+            raise AttributeError(name) from None
+
+    def inner(self) -> Scope:
+        """The scope that the app sees."""
+        inner = dict(self.scope)
+        inner["headers"] = self.lines
+        inner["demur"] = self
+        return inner
 
     @property
     def reference(self) -> str:
@@ -108,7 +122,7 @@ class ShortPassed(Passed):
         it would be work for the collector."""
         if self._native is not None:
             return self._native
-        return {**self.scope, "headers": self.lines, "demur": self}
+        return self.inner()
 
     @native.setter
     def native(self, native: object) -> None:
@@ -226,7 +240,8 @@ class Short:
 
     def enter(self, scope: Scope) -> ShortPassed | None:
         """The way on, with the scope that the app sees; None if this has to go the long way."""
-        began = time.perf_counter()
+        observer = self._guard.observer
+        began = time.perf_counter() if observer is not None else 0.0
         lines = scope["headers"]
         try:
             sent = dict(lines)
@@ -240,9 +255,9 @@ class Short:
         if known is None and not way.open:
             return None
         if cookie is not None:
-            lines = self._without_ours(lines, list(sent).index(b"cookie"), cookie)
+            lines = self._without_ours(lines, sent, cookie)
         passed = ShortPassed(self._surface, scope, way, known, int(at), lines)
-        if (observer := self._guard.observer) is not None:
+        if observer is not None:
             observer.decided(cast("Decided", _Noted(passed, at, time.perf_counter() - began)))
         return passed
 
@@ -256,12 +271,15 @@ class Short:
             return None
         return self._guard.known(way.requirement, sha256(cookie[end - _TOKEN : end]).digest(), now)
 
-    def _without_ours(self, lines: list[Any], index: int, cookie: bytes) -> list[Any]:
+    def _without_ours(self, lines: list[Any], sent: dict[bytes, bytes], cookie: bytes) -> list[Any]:
+        index = list(sent).index(b"cookie")
+        kept = lines.copy()
         if len(cookie) == self._until and cookie.startswith(self._needle):
-            left = b""
-        else:
-            left = fields.without_cookies(cookie, self._surface.names)
-        return [*lines[:index], *([(b"cookie", left)] if left else ()), *lines[index + 1 :]]
+            del kept[index]
+            return kept
+        left = fields.without_cookies(cookie, self._surface.names)
+        kept[index : index + 1] = [(b"cookie", left)] if left else []
+        return kept
 
     def learn(self, scope: Scope, request: Request, checked: Checked) -> None:
         """What was decided on the long way."""
@@ -303,10 +321,13 @@ class Short:
         if allow.subject is None:
             return message
         control = said.get(b"cache-control")
+        leaves = dict(message)
         if control is None:
-            return {**message, "headers": [*lines, _PRIVATE, passed.timing()]}
-        kept = [line for line in lines if line[0] != b"cache-control"]
-        return {**message, "headers": [*kept, (b"cache-control", respond.private(control)), passed.timing()]}
+            leaves["headers"] = [*lines, _PRIVATE, passed.timing()]
+        else:
+            kept = [line for line in lines if line[0] != b"cache-control"]
+            leaves["headers"] = [*kept, (b"cache-control", respond.private(control)), passed.timing()]
+        return leaves
 
     def _learn_names(self, lines: list[Any]) -> None:
         for name, _ in lines:
