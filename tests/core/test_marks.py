@@ -179,3 +179,19 @@ def test_marks_are_of_use_as_keys():
     assert demur.require("x", fresh=60) == demur.require("x", fresh="1m")
     assert len({demur.require("x"), demur.require("x")}) == 1
     assert marks.public.requirement.access is Access.OPEN
+
+
+def test_what_is_copied_from_two_decorators_is_both() -> None:
+    """As Django's `method_decorator` does it with a list: each marks a function of its own, and what they have set is
+    copied, one over the other."""
+    first, second = demur.require("report:read"), demur.require(groups=["staff"])
+
+    def view() -> None: ...
+
+    for mark in (first, second):
+
+        @mark
+        def dummy() -> None: ...
+
+        view.__dict__.update(dummy.__dict__)
+    assert set(marks_of(view)) == {first, second}

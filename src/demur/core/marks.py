@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 V = TypeVar("V")
 
 _NAME = "__demur__"
+"""How the attributes begin under which a view keeps its marks: one for each, because whoever copies what one decorator
+has set over what another one has (Django's `method_decorator`) would lose a mark in a common one."""
 _INSIDE = ("__func__", "__wrapped__", "func", "view_class", "cls", "fn")
 """Where wrappers keep what they wrap: methods, `functools.wraps`, `functools.partial`, and the views that Django,
 Flask and Litestar make of a class or a function."""
@@ -45,10 +47,9 @@ class Mark:
     def __call__(self, view: V) -> V:
         """Mark a view, a function or a class, and give it back."""
         holder: Any = getattr(view, "__func__", view)
-        has = holder.__dict__.get(_NAME, ()) if hasattr(holder, "__dict__") else ()
-        _agree(has, self, view)
+        _agree(_kept(holder), self, view)
         try:
-            setattr(holder, _NAME, (*has, self))
+            setattr(holder, f"{_NAME} {self.name} {self.requirement.form or ''}", self)
         except AttributeError:
             message = f"{view!r} cannot be marked."
             raise ConfigError(message, fix="Mark a function or a class.") from None
@@ -102,13 +103,18 @@ def marks_of(*views: object) -> tuple[Mark, ...]:
     return tuple(found)
 
 
+def _kept(view: object) -> tuple[Mark, ...]:
+    kept = getattr(view, "__dict__", {})
+    return tuple(mark for name, mark in kept.items() if isinstance(mark, Mark) and str(name).startswith(_NAME))
+
+
 def _own(view: object) -> tuple[Mark, ...]:
     if isinstance(view, Mark):
         return (view,)
     if isinstance(view, type):
         # A class inherits what its bases ask for, and may ask for more.
-        return tuple(mark for base in view.__mro__ for mark in base.__dict__.get(_NAME, ()))
-    marks = getattr(view, "__dict__", {}).get(_NAME, ())
+        return tuple(mark for base in view.__mro__ for mark in _kept(base))
+    marks = _kept(view)
     # An instance is as its class is marked: an endpoint, a consumer.
     return marks if callable(getattr(view, "__get__", None)) else (*marks, *_own(type(view)))
 
