@@ -66,21 +66,27 @@ class Here(Passed):
 
     def require(self, permission: str | None = None, **more: Unpack[Asked]) -> Subject:
         """Ask for this here, in the middle of a view, as `demur.require` does beside one. Raises Refused."""
-        assert isinstance(self.native, Visit)  # noqa: S101 - for the type checker
-        if more.get("groups") or more.get("all_groups") or permission is not None:
-            self._with_groups(self.native)
+        self._prepare(permission, more)
+        self.add_groups()
         return super().require(permission, **more)
-
-    def _with_groups(self, visit: Visit) -> None:
-        if visit.who is not None:
-            visit.who.groups = True
-            self.checked = replace(self.checked, evidence=visit.who.with_groups(self.checked.evidence))
 
     async def arequire(self, permission: str | None = None, **more: Unpack[Asked]) -> Subject:
         """The same in an async view."""
-        if more.get("groups") or more.get("all_groups") or permission is not None:
+        if self._prepare(permission, more):
             return await sync_to_async(self.require)(permission, **more)  # all this is in Django's database
         return await super().arequire(permission, **more)
+
+    def add_groups(self) -> None:
+        """Where groups matter, add them to what is known without them."""
+        who = self.native.who if isinstance(self.native, Visit) else None
+        if who is not None and who.groups:
+            self.checked = replace(self.checked, evidence=who.with_groups(self.checked.evidence))
+
+    def _prepare(self, permission: str | None, more: Asked) -> bool:
+        grouped = bool(more.get("groups") or more.get("all_groups") or permission in people.table())
+        if isinstance(self.native, Visit) and self.native.who is not None:
+            self.native.who.groups = grouped
+        return grouped or permission is not None
 
 
 class Visit:
@@ -115,13 +121,14 @@ class Visit:
     def judge(self, marks: Sequence[Mark], *, closed: bool = True) -> bool:
         """Whether a view may have it."""
         self._prepare(marks)
+        self.passed.add_groups()
         allowed = self.surface.judge(self.passed, marks, native=self, permits=self._permits(), closed=closed)
         return self._judged(allowed=allowed)
 
     async def ajudge(self, marks: Sequence[Mark], *, closed: bool = True) -> bool:
         """The same in an event loop."""
         if self._prepare(marks):
-            return await sync_to_async(self.judge)(marks, closed=closed)  # Django's permissions are in its database
+            return await sync_to_async(self.judge)(marks, closed=closed)  # groups and permissions are in the database
         allowed = await self.surface.ajudge(self.passed, marks, native=self, closed=closed)
         return self._judged(allowed=allowed)
 
@@ -143,13 +150,15 @@ class Visit:
             self.who.again()
 
     def _prepare(self, marks: Sequence[Mark]) -> bool:
-        """Note whether groups matter; whether a permission is asked for."""
+        """Note whether groups matter; whether a permission or a group is asked for."""
         plan = self.passed.checked.plan
         rules = tuple(match.requirement for match in plan.matches) if plan is not None else ()
         terms = [each.terms for each in (*self.surface.asked(marks), *rules)]
+        table = people.table()
+        grouped = any(each.groups or each.all_groups or each.permission in table for each in terms)
         if self.who is not None:
-            self.who.groups = any(each.groups or each.all_groups or each.permission_groups for each in terms)
-        return any(each.permission for each in terms)
+            self.who.groups = grouped
+        return grouped or any(each.permission for each in terms)
 
     def _judged(self, *, allowed: bool) -> bool:
         if self.surface.bridge is None:

@@ -18,6 +18,8 @@ from django.test.utils import setup_test_environment
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+django.setup()
+
 PAGE = {"accept": "text/html", "sec-fetch-mode": "navigate", "sec-fetch-dest": "document"}
 SCRIPT = {"accept": "application/json", "sec-fetch-mode": "cors", "sec-fetch-dest": "empty"}
 
@@ -29,7 +31,6 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> None:
 
     folder = tmp_path_factory.mktemp("project")
     settings.DATABASES["default"]["NAME"] = folder / "db.sqlite3"
-    django.setup()
     setup_test_environment()
     call_command("migrate", verbosity=0, run_syncdb=True)
 
