@@ -74,7 +74,7 @@ def _observer() -> Any:
     from demur.observe.log import Log  # noqa: PLC0415
     from demur.observe.metrics import Metrics  # noqa: PLC0415
 
-    return Both(Log(open(os.devnull, "w"), human=False), Metrics())  # noqa: SIM115, PTH123 - until the end
+    return Both(Log(open(os.devnull, "w"), human=False), Metrics())  # noqa: PTH123 - until the end
 
 
 def _site(port: int) -> Any:
