@@ -24,7 +24,7 @@ from demur.core.site import find
 from demur.gateway.check import Check
 from demur.gateway.doctor import ticket
 from demur.gateway.proxy.forward import Proxy
-from demur.guard import Guard
+from demur.guard import Cache, Guard
 from demur.observe import Both
 from demur.observe.log import Log
 from demur.observe.metrics import Metrics
@@ -81,6 +81,7 @@ class Gateway:
         self._parts = _parts(config, Both(self._log, self.metrics))
         self.routes = _routes(self._parts)
         self._guards: list[Guard] = []
+        self._cache = Cache(self._parts.store)
         self._proxies: list[Proxy] = []
         served = {
             site.origin: self._site(site, table.upstream, table.timeouts)
@@ -100,7 +101,9 @@ class Gateway:
 
     def _site(self, site: Site, upstream: str | None, timeouts: Timeouts) -> asgi.Demur:
         parts = self._parts
-        guard = Guard(site, parts.store, parts.keys, passwords=parts.passwords, observer=parts.observer)
+        guard = Guard(
+            site, parts.store, parts.keys, passwords=parts.passwords, observer=parts.observer, cache=self._cache
+        )
         self._guards.append(guard)
         pages = Pages(guard, _RENDERER, self.routes, idle=parts.idle)
         surface = asgi.Surface(guard, pages, _RENDERER, idle=parts.idle)
