@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, MutableMapping
+    from collections.abc import AsyncIterator, Mapping, MutableMapping
 
 HOST = "app.example.com"
 
@@ -57,10 +58,12 @@ async def ask(
     method: str = "GET",
     body: bytes = b"",
     scheme: str = "https",
+    state: Mapping[str, Any] | None = None,
 ) -> Answer:
-    """Send a request, or with the scheme "wss" open a WebSocket, say `body`, and leave."""
+    """Send a request, or with the scheme "ws" or "wss" open a WebSocket, say `body`, and leave. `state` is what the app
+    has kept for its requests when it was started."""
     path, _, query = target.partition("?")
-    answer, over, websocket = Answer(), asyncio.Event(), scheme == "wss"
+    answer, over, websocket = Answer(), asyncio.Event(), scheme.startswith("ws")
     lines = {"host": HOST, **({"content-length": str(len(body))} if body and not websocket else {}), **(fields or {})}
     upgrade = {"upgrade": "websocket", "connection": "upgrade"} if websocket else {}
     scope: dict[str, Any] = {
@@ -78,7 +81,7 @@ async def ask(
         "server": (HOST, 443),
         "subprotocols": [],
         "extensions": {"websocket.http.response": {}} if websocket else {},
-        "state": {},
+        "state": dict(state or {}),
     }
     waiting: list[MutableMapping[str, Any]] = [{"type": "http.request", "body": body, "more_body": False}]
     if websocket:
@@ -89,7 +92,7 @@ async def ask(
             return waiting.pop(0)
         if not websocket:
             await over.wait()
-        return {"type": "websocket.disconnect" if websocket else "http.disconnect"}
+        return {"type": "websocket.disconnect", "code": 1001} if websocket else {"type": "http.disconnect"}
 
     async def send(message: MutableMapping[str, Any]) -> None:
         answer.messages.append(message)
@@ -98,3 +101,26 @@ async def ask(
 
     await app(scope, receive, send)
     return answer
+
+
+@asynccontextmanager
+async def running(app: Any) -> AsyncIterator[dict[str, Any]]:
+    """An app that was started, and is stopped; what it keeps for its requests."""
+    state: dict[str, Any] = {}
+    stopping, heard = asyncio.Event(), asyncio.Queue[str]()
+    waiting = ["lifespan.startup"]
+
+    async def receive() -> MutableMapping[str, Any]:
+        if waiting:
+            return {"type": waiting.pop()}
+        await stopping.wait()
+        return {"type": "lifespan.shutdown"}
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        heard.put_nowait(message["type"])
+
+    task = asyncio.create_task(app({"type": "lifespan", "asgi": {"version": "3.0"}, "state": state}, receive, send))
+    assert await heard.get() == "lifespan.startup.complete"
+    yield state
+    stopping.set()
+    await task
