@@ -75,6 +75,7 @@ async def test_somebody_is_signed_in(app: Demur) -> None:
     assert_allowed(answer)
     assert answer.text == "alice"
     assert_allowed(await alice.get("/reports/"))
+    assert_allowed(await testing.signed_in(alice, groups="staff").get("/staff/"))
     bob = testing.signed_in(client(app), "bob")
     assert_refused(await bob.get("/staff/"), "not-permitted", processed=False)
     assert_refused(await bob.get("/reports/"), "not-permitted")
@@ -93,6 +94,19 @@ async def test_everybody_is_refused_for_their_reason(
         problem = assert_refused(await asked.request(method, "/x", headers={"accept": accept}), reason, processed=False)
         assert problem.get("reason", reason) == reason
     assert_allowed(await asked.get("/public/"))
+
+
+async def test_where_people_come_with_tokens_they_have_one() -> None:
+    """An app without a cookie is refused for a token, in the words of RFC 6750."""
+    app = Demur(who, bridge=lambda _: demur.nobody, accepts=["bearer"], rules=RULES[:2], clock=lambda: NOW)
+    asked = testing.expired(client(app))
+    answer = await asked.get("/x")
+    assert_refused(answer, "token-expired", processed=False)
+    assert 'error="invalid_token"' in answer.headers["www-authenticate"]
+    assert_refused(await testing.invalid(asked).get("/x"), "credentials-invalid")
+    assert_refused(await testing.anonymous(asked).get("/x"), "sign-in-required")
+    assert_allowed(await testing.signed_in(asked).get("/x"))
+    testing.forget()
 
 
 async def test_a_sign_in_is_fresh_or_stale(app: Demur) -> None:

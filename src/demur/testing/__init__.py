@@ -61,13 +61,19 @@ def signed_in(
 ) -> C:
     """Have a test client be somebody who is signed in, and who showed who they are `ago` seconds ago. The client is
     given back; whoever it was before, it is not any more."""
-    who = Persona(name, frozenset(groups), frozenset(permissions), str(id), ago, strength, display_name, email)
+    key = "" if id is None else str(id)
+    who = Persona(name, _names(groups), _names(permissions), key, ago, strength, display_name, email)
     return be(client, who)
+
+
+def _names(given: Iterable[str]) -> frozenset[str]:
+    """One name is a list of one, and not of its letters."""
+    return frozenset((given,) if isinstance(given, str) else given)
 
 
 def stale(client: C, name: str = "alice", *, groups: Iterable[str] = (), ago: int = DAY) -> C:
     """Somebody who is signed in, but showed who they are long ago (a day): not fresh."""
-    return be(client, Persona(name, frozenset(groups), ago=ago))
+    return be(client, Persona(name, _names(groups), ago=ago))
 
 
 def anonymous(client: C) -> C:
@@ -82,22 +88,22 @@ def invalid(client: C) -> C:
 
 def idle(client: C, name: str = "alice", *, groups: Iterable[str] = ()) -> C:
     """Somebody whose session has ended because they did nothing for too long."""
-    return be(client, Persona(name, frozenset(groups), how="idle"))
+    return be(client, Persona(name, _names(groups), how="idle"))
 
 
 def expired(client: C, name: str = "alice", *, groups: Iterable[str] = ()) -> C:
     """Somebody whose session has reached its end."""
-    return be(client, Persona(name, frozenset(groups), how="expired"))
+    return be(client, Persona(name, _names(groups), how="expired"))
 
 
 def ended(client: C, name: str = "alice", *, groups: Iterable[str] = ()) -> C:
     """Somebody who has signed out elsewhere."""
-    return be(client, Persona(name, frozenset(groups), how="ended"))
+    return be(client, Persona(name, _names(groups), how="ended"))
 
 
 def revoked(client: C, name: str = "alice", *, groups: Iterable[str] = ()) -> C:
     """Somebody whose session an administrator has ended."""
-    return be(client, Persona(name, frozenset(groups), how="revoked"))
+    return be(client, Persona(name, _names(groups), how="revoked"))
 
 
 REFUSALS: Final[Mapping[str, Callable[[Any], Any]]] = {
