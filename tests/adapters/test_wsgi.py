@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from demur.pages.visit import Visit
 
 SITE = make_site()
+KEYS = MemoryKeys()
 BO = Subject("0192-bo", "bo", frozenset(("staff",)), display_name="Bo")
 
 
@@ -47,7 +48,7 @@ class Wire:
     """A server and the app behind, both seen call by call."""
 
     def __init__(self, app: Callable[..., Iterable[bytes]] = hello, *, site: Site = SITE, **more: Any) -> None:
-        self.store, self.keys = MemoryStore(), MemoryKeys()
+        self.store, self.keys = MemoryStore(), KEYS
         self.noted: list[Decided] = []
         self.guard = Guard(site, self.store, self.keys, observer=self, clock=lambda: float(NOW))
         self.passed: list[dict[str, Any]] = []

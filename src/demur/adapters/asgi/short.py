@@ -31,23 +31,23 @@ if TYPE_CHECKING:
 
 T = TypeVar("T", dict[Any, Any], set[Any])
 
-_TOKEN = 56
+TOKEN = 56
 """Characters of a session's token."""
 _MOST = 1024
 """Ways, and names, that are remembered."""
-_LONGEST = 256
+LONGEST = 256
 """Bytes of a path, or of a name, that is remembered."""
 
-_MATTERS = frozenset(
+MATTERS = frozenset(
     (
         *(b"authorization", b"origin", b"upgrade", b"purpose", b"sec-purpose", b"access-control-request-method"),
         *(b"demur-subject", b"demur-background"),
     )
 )
 """Fields on which a yes, or what is written of it, may depend."""
-_CHANGES = frozenset((b"set-cookie", b"surrogate-control", b"x-accel-expires", b"demur-refuse", b"demur-processed"))
+CHANGES = frozenset((b"set-cookie", b"surrogate-control", b"x-accel-expires", b"demur-refuse", b"demur-processed"))
 """Fields of an answer that do not leave as they are."""
-_USUAL = frozenset(
+USUAL = frozenset(
     b"host cookie accept accept-encoding accept-language user-agent referer connection cache-control pragma dnt "
     b"if-none-match if-modified-since range sec-fetch-dest sec-fetch-mode sec-fetch-site sec-fetch-user sec-ch-ua "
     b"sec-ch-ua-mobile sec-ch-ua-platform upgrade-insecure-requests priority x-requested-with te".split()
@@ -57,7 +57,7 @@ _NOBODY = Allow()
 _NOT_YET = {"_checked": None, "_request": None, "_native": None, "_reference": "", "overdue": False}
 
 
-def _room(kept: T) -> T:
+def room(kept: T) -> T:
     """What is remembered begins anew when it is full."""
     if len(kept) >= _MOST:
         kept.clear()
@@ -65,7 +65,7 @@ def _room(kept: T) -> T:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Way:
+class Way:
     """A target, and what is asked for there."""
 
     plan: Plan
@@ -84,7 +84,7 @@ class ShortPassed(Passed):
     _reference: str
 
     def __init__(
-        self, surface: Surface, scope: Scope, way: _Way, known: Known | None, now: int, lines: list[Any]
+        self, surface: Surface, scope: Scope, way: Way, known: Known | None, now: int, lines: list[Any]
     ) -> None:
         self.surface = surface
         self.refused = None
@@ -175,7 +175,7 @@ class ShortPassed(Passed):
         return self._request
 
 
-class _Noted:
+class Noted:
     """A yes for the log, of which the rest is made when somebody asks for it: see `core.ports.Decided`."""
 
     __slots__ = ("_passed", "at", "seconds")
@@ -225,13 +225,13 @@ class Short:
     def __init__(self, surface: Surface) -> None:
         self._surface = surface
         self._guard = surface.guard
-        self._ways: dict[tuple[object, ...], _Way] = {}
-        self._harmless = set(_USUAL)
+        self._ways: dict[tuple[object, ...], Way] = {}
+        self._harmless = set(USUAL)
         self._untouched: set[bytes] = set()
         self._kinds: set[bytes | None] = {None}
         name = surface.site.cookie.name.encode("ascii")
         self._needle = name + b"="
-        self._until = len(self._needle) + _TOKEN
+        self._until = len(self._needle) + TOKEN
         # One look finds all of our names at once; and what others decide is not known here.
         self._works = b"demur" in name and surface.bridge is None and surface.site.permits is None
         self._dresses = not surface.site.cors.origins
@@ -258,10 +258,10 @@ class Short:
             lines = self._without_ours(lines, sent, cookie)
         passed = ShortPassed(self._surface, scope, way, known, int(at), lines)
         if observer is not None:
-            observer.decided(cast("Decided", _Noted(passed, at, time.perf_counter() - began)))
+            observer.decided(cast("Decided", Noted(passed, at, time.perf_counter() - began)))
         return passed
 
-    def _known(self, way: _Way, cookie: bytes | None, now: int) -> Known | None:
+    def _known(self, way: Way, cookie: bytes | None, now: int) -> Known | None:
         if cookie is None or cookie.count(b"demur") != 1:
             return None
         at = cookie.find(self._needle)
@@ -269,7 +269,7 @@ class Short:
         # What stands on both sides of it is as every browser writes it.
         if at < 0 or cookie[end : end + 1] not in b";" or not (at == 0 or cookie[at - 2 : at] == b"; "):
             return None
-        return self._guard.known(way.requirement, sha256(cookie[end - _TOKEN : end]).digest(), now)
+        return self._guard.known(way.requirement, sha256(cookie[end - TOKEN : end]).digest(), now)
 
     def _without_ours(self, lines: list[Any], sent: dict[bytes, bytes], cookie: bytes) -> list[Any]:
         index = list(sent).index(b"cookie")
@@ -290,15 +290,15 @@ class Short:
             return
         requirement, path, host = checked.requirement, scope.get("raw_path"), request.values(b"host")
         opened = requirement.access is Access.OPEN
-        if requirement.conceal or not path or len(path) > _LONGEST or len(host) != 1 or len(host[0]) > _LONGEST:
+        if requirement.conceal or not path or len(path) > LONGEST or len(host) != 1 or len(host[0]) > LONGEST:
             return
         if not opened and checked.decision.session is None:
             return
         self._guard.learn(checked)
-        _room(self._ways)[(request.method, bytes(path), host[0], scope["scheme"])] = _Way(plan, requirement, opened)
+        room(self._ways)[(request.method, bytes(path), host[0], scope["scheme"])] = Way(plan, requirement, opened)
         for name, _ in request.fields:
-            if name not in _MATTERS and len(name) <= _LONGEST and not self._surface.keeps_out(name):
-                _room(self._harmless).add(name)
+            if name not in MATTERS and len(name) <= LONGEST and not self._surface.keeps_out(name):
+                room(self._harmless).add(name)
 
     # --- out --------------------------------------------------------------------------------------
 
@@ -334,16 +334,16 @@ class Short:
             if (
                 type(name) is bytes
                 and name == name.lower()
-                and len(name) <= _LONGEST
-                and name not in _CHANGES
+                and len(name) <= LONGEST
+                and name not in CHANGES
                 and (name == b"cache-control" or not name.endswith(b"-cache-control"))
             ):
-                _room(self._untouched).add(name)
+                room(self._untouched).add(name)
 
     def _learn_kind(self, lines: list[Any]) -> None:
         (kind,) = [value for name, value in lines if name == b"content-type"]
-        if type(kind) is bytes and len(kind) <= _LONGEST and not streams.are_events(((b"content-type", kind),)):
-            _room(self._kinds).add(kind)
+        if type(kind) is bytes and len(kind) <= LONGEST and not streams.are_events(((b"content-type", kind),)):
+            room(self._kinds).add(kind)
 
 
 def _plain(scope: Scope) -> bool:

@@ -72,7 +72,7 @@ class Guarding:
             self._checked = True
         g.demur, passed.native = passed, request
         found = self._marks(request.endpoint, request.method) if request.endpoint else ()
-        if not found and _is_nobodys_affair(passed):
+        if not found and (not passed.left or _is_nobodys_affair(passed)):
             return None
         # An error of the routing has no view; Flask answers it next.
         if self._surface.judge(passed, found, native=request, closed=request.routing_exception is None):

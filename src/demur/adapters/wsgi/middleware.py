@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 from demur.adapters.options import assemble
 from demur.adapters.passed import Passed
 from demur.adapters.wsgi import wire
+from demur.adapters.wsgi.short import Short
 from demur.core import fields
 from demur.core.model import Preflight, Refused, Response
 
@@ -45,19 +46,24 @@ class Demur:
         self._app = app
         self.surface = surface = surface if surface is not None else assemble(can_ask=True, **options)
         self._asks = self.surface.bridge is not None and not hooked
+        self._short = Short(surface)
         # Few names ever come, and no more than these are remembered.
         self._keeps_out = lru_cache(1024)(lambda key: surface.keeps_out(wire.name_of(key[5:])))
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         """Handle a request."""
+        known = self._short.enter(environ)
+        if known is not None:
+            return _Exit(known, environ, start_response, None, self._short).run(self._app)
         request, upload = wire.read(environ), wire.Upload(environ)
         passed = self.surface.enter(request, upload.body)
         if self._asks and isinstance(passed, Passed) and not self.surface.judge(passed, (), native=environ):
             passed = self.surface.entered(passed.checked, request)
         if isinstance(passed, Response):
             return wire.answer(passed, environ, start_response, upload)
+        self._short.learn(environ, request, passed)
         self._as_judged(environ, request, passed)
-        return _Exit(passed, environ, start_response, upload).run(self._app)
+        return _Exit(passed, environ, start_response, upload, self._short).run(self._app)
 
     def _as_judged(self, environ: dict[str, Any], request: Request, passed: Passed) -> None:
         """Make of the environ what the app may see, in its place: some servers look there for what the app says."""
@@ -81,8 +87,14 @@ class _Exit:
     """The way out for one answer of the app: when it begins, it leaves, dressed, or ours goes in its place."""
 
     def __init__(
-        self, passed: Passed, environ: dict[str, Any], start_response: StartResponse, upload: wire.Upload
+        self,
+        passed: Passed,
+        environ: dict[str, Any],
+        start_response: StartResponse,
+        upload: wire.Upload | None,
+        short: Short,
     ) -> None:
+        self._short = short
         self._passed = passed
         self._environ = environ
         self._start_response = start_response
@@ -109,6 +121,10 @@ class _Exit:
         """What the app calls in place of the server's `start_response`."""
         if self.ours is not None:
             return _nowhere
+        lines = self._short.leave(self._passed, status, headers)
+        if lines is not None:
+            self.started = True
+            return self._start_response(status, lines, *((exc_info,) if exc_info else ()))
         answered = tuple((name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers)
         left = self._passed.surface.leave(self._passed, int(status[:3]), answered)
         try:

@@ -1,0 +1,158 @@
+"""The short way of a WSGI app: see `demur.adapters.asgi.short`, which says what may go it and why it decides nothing.
+
+Threads share it. What is remembered is only ever added to or begun anew, each in one step.
+"""
+
+from __future__ import annotations
+
+import time
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any, cast
+
+from demur.adapters.asgi import short
+from demur.adapters.asgi.short import CHANGES, LONGEST, MATTERS, TOKEN, USUAL, ShortPassed, Way, room
+from demur.adapters.wsgi import wire
+from demur.core import fields
+from demur.core.model import Access, Allow
+
+if TYPE_CHECKING:
+    from demur.adapters.passed import Passed
+    from demur.adapters.surface import Surface
+    from demur.core.model import Request
+    from demur.core.ports import Decided
+    from demur.guard import Known
+
+_PLACE = ("REQUEST_METHOD", "SCRIPT_NAME", "PATH_INFO", "HTTP_HOST", "wsgi.url_scheme")
+_PRIVATE = ("cache-control", "private, no-cache")
+
+
+class _ShortPassed(ShortPassed):
+    """`scope` is the environ as it came, `now_its` the one that the app sees."""
+
+    __slots__ = ("now_its",)
+
+    now_its: dict[str, Any]
+
+    def inner(self) -> dict[str, Any]:
+        """The environ that the app sees."""
+        found: dict[str, Any] = self.now_its
+        return found
+
+    @property
+    def request(self) -> Request:  # type: ignore[override]
+        """The request that was judged."""
+        if self._request is None:
+            self._request = wire.read(cast("dict[str, Any]", self.scope))
+        return self._request
+
+
+class _Noted(short.Noted):
+    """A yes for the log."""
+
+    __slots__ = ()
+
+    @property
+    def method(self) -> str:
+        return self._passed.request.method
+
+    @property
+    def path(self) -> bytes:
+        return self._passed.request.path
+
+
+class Short:
+    """The short way of one surface."""
+
+    def __init__(self, surface: Surface) -> None:
+        self._surface = surface
+        self._guard = surface.guard
+        self._ways: dict[tuple[object, ...], Way] = {}
+        self._harmless = {f"HTTP_{name.decode().upper().replace('-', '_')}" for name in USUAL}
+        self._untouched: dict[str, str] = {}
+        name = surface.site.cookie.name.encode("ascii")
+        self._needle = name + b"="
+        self._until = len(self._needle) + TOKEN
+        self._works = b"demur" in name and surface.bridge is None and surface.site.permits is None
+        self._dresses = not surface.site.cors.origins
+
+    def enter(self, environ: dict[str, Any]) -> Passed | None:
+        """The way on, with the environ made what the app sees; None if this has to go the long way."""
+        way = self._ways.get(tuple(map(environ.get, _PLACE)))
+        if way is None or not self._harmless.issuperset(environ):
+            return None
+        observer = self._guard.observer
+        began = time.perf_counter() if observer is not None else 0.0
+        at, cookie, query = self._guard.clock(), environ.get("HTTP_COOKIE"), environ.get("QUERY_STRING")
+        try:
+            sent = None if cookie is None else cookie.encode("latin-1")
+            if query and not fields.plain_query(query.encode("latin-1")):
+                return None
+        except UnicodeEncodeError:
+            return None
+        known = None if way.open else self._known(way, sent, int(at))
+        if known is None and not way.open:
+            return None
+        passed = _ShortPassed(self._surface, dict(environ), way, known, int(at), [])
+        if sent is not None:
+            self._take_ours(environ, sent)
+        environ["demur.passed"], passed.now_its = passed, environ
+        if observer is not None:
+            observer.decided(cast("Decided", _Noted(passed, at, time.perf_counter() - began)))
+        return passed
+
+    def _known(self, way: Way, cookie: bytes | None, now: int) -> Known | None:
+        if cookie is None or cookie.count(b"demur") != 1:
+            return None
+        at = cookie.find(self._needle)
+        end = at + self._until
+        if at < 0 or cookie[end : end + 1] not in b";" or not (at == 0 or cookie[at - 2 : at] == b"; "):
+            return None
+        return self._guard.known(way.requirement, sha256(cookie[end - TOKEN : end]).digest(), now)
+
+    def _take_ours(self, environ: dict[str, Any], cookie: bytes) -> None:
+        left = b"" if len(cookie) == self._until else fields.without_cookies(cookie, self._surface.names)
+        if left:
+            environ["HTTP_COOKIE"] = left.decode("latin-1")
+        else:
+            del environ["HTTP_COOKIE"]
+
+    def learn(self, environ: dict[str, Any], request: Request, passed: Passed) -> None:
+        """What was decided on the long way, of an environ as it came."""
+        checked = passed.checked
+        plan, asked, decision = checked.plan, checked.requirement, checked.decision
+        if not self._works or plan is None or not isinstance(decision, Allow) or request.method not in {"GET", "HEAD"}:
+            return
+        if len(plan.matches) != 1 or plan.left or plan.pretends or asked.conceal or passed.request is not request:
+            return
+        opened = asked.access is Access.OPEN
+        if len(request.path) > LONGEST or len(request.host) > LONGEST or not (opened or decision.session):
+            return
+        self._guard.learn(checked)
+        room(self._ways)[tuple(map(environ.get, _PLACE))] = Way(plan, asked, opened)
+        for key in environ:
+            name = wire.name_of(key[5:]) if key.startswith("HTTP_") else b""
+            if name not in MATTERS and len(key) <= LONGEST and not self._surface.keeps_out(name):
+                room(self._harmless).add(key)
+
+    def leave(self, passed: Passed, status: str, headers: list[tuple[str, str]]) -> list[tuple[str, str]] | None:
+        """The fields of an answer as they leave; None if these have to go the long way."""
+        if not isinstance(passed, _ShortPassed) or not self._dresses or not status.startswith("2"):
+            return None
+        allow = passed.given
+        if allow is None or passed.refused or passed.answer:
+            return None
+        try:
+            lines = [(self._untouched[name], value) for name, value in headers]
+        except KeyError:
+            self._learn_names(headers)
+            return None
+        if allow.subject is not None:
+            name, timing = passed.timing()
+            lines += (_PRIVATE, (name.decode("latin-1"), timing.decode("latin-1")))
+        return lines
+
+    def _learn_names(self, headers: list[tuple[str, str]]) -> None:
+        for name, _ in headers:
+            low = name.lower()
+            if len(name) <= LONGEST and low.encode("latin-1") not in CHANGES and not low.endswith("cache-control"):
+                room(self._untouched)[name] = low

@@ -1,0 +1,146 @@
+"""The short way of WSGI and the long one cannot be told apart: not by the app, the client or the log."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from tests.adapters.test_wsgi import Wire
+from tests.adapters.test_wsgi_environ import environ
+from tests.core.support import NOW, make_site
+
+from demur.core.model import Actor, End, Ending, Refused
+from demur.core.reasons import Reason
+from demur.core.site import Cors
+
+NAMES = ("at", "origin", "request", "outcome", "status", "reason", "rule", "subject", "error")
+
+
+class Side(Wire):
+    """A site that notes which way a request went, and what its app saw."""
+
+    def __init__(self, *, short: bool, **more: Any) -> None:
+        super().__init__(self.answer, **more)
+        self.taken, self.seen, self.does = 0, list[Any](), ""
+        self.demur._short._works = short
+        enter = self.demur._short.enter
+
+        def counted(given: dict[str, Any]) -> Any:
+            passed = enter(given)
+            self.taken += passed is not None
+            return passed
+
+        self.demur._short.enter = counted  # type: ignore[assignment, method-assign]
+
+    def answer(self, given: dict[str, Any], start_response: Any) -> list[bytes]:
+        passed = given["demur.passed"]
+        told = [getattr(passed, name) for name in ("allow", "subject", "session", "request", "left", "site")]
+        assert passed.reference == passed.checked.reference
+        self.seen.append((told, {key: value for key, value in given.items() if "." not in key}))
+        if self.does == "raises":
+            raise Refused(Reason.NOT_PERMITTED, "no")
+        if self.does == "asks":
+            passed.require(groups=["nobody"])
+        headers = [("Content-Type", "text/plain"), *[("Demur-Refuse", "not-permitted")] * (self.does == "refuses")]
+        headers += {"private": [("Cache-Control", "public, max-age=9")], "cookie": [("Set-Cookie", "a=b")]}.get(
+            self.does, []
+        )
+        start_response("404 Not Found" if self.does == "missing" else "200 OK", headers)
+        return [b"hello"]
+
+    def went(self, **asked: Any) -> Any:
+        """All that can be told of a request."""
+        self.said, self.body = [], b""
+        self.ask(asked.pop("path", "/members/"), **asked)
+        log = [{name: getattr(each, name) for name in NAMES} for each in self.noted[-1:]]
+        fields = [(name.lower(), value) for name, value in self.said[-1][1]]
+        body = b"" if self.status >= 400 else self.body
+        return self.status, fields if self.status < 400 else [], body, self.seen[-1], log
+
+
+ASKED: list[dict[str, Any]] = [
+    {},
+    {"QUERY_STRING": "a=b"},
+    {"QUERY_STRING": "a=#"},
+    {"REQUEST_METHOD": "HEAD"},
+    {"REQUEST_METHOD": "POST"},
+    {"HTTP_X_NEW": "1"},
+    {"HTTP_REMOTE_USER": "root"},
+    {"HTTP_ORIGIN": "https://x.example"},
+    {"HTTP_DEMUR_BACKGROUND": "?1"},
+    {"path": "/public/x"},
+    {"path": "/members/else"},
+    {"path": "/public/x", "HTTP_COOKIE": ""},
+    {"HTTP_HOST": "APP.example.com"},
+    {"SCRIPT_NAME": "/members", "path": "/"},
+]
+
+
+@pytest.mark.parametrize("asked", ASKED, ids=map(str, range(len(ASKED))))
+@pytest.mark.parametrize("does", ["", "raises", "asks", "refuses", "private", "cookie", "missing"])
+def test_both_ways_are_the_same(asked: dict[str, Any], does: str) -> None:
+    """Whatever is asked, and whatever the app does."""
+    sides = [Side(short=True), Side(short=False)]
+    cookie, _ = (side.cookie() for side in sides)
+    for _ in range(3):
+        for one in ({}, {"path": "/public/x"}, asked):
+            found = []
+            for side in sides:
+                side.does = does if one is asked else ""
+                found.append(side.went(**{"HTTP_COOKIE": cookie, **one}))
+            assert _but_sites(found[0]) == _but_sites(found[1])
+    assert (sides[0].taken > 0, sides[1].taken) == (True, 0)
+
+
+def _but_sites(found: Any) -> Any:
+    status, fields, body, (told, given), log = found
+    return status, fields, body, told[:-1], given, log
+
+
+def test_what_ends_holds_at_once() -> None:
+    """Who is signed out does not go the short way any more."""
+    side = Side(short=True)
+    cookie = side.cookie()
+    assert [side.went(HTTP_COOKIE=cookie)[0] for _ in range(3)] == [200, 200, 200]
+    assert side.taken > 0
+    (session,) = asyncio.run(side.store.sessions())
+    asyncio.run(side.store.apply([End(session.id, Ending.REVOKED, Actor.ADMINISTRATOR, NOW)]))
+    assert side.went(HTTP_COOKIE=cookie)[0] == 401
+
+
+@pytest.mark.parametrize("sent", ["{ours}; {ours}", "x{ours}", "a=b;{ours}", "{ours}x", "{others}", "a=1; {ours}; b=2"])
+def test_only_a_cookie_as_browsers_send_it(sent: str) -> None:
+    """Any other goes the long way, and is judged there."""
+    sides = [Side(short=True), Side(short=False)]
+    cookie, _ = (side.cookie().removeprefix("theirs=1; ") for side in sides)
+    line = sent.replace("{ours}", cookie).replace("{others}", cookie[:-3] + "abc")
+    for side in sides:
+        side.went(HTTP_COOKIE=cookie)
+        side.went(HTTP_COOKIE=cookie)
+    found = []
+    for side in sides:
+        side.went(HTTP_COOKIE=line)
+        found.append((side.status, side.passed[-1].get("HTTP_COOKIE")))
+    assert found[0] == found[1]
+
+
+def test_a_site_that_other_origins_read_is_dressed_at_length() -> None:
+    """What depends on the origin is not remembered."""
+    side = Side(short=True, site=make_site(cors=Cors(frozenset(("https://partner.example",)), ("GET",))))
+    cookie = side.cookie()
+    for _ in range(3):
+        found = dict(side.went(HTTP_COOKIE=cookie)[1])
+        assert found["vary"] == "Origin"
+
+
+def test_the_environ_is_the_servers_own() -> None:
+    """It is changed in its place, as on the long way."""
+    side = Side(short=True)
+    cookie = side.cookie()
+    for _ in range(2):
+        side.went(HTTP_COOKIE=cookie)
+    given = environ(PATH_INFO="/members/", HTTP_COOKIE=cookie)
+    list(side.demur(given, lambda *_: side.write))
+    assert given["HTTP_COOKIE"] == "theirs=1"
+    assert given["demur.passed"].native is given
