@@ -43,6 +43,7 @@ nightly:
 bench:
 	@scripts/setup test
 	@.venv/bin/python benchmarks/guarded.py
+	@.venv/bin/python benchmarks/frameworks.py
 	@.venv/bin/python benchmarks/readings.py
 	@.venv/bin/python benchmarks/signin_timing.py
 	@.venv/bin/python benchmarks/concealment.py
