@@ -96,7 +96,7 @@ class Demur(InitPlugin, ReceiveRoutePlugin, CLIPlugin):
 
         @cli.command("demur-routes", help="List every route with who may open it.")
         def show() -> None:
-            for route, asked in sorted(self.routes.items(), key=lambda each: each[0].partition("/")[2]):
+            for route, asked in sorted(self.routes.items(), key=lambda each: (each[0].partition("/")[2], each[0])):
                 click.echo(f"{route}  {self.surface.requirement(_PARAMETER.sub('x', route), asked)}")
             try:
                 self.check()

@@ -32,6 +32,7 @@ REMEMBERED = 30 * 24 * 60 * 60
 """Seconds for which it does after their end."""
 _MOST_NOTED = 10_000
 _ASKED = "demur.session"
+_NOBODY = "nobody"
 
 
 def session(config: BaseBackendConfig[Any], who: Who, *, clock: Clock = time.time) -> Bridge:
@@ -143,8 +144,12 @@ class _Sessions:
             await self._backend.get(key, store=self._backend.config.get_store_from_app(connection.app)) is not None
         )
         how, _, at = (await store.get(name) or b"").decode().partition(" ")
-        if not how or (how == "seen" and is_there):
-            return nobody if is_there else unknown
+        if is_there and how in {"", "seen"}:
+            # Litestar takes it away from whoever is refused, who goes on sending its name.
+            how, at = _NOBODY, "0"
+            await store.set(name, f"{how} {at}", expires_in=self._config.max_age)
+        if how in {"", _NOBODY}:
+            return nobody if how else unknown
         if how == "seen":
             over = int(at) + self._config.max_age
             how, at = ("idle", str(over)) if over <= now else ("ended", str(int(now)))
