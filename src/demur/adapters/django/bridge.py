@@ -15,6 +15,7 @@ from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.db import Error as DatabaseError
+from django.utils.functional import SimpleLazyObject
 
 from demur.adapters.django.tombstones import watch
 from demur.core import bridged
@@ -65,7 +66,9 @@ class Login:
 
     async def _aread(self) -> Evidence:
         claimed = await self._remains.aclaimed() if self._remains is not None else None
-        user = await self._request.auser()
+        user = vars(self._request).get("user")
+        if user is None or isinstance(user, SimpleLazyObject):  # else the app has found it out in a way of its own
+            user = await self._request.auser()
         if user.is_authenticated:
             session = getattr(self._request, "session", None)
             return person(user, await session.aget(SINCE, 0) if session is not None else 0)

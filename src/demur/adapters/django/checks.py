@@ -58,18 +58,18 @@ def views(app_configs: object = None, **_: object) -> list[Any]:
         if route.asked.closed and surface.requirement(route.sample) == "marked":
             named = f"{route.methods} {route.path} ({route.view})".strip()
             found.append(Error(f"Nobody says who may open {named}.", hint=_FIX, id="demur.E004"))
-        found += _held(route.path, permissions(route.asked.marks))
+        found += held(route.path, permissions(route.asked.marks))
     return found
 
 
-def _held(path: str, asked: Iterable[str]) -> list[Any]:
+def held(path: str, asked: Iterable[str]) -> list[Any]:
+    """Whether somebody could hold each permission: by the table, by a function of the project's own, or by Django."""
+    if getattr(settings, "DEMUR", {}).get("permits"):
+        return []
     found: list[Any] = []
     for name in asked:
         app, dot, _ = name.partition(".")
-        if name in people.table() or getattr(settings, "DEMUR", {}).get("permits") or (dot and apps.is_installed(app)):
-            continue
-        if dot and app in apps.app_configs:
-            continue
-        hint = f'Add "{name}": ["…"] to the permissions of settings.DEMUR, or name one of Django\'s: "app.view_model".'
-        found.append(Error(f"{path} asks for {name!r}, which nobody can hold.", hint=hint, id="demur.E005"))
+        if name not in people.table() and not (dot and app in apps.app_configs):
+            hint = f'Add "{name}": ["…"] to the permissions of settings.DEMUR, or name one of Django\'s.'
+            found.append(Error(f"{path} asks for {name!r}, which nobody can hold.", hint=hint, id="demur.E005"))
     return found

@@ -8,8 +8,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from functools import lru_cache
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 from demur.adapters.django.mixins import Requires
@@ -61,9 +63,9 @@ def asked(view: Callable[..., object], method: str, *, kept: bool = False) -> As
     # Django REST framework says so of all its views, for they have permission classes.
     if getattr(view, "login_required", True) is False and not hasattr(view, "cls"):
         return Asked((identified if kept else public,))
-    if whole is not None and handler is None and method != "OPTIONS":
-        return Asked(absent=True)  # 405
-    return Asked(own=_own(view, whole, handler))
+    own = _own(view, whole, handler)
+    absent = not own and whole is not None and handler is None and method != "OPTIONS"
+    return Asked(own=own, absent=absent)  # what is absent is a 405
 
 
 def _class(view: object) -> type | None:
@@ -89,8 +91,10 @@ def _given(view: object) -> dict[str, Any]:
 
 def _own(view: object, whole: type | None, handler: object) -> str:
     """The name of the check that a view has of its own; "" if it has none."""
-    if hasattr(view, "admin_site") or hasattr(view, "model_admin"):
+    if any(hasattr(each, "admin_view") and hasattr(each, "has_permission") for each in _held(view)):
         return "the admin"
+    if str(_given(view).get("pattern_name", "")).startswith("admin:"):
+        return "the admin"  # its own redirects from addresses of before
     mixins = [base.__name__ for base in getattr(whole, "__mro__", ()) if base.__module__ == _MIXINS]
     if mixins:
         return str(mixins[0])
@@ -110,16 +114,22 @@ def _wrapped(view: object) -> Iterator[Any]:
         view = getattr(view, "__wrapped__", None)
 
 
+def _held(view: object, depth: int = 8) -> Iterator[Any]:
+    """What the functions that wrap a view hold: the admin's site, ninja's operations."""
+    for each in _wrapped(view) if depth else ():
+        for cell in getattr(each, "__closure__", None) or ():
+            with contextlib.suppress(ValueError):  # a cell that is still empty
+                yield cell.cell_contents
+                if isinstance(cell.cell_contents, FunctionType):
+                    yield from _held(cell.cell_contents, depth - 1)
+
+
 # --- django-ninja: one view for each path, with an operation for each method ------------------------
 
 
 def _operations(view: Callable[..., object]) -> list[Any] | None:
-    for each in _wrapped(view):
-        for cell in getattr(each, "__closure__", None) or ():
-            held = cell.cell_contents
-            if type(held).__name__ == "PathView" and hasattr(held, "operations"):
-                return list(held.operations)
-    return None
+    held = next((each for each in _held(view) if type(each).__name__ == "PathView"), None)
+    return list(held.operations) if held is not None else None
 
 
 def _of_operation(view: Callable[..., object], operations: list[Any], method: str) -> Asked:

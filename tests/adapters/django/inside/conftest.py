@@ -1,5 +1,6 @@
 """The project with its database, and a browser for it, by WSGI and by ASGI."""
 
+# mypy: disable-error-code="misc, import-untyped, attr-defined, unused-ignore"
 from __future__ import annotations
 
 import json
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import django
 import pytest
 from asgiref.sync import async_to_sync
+from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.management import call_command
 from django.test import AsyncClient, Client, override_settings
@@ -20,15 +22,18 @@ if TYPE_CHECKING:
 
 django.setup()
 
-PAGE = {"accept": "text/html", "sec-fetch-mode": "navigate", "sec-fetch-dest": "document"}
-SCRIPT = {"accept": "application/json", "sec-fetch-mode": "cors", "sec-fetch-dest": "empty"}
+from django.contrib.admin.models import LogEntry  # noqa: E402 - models come after their apps
+from django.contrib.auth.models import Group, Permission  # noqa: E402
+from django.contrib.sessions.models import Session  # noqa: E402
+
+SAME = {"sec-fetch-site": "same-origin"}
+PAGE = SAME | {"accept": "text/html", "sec-fetch-mode": "navigate", "sec-fetch-dest": "document"}
+SCRIPT = SAME | {"accept": "application/json", "sec-fetch-mode": "cors", "sec-fetch-dest": "empty"}
 
 
 @pytest.fixture(scope="session", autouse=True)
 def project(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Django, set up once."""
-    from django.conf import settings
-
     folder = tmp_path_factory.mktemp("project")
     settings.DATABASES["default"]["NAME"] = folder / "db.sqlite3"
     setup_test_environment()
@@ -38,16 +43,11 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> None:
 @pytest.fixture(autouse=True)
 def people(project: None) -> Iterator[dict[str, Any]]:
     """anna may see reports and is an editor and on the staff; bo is nobody special."""
-    from django.contrib.auth.models import Group, Permission
-
     users = get_user_model().objects
     anna = users.create_user("anna", "anna@example.com", "correct horse", first_name="Anna", is_staff=True)
     anna.groups.add(Group.objects.get_or_create(name="editors")[0])
     anna.user_permissions.add(Permission.objects.get(codename="view_report"))
     yield {"anna": anna, "bo": users.create_user("bo", "bo@example.com", "battery staple")}
-    from django.contrib.admin.models import LogEntry
-    from django.contrib.sessions.models import Session
-
     LogEntry.objects.all().delete()
     Session.objects.all().delete()
     users.all().delete()

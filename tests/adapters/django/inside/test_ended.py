@@ -9,6 +9,7 @@ import pytest
 from django.conf import settings
 from django.contrib.sessions.models import Session
 from django.core.management import call_command
+from django.db import OperationalError
 from django.utils import timezone
 from tests.adapters.django.inside.conftest import Browser, made, said
 
@@ -150,14 +151,10 @@ def test_the_database_is_down(browser: Browser, people: Any, path: str, monkeypa
     if path == "/mine/":
         pytest.skip("the view asks by itself, and Django says 500")
     browser.sign_in(people["bo"])
-    from django.db import connection
 
     def down(*_: Any, **__: Any) -> Any:
-        from django.db import OperationalError
-
         raise OperationalError("no such file")
 
-    monkeypatch.setattr(connection, "cursor", down)
     monkeypatch.setattr("django.db.backends.base.base.BaseDatabaseWrapper.cursor", down)
     answer = browser.ask(path)
     assert said(answer) == (503, "unavailable")

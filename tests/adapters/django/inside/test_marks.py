@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import Permission
 from tests.adapters.django.inside.conftest import SCRIPT, Browser, said
 
 MARKED = ["/member/", "/amember/", "/report/", "/areport/", "/edit/", "/fresh/", "/plain/", "/marked/", "/by-method/"]
@@ -48,8 +49,6 @@ def test_the_view_knows_who(browser: Browser, people: Any, path: str) -> None:
 
 def test_two_decorators_in_one(browser: Browser, people: Any) -> None:
     """`method_decorator` with a list of marks loses none of them."""
-    from django.contrib.auth.models import Permission
-
     people["bo"].user_permissions.add(Permission.objects.get(codename="view_report"))
     browser.sign_in(people["bo"])
     assert browser.ask("/report/").status_code == 200
@@ -140,7 +139,9 @@ def test_what_is_said_to_be_open_is(browser: Browser, given: Any, path: str) -> 
     assert browser.ask(path).status_code == 200
 
 
-@pytest.mark.parametrize("path", ["/mine/", "/staff/", "/mixed/", "/permitted/", "/admin/", "/api/mine/", "/ninja/theirs"])
+@pytest.mark.parametrize(
+    "path", ["/mine/", "/staff/", "/mixed/", "/permitted/", "/admin/", "/api/mine/", "/ninja/theirs"]
+)
 def test_what_decides_by_itself_does(browser: Browser, people: Any, given: Any, path: str) -> None:
     """`login_required` and its relatives, permission classes, ninja's `auth` and the admin."""
     given(**CLOSE)
@@ -157,7 +158,7 @@ def test_what_is_not_there_is_not_there(browser: Browser, given: Any) -> None:
 
 def test_a_rule_for_a_whole_prefix(browser: Browser, people: Any, given: Any) -> None:
     """Is judged before the view is found, and the mark of the view counts, too."""
-    rules = [{"path": "/**", "allow": "app"}, {"path": "/edit/**", "allow": "signed-in"}]
+    rules: list[Any] = [{"path": "/**", "allow": "app"}, {"path": "/edit/**", "allow": "signed-in"}]
     rules += [{"path": "/unmarked/**", "allow": {"permission": "shop.view_report"}}]
     given(DEMUR={"rules": rules})
     assert said(browser.ask("/edit/nothing/here/")) == (401, "sign-in-required")
@@ -173,7 +174,8 @@ def test_a_rule_for_a_whole_prefix(browser: Browser, people: Any, given: Any) ->
 
 def test_permissions_by_a_table(browser: Browser, people: Any, given: Any) -> None:
     """Of groups, as everywhere in demur, beside Django's own."""
-    rules = [{"path": "/**", "allow": "app"}, {"path": "/unmarked/**", "allow": {"permission": "report:read"}}]
+    rules: list[Any] = [{"path": "/**", "allow": "app"}]
+    rules += [{"path": "/unmarked/**", "allow": {"permission": "report:read"}}]
     given(DEMUR={"rules": rules, "permissions": {"report:read": ["editors"]}})
     browser.sign_in(people["bo"])
     assert said(browser.ask("/unmarked/")) == (403, "not-permitted")

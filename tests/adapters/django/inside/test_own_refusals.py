@@ -21,21 +21,25 @@ def test_nobody_is_asked_to_sign_in(browser: Browser, path: str) -> None:
 
 @pytest.mark.parametrize("path", [*CLOSED, "/permitted/", "/api/mine/", "/admin/"])
 def test_a_browser_gets_a_page_that_leads_to_the_login(browser: Browser, path: str) -> None:
-    """With status 401, at the same address; the admin has another login than the site, and so has a view that says so."""
+    """With status 401, at the same address; the admin has a login of its own, and so has a view that says so."""
     answer = browser.page(path)
     assert said(answer) == (401, "sign-in-required")
     login = {"/admin/": "/admin/login/", "/staff/": "/staff/login/"}.get(path, "/accounts/login/")
     assert f'href="{login}?next={path}"' in answer.content.decode()
 
 
-@pytest.mark.parametrize("path", ["/by-permission/", "/by-exception/", "/staff/", "/denied/", "/forbidden/", "/permitted/"])
+@pytest.mark.parametrize(
+    "path", ["/by-permission/", "/by-exception/", "/staff/", "/denied/", "/forbidden/", "/permitted/"]
+)
 def test_somebody_may_not(browser: Browser, people: dict[str, Any], path: str) -> None:
     """Who is signed in is not sent to the login again."""
     browser.sign_in(people["bo"])
     assert said(browser.ask(path)) == (403, "not-permitted")
 
 
-@pytest.mark.parametrize("path", ["/mine/", "/amine/", "/by-permission/", "/staff/", "/mixed/", "/permitted/", "/admin/"])
+@pytest.mark.parametrize(
+    "path", ["/mine/", "/amine/", "/by-permission/", "/staff/", "/mixed/", "/permitted/", "/admin/"]
+)
 def test_somebody_may(browser: Browser, people: dict[str, Any], path: str) -> None:
     """Django's own checks go on deciding."""
     browser.sign_in(people["anna"])
