@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ import demur
 from demur.adapters.options import assemble
 from demur.adapters.passed import Passed
 from demur.adapters.surface import check_routes
-from demur.core.model import ConfigError, Refused, Request, Response, Session, StoreUnavailable, Subject
+from demur.core.model import ConfigError, Refused, Request, Response, Session, Subject
 from demur.core.reasons import Reason
 from demur.core.sessions import identify, mint
 from demur.stores.keys import MemoryKeys
@@ -119,14 +120,37 @@ def test_a_public_view_asks_nobody(way, path, found):
     assert way(surface(bridge), ask(path), found).refused is None
 
 
-def test_a_bridge_that_fails(way):
-    """Is a fault of ours, and says so: neither a yes nor "please sign in"."""
+def fails(native):
+    """A bridge to a table of users that is away."""
+    raise ConnectionError(native)
 
-    def bridge(native):
-        raise StoreUnavailable("the table of users is away")
 
+@pytest.mark.parametrize("bridge", [fails, lambda native: "anna", lambda native: None])
+def test_a_bridge_that_fails(way, bridge):
+    """Is a fault of ours, and says so: neither a yes nor "please sign in". What needs nobody goes on."""
     assert way(surface(bridge), ask(), [REQUIRE]).refused.reason is Reason.UNAVAILABLE
-    assert way(surface(lambda native: "anna"), ask(), [REQUIRE]).refused.reason is Reason.UNAVAILABLE
+    assert way(surface(bridge), ask("/closed/x"), []).refused.reason is Reason.UNAVAILABLE
+    assert way(surface(bridge), ask(), [demur.identified]).refused is None
+    site = surface(bridge)
+    passed = way(site, ask("/own/x"), [])
+    assert passed.refused is None
+    assert leave(site, passed, 200) is None
+    for status, fields in ((401, ()), (403, ()), (302, ((b"location", b"/login?next=/own/x"),))):
+        said = leave(site, passed, status, *fields)
+        assert said.status == 503
+        assert json.loads(said.body)["reason"] == "unavailable"
+
+
+def test_an_awaited_bridge_without_an_event_loop():
+    """Is awaited in the one thread that has one."""
+
+    async def bridge(native):
+        await asyncio.sleep(0)
+        return ANNA
+
+    site = surface(bridge)
+    passed = site.enter(ask(), None)
+    assert site.judge(passed, [REPORT], native="native")
 
 
 def test_an_awaited_bridge():
@@ -156,6 +180,10 @@ def test_a_function_holds_permissions(way):
     assert way(site, ask("/teams/red/plan"), [demur.require("plan:read")]).refused is None
     assert way(site, ask("/teams/blue/plan"), [demur.require("plan:read")]).refused.reason is Reason.NOT_PERMITTED
     assert asked[0] == ("bo", "plan:read", {"team": "red"})
+
+
+def unread(most):
+    """Nothing here has content that is read."""
 
 
 SAME = (b"sec-fetch-site", b"same-origin")
@@ -293,15 +321,18 @@ def test_what_nobody_judged_does_not_get_out(path, evidence, status, becomes, wa
 
 def test_what_is_concealed_is_asked_for_elsewhere(way):
     """The app is asked for a page that nobody has, and its view is judged as that."""
-    rules_ = [
+    rules_: list[dict[str, Any]] = [
         {"path": "/**", "allow": "marked"},
         {"path": "/vault/**", "allow": {"groups": ["keepers"]}, "conceal": True},
     ]
     issued = assemble(origin="http://localhost", store="memory:", rules=rules_, can_ask=True, keys=MemoryKeys())
     request = replace(ask("/vault/7", "POST"), host="localhost")
-    assert issued.enter(request, None).status == 401  # nobody is signed in
+    refused = issued.enter(request, unread)
+    assert isinstance(refused, Response)
+    assert refused.status == 401  # nobody is signed in
     token = asyncio.run(_signed_in(issued))
-    passed = issued.enter(replace(request, fields=((b"cookie", b"demur-dev=" + token), SAME)), None)
+    passed = issued.enter(replace(request, fields=((b"cookie", b"demur-dev=" + token), SAME)), unread)
+    assert isinstance(passed, Passed)
     assert passed.request.method == "GET"
     assert not passed.request.target.startswith(b"/vault")
     assert leave(issued, passed, 404) is None

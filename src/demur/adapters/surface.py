@@ -47,6 +47,8 @@ if TYPE_CHECKING:
 
 _OVERRIDES = frozenset({b"x-http-method", b"x-http-method-override", b"x-method-override"})
 _THEIR_LENGTHS = frozenset(map(len, _OVERRIDES))
+RETRY_AFTER = 5
+"""Seconds after which it is worth asking again."""
 _log = logging.getLogger("demur")
 
 
@@ -299,10 +301,12 @@ class Surface:
         checked = passed.checked
         if checked.requirement.access is Access.OPEN:
             return None, ""  # a login that is no page says 401, too, and what it says is its own affair
-        evidence = None if passed.left else checked.evidence
+        evidence = None if passed.left or checked.blind else checked.evidence
         refuse = foreign.read_answer(
             self.site, passed.request, status, answered, evidence, checked.presented, checked.now
         )
+        if refuse is not None and checked.blind:
+            return Refuse(Reason.UNAVAILABLE, Details(retry_after=RETRY_AFTER)), "nobody could be asked who it is"
         return refuse, ""
 
     def late(self, passed: Passed, refuse: Refuse, error: str = "") -> Response:

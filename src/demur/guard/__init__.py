@@ -1,6 +1,7 @@
 """The hot path: a request in, a decision out, with at most one read of the store and no write."""
 
+from demur.guard.asking import Who
 from demur.guard.cache import Cache, Known
-from demur.guard.guard import FLUSH_AFTER, Checked, Guard, Who, new_reference
+from demur.guard.guard import FLUSH_AFTER, Checked, Guard, new_reference
 
 __all__ = ["FLUSH_AFTER", "Cache", "Checked", "Guard", "Known", "Who", "new_reference"]

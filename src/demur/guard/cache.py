@@ -30,7 +30,7 @@ MOST = 64 * 1024 * 1024
 _Found: TypeAlias = "Live | Ended | Unknown"
 
 # What the objects take in CPython on 64 bits, on the safe side; texts are counted beside them.
-_ENTRY, _EACH = 1800, 120
+_ENTRY, _EACH = 2000, 120
 _MOST_MAY = 16
 
 
@@ -69,6 +69,7 @@ class Cache:
         self._half = most // 2
         self._young: dict[bytes, Known] = {}
         self._old: dict[bytes, Known] = {}
+        self._by_mark: dict[bytes, Known] = {}
         self._size = 0
         self._changing = threading.Lock()
         self._asking: dict[int, _Asking] = {}
@@ -148,7 +149,17 @@ class Cache:
                     self._keep(each, moment.stamp(each), now)
         return found
 
-    def learn(self, allow: Allow, live: Live, requirement: Requirement, now: int) -> None:
+    def recall(self, mark: bytes, requirement: Requirement, now: int) -> Known | None:
+        """Who left this mark (`learn`), if they are known to meet a requirement, with nothing to be written."""
+        known = self._by_mark.get(mark)
+        if known is None or now >= known.quiet:
+            return None
+        met = known.may.get(id(requirement))
+        if met is None or met[0] is not requirement or now >= met[1] or not self._holds(known.stamp):
+            return None
+        return known
+
+    def learn(self, allow: Allow, live: Live, requirement: Requirement, mark: bytes, now: int) -> None:
         """A requirement was met, and nothing of the request was needed for it but the session."""
         session = live.session
         known = self._young.get(session.id)
@@ -161,6 +172,7 @@ class Cache:
             known.may.clear()
         known.allow, known.quiet = allow, sessions.quiet_until(session)
         known.may[id(requirement)] = (requirement, until)
+        self._by_mark[mark] = known
 
     # --- what is kept -----------------------------------------------------------------------------
 
@@ -190,6 +202,7 @@ class Cache:
             self._young[key] = kept
             if self._size > self._half:
                 self._old, self._young, self._size = self._young, {}, 0
+                self._by_mark = {}
 
     def drop(self, key: bytes) -> None:
         """Forget one."""

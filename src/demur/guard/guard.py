@@ -24,24 +24,20 @@ from demur.core.model import (
     Allow,
     ConfigError,
     Details,
-    Ended,
     Left,
     Live,
     Lookup,
-    Malformed,
     Preflight,
     Presented,
     Refuse,
     Requirement,
     Scheme,
     StoreUnavailable,
-    Throttled,
     Touch,
-    Unknown,
-    Unreadable,
 )
 from demur.core.ports import Decided
 from demur.core.reasons import REASONS, Reason
+from demur.guard import asking
 from demur.guard.cache import Cache
 from demur.guard.portal import PORTAL
 
@@ -52,10 +48,8 @@ if TYPE_CHECKING:
     from demur.core.ports import Keys, Observer, PasswordSource, Store
     from demur.core.rules import Match
     from demur.core.site import Permits, Site
+    from demur.guard.asking import Who
     from demur.guard.cache import Known
-
-Who: TypeAlias = "Callable[[], Evidence | Awaitable[Evidence]]"
-"""Asks an app with a login of its own who somebody is."""
 
 FLUSH_AFTER = 1.0
 """Seconds for which what was seen is gathered before it is written."""
@@ -80,7 +74,7 @@ def new_reference() -> str:
 class Checked:
     """A decision with what it was made from. `reference` (a UUID) names it in the log and in the refusal;
     `presented` says how the request identified itself, and `plan` what was asked for, unless the request could not be
-    read."""
+    read. `blind` says that nobody could be asked who it is."""
 
     decision: Decision
     requirement: Requirement
@@ -89,6 +83,7 @@ class Checked:
     now: int
     presented: Presented = Presented()  # noqa: RUF009 - frozen
     plan: decide.Plan | None = None
+    blind: bool = False
 
 
 _Said: TypeAlias = tuple[Checked, str]
@@ -213,7 +208,7 @@ class Guard:
         try:
             found = self._known(checked, plan, who)
             if inspect.isawaitable(found):
-                found = _evidence(await found)
+                found = await found
             judged = self._judged(joined, request, plan, found, permits)
             if judged is None:
                 asked = self._asked(request, plan)
@@ -241,7 +236,9 @@ class Guard:
         began, at, plan = time.perf_counter(), self.clock(), joined.plan
         assert plan is not None  # noqa: S101 - for the type checker
         try:
-            judged = self._judged(joined, request, plan, self._known(checked, plan, who), permits)
+            known = self._known(checked, plan, who)
+            found = self.portal.run(known) if inspect.iscoroutine(known) else known
+            judged = self._judged(joined, request, plan, found, permits)
             if judged is None:
                 asked = self._asked(request, plan)
                 if isinstance(asked, Lookup):
@@ -276,8 +273,7 @@ class Guard:
         if who is None:
             message = "nobody said who it is: the app's own login has to be read before a view is judged"
             raise RuntimeError(message)
-        found = who()
-        return found if inspect.isawaitable(found) else _evidence(found)
+        return asking.ask(who)
 
     def _judged(
         self, checked: Checked, request: Request, plan: decide.Plan, found: Evidence | None, permits: Permits | None
@@ -310,7 +306,7 @@ class Guard:
         """It cannot be judged: neither a yes to what is closed, nor "please sign in"."""
         if isinstance(fault, StoreUnavailable):
             decision, requirement = _without_store(plan, fault)
-            return replace(checked, decision=decision, requirement=requirement), fault.cause
+            return replace(checked, decision=decision, requirement=requirement, blind=True), fault.cause
         _log.error("demur could not decide about %s", request.path, exc_info=fault)
         refuse = Refuse(Reason.UNAVAILABLE, Details(retry_after=_RETRY_AFTER))
         return replace(checked, decision=refuse), repr(fault)
@@ -321,17 +317,14 @@ class Guard:
         self.note(judged, request, at=at, seconds=time.perf_counter() - began, error=error)
         return judged
 
-    def known(self, requirement: Requirement, key: bytes, now: int) -> Known | None:
-        """Whoever holds a cookie's key, if it is known that they meet a requirement and there is nothing to be written:
-        a yes for a request that brings nothing else that matters (`learn`). Nothing is noted. Never waits."""
-        known = self.cache.known(key, now)
-        if known is None or now >= known.quiet:
-            return None
-        met = known.may.get(id(requirement))
-        return known if met is not None and met[0] is requirement and now < met[1] else None
+    def recall(self, requirement: Requirement, mark: bytes, now: int) -> Known | None:
+        """Who left this mark, if it is known that they meet a requirement and there is nothing to be written: a yes for
+        a request that brings nothing else that matters. Nothing is noted. Never waits."""
+        return self.cache.recall(mark, requirement, now)
 
-    def learn(self, checked: Checked) -> None:
-        """Remember for `known` what was decided about a request, if it was a yes to a cookie alone."""
+    def learn(self, checked: Checked, mark: bytes) -> None:
+        """Remember for `recall` what was decided about a request, if it was a yes to a cookie alone. The mark is made of
+        what the cookie holds, so that nobody can make the same who does not hold it too."""
         plan, allow, live = checked.plan, checked.decision, checked.evidence
         if plan is None or len(plan.matches) != 1 or plan.left or plan.pretends or self.bridged:
             return
@@ -339,7 +332,7 @@ class Guard:
         if checked.requirement is not plan.matches[0].requirement or self.site.permits is not None:
             return
         if isinstance(allow, Allow) and isinstance(live, Live) and checked.presented.scheme is Scheme.COOKIE:
-            self.cache.learn(allow, live, checked.requirement, checked.now)
+            self.cache.learn(allow, live, checked.requirement, mark, checked.now)
 
     def _at_once(self, request: Request, reference: str, now: int) -> _Said | _Open:
         """The decision, if it can be made of what is known here. Never waits."""
@@ -497,13 +490,6 @@ class Guard:
             await self._flush(seen)
 
 
-def _evidence(found: object) -> Evidence:
-    if isinstance(found, (Absent, Malformed, Unreadable, Throttled, Unknown, Live, Ended)):
-        return found
-    message = f"a bridge returned {found!r}; it returns demur.person(…), demur.ended(…), demur.unknown or demur.nobody"
-    raise TypeError(message)
-
-
 def _session_of(checked: Checked) -> bytes | None:
     """The session or token that something was allowed to; None for a password, whose session is made up each time."""
     allowed = checked.decision
@@ -526,7 +512,7 @@ def _failed(request: Request, fault: Exception, reference: str, now: int) -> _Sa
 
 def _down(plan: decide.Plan, down: StoreUnavailable, reference: str, now: int) -> _Said:
     decision, requirement = _without_store(plan, down)
-    return Checked(decision, requirement, Absent(), reference, now, plan.presented, plan), down.cause
+    return Checked(decision, requirement, Absent(), reference, now, plan.presented, plan, blind=True), down.cause
 
 
 def _without_store(plan: decide.Plan, down: StoreUnavailable) -> tuple[Allow | Refuse, Requirement]:
