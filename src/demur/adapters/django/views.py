@@ -91,7 +91,8 @@ def _given(view: object) -> dict[str, Any]:
 
 def _own(view: object, whole: type | None, handler: object) -> str:
     """The name of the check that a view has of its own; "" if it has none."""
-    if any(hasattr(each, "admin_view") and hasattr(each, "has_permission") for each in _held(view)):
+    by_admin = (hasattr(each, "admin_view") and hasattr(each, "has_permission") for each in _held(view))
+    if hasattr(view, "admin_site") or hasattr(view, "model_admin") or any(by_admin):
         return "the admin"
     if str(_given(view).get("pattern_name", "")).startswith("admin:"):
         return "the admin"  # its own redirects from addresses of before
