@@ -148,12 +148,13 @@ def starsessions(_: dict[str, Any]) -> Any:
 # --- FastAPI --------------------------------------------------------------------------------------
 
 
-def _fastapi(*dependencies: Any) -> Any:
+def _fastapi(*dependencies: Any, mark: Callable[[Any], Any] = lambda view: view) -> Any:
     from fastapi import Depends, FastAPI, Response  # noqa: PLC0415
 
     app = FastAPI(openapi_url=None)
 
     @app.get(PATH, dependencies=[Depends(each) for each in dependencies])
+    @mark
     async def view() -> Any:
         return Response(BODY, media_type=TYPE)
 
@@ -166,7 +167,17 @@ def fastapi_plain(_: dict[str, Any]) -> Any:
 
 
 def fastapi_demur(options: dict[str, Any]) -> Any:
-    """With `Depends(require())`."""
+    """Behind the middleware, with a mark."""
+    import demur  # noqa: PLC0415
+    from demur.adapters.fastapi import Demur  # noqa: PLC0415
+
+    app = _fastapi(mark=demur.require())
+    app.add_middleware(Demur, **options)
+    return app
+
+
+def fastapi_depends(options: dict[str, Any]) -> Any:
+    """The same with `Depends(require())`, which FastAPI calls as it does any dependency."""
     from demur.adapters.fastapi import Demur, require  # noqa: PLC0415
 
     app = _fastapi(require())
