@@ -51,6 +51,11 @@ class Known:
     may: dict[int, tuple[Requirement, int]] = field(default_factory=dict)
     timing: tuple[int, tuple[bytes, bytes]] = (0, (b"", b""))
 
+    def meets(self, requirement: Requirement, now: int) -> bool:
+        """Whether a requirement was met, and is still, with nothing to be written."""
+        met = self.may.get(id(requirement))
+        return met is not None and now < self.quiet and now < met[1] and met[0] is requirement
+
 
 @dataclass(slots=True)
 class _Asking:
@@ -152,12 +157,7 @@ class Cache:
     def recall(self, mark: bytes, requirement: Requirement, now: int) -> Known | None:
         """Who left this mark (`learn`), if they are known to meet a requirement, with nothing to be written."""
         known = self._by_mark.get(mark)
-        if known is None or now >= known.quiet:
-            return None
-        met = known.may.get(id(requirement))
-        if met is None or met[0] is not requirement or now >= met[1] or not self._holds(known.stamp):
-            return None
-        return known
+        return known if known is not None and known.meets(requirement, now) and self._holds(known.stamp) else None
 
     def learn(self, allow: Allow, live: Live, requirement: Requirement, mark: bytes, now: int) -> None:
         """A requirement was met, and nothing of the request was needed for it but the session."""
@@ -172,7 +172,8 @@ class Cache:
             known.may.clear()
         known.allow, known.quiet = allow, sessions.quiet_until(session)
         known.may[id(requirement)] = (requirement, until)
-        self._by_mark[mark] = known
+        if mark:
+            self._by_mark[mark] = known
 
     # --- what is kept -----------------------------------------------------------------------------
 

@@ -317,14 +317,19 @@ class Guard:
         self.note(judged, request, at=at, seconds=time.perf_counter() - began, error=error)
         return judged
 
+    def known(self, requirement: Requirement, key: bytes, now: int) -> Known | None:
+        """Whoever holds a cookie's key, if it is known that they meet a requirement and there is nothing to be written:
+        a yes for a request that brings nothing else that matters (`learn`). Nothing is noted. Never waits."""
+        known = self.cache.known(key, now)
+        return known if known is not None and known.meets(requirement, now) else None
+
     def recall(self, requirement: Requirement, mark: bytes, now: int) -> Known | None:
-        """Who left this mark, if it is known that they meet a requirement and there is nothing to be written: a yes for
-        a request that brings nothing else that matters. Nothing is noted. Never waits."""
+        """The same for whoever left a mark."""
         return self.cache.recall(mark, requirement, now)
 
-    def learn(self, checked: Checked, mark: bytes) -> None:
-        """Remember for `recall` what was decided about a request, if it was a yes to a cookie alone. The mark is made of
-        what the cookie holds, so that nobody can make the same who does not hold it too."""
+    def learn(self, checked: Checked, mark: bytes = b"") -> None:
+        """Remember for `known` what was decided about a request, if it was a yes to a cookie alone; for `recall`, too, if
+        there is a mark, which is made of what the cookie holds: nobody makes the same who does not hold it, too."""
         plan, allow, live = checked.plan, checked.decision, checked.evidence
         if plan is None or len(plan.matches) != 1 or plan.left or plan.pretends or self.bridged:
             return

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from hashlib import sha256
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from demur.adapters.asgi import wire
@@ -53,7 +53,7 @@ USUAL = frozenset(
     b"sec-ch-ua-mobile sec-ch-ua-platform upgrade-insecure-requests priority x-requested-with te".split()
 )
 _PRIVATE = (b"cache-control", b"private, no-cache")
-_NOBODY = Allow()
+NOBODY = Allow()
 _NOT_YET = {"_checked": None, "_request": None, "_native": None, "_reference": "", "overdue": False}
 
 
@@ -94,7 +94,7 @@ class ShortPassed(Passed):
         self.way = way
         self._known = known
         self._now = now
-        self._allow = _NOBODY if known is None else known.allow
+        self._allow = NOBODY if known is None else known.allow
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - what is not made yet
         try:
@@ -135,7 +135,7 @@ class ShortPassed(Passed):
             way, known = self.way, self._known
             evidence: Evidence = Absent() if known is None else known.live
             self._checked = Checked(
-                self._allow or _NOBODY,
+                self._allow or NOBODY,
                 way.requirement,
                 evidence,
                 self.reference,
@@ -240,7 +240,8 @@ class Short:
 
     def enter(self, scope: Scope) -> ShortPassed | None:
         """The way on, with the scope that the app sees; None if this has to go the long way."""
-        observer = self._guard.observer
+        guard = self._guard
+        observer = guard.observer
         began = time.perf_counter() if observer is not None else 0.0
         lines = scope["headers"]
         try:
@@ -250,10 +251,12 @@ class Short:
             return None
         if way is None or len(sent) != len(lines) or not self._harmless.issuperset(sent) or not _plain(scope):
             return None
-        cookie, at = sent.get(b"cookie"), self._guard.clock()
-        known = None if way.open else self._known(way, cookie, int(at))
-        if known is None and not way.open:
-            return None
+        cookie, known, at = sent.get(b"cookie"), None, guard.clock()
+        if not way.open:
+            mark = None if cookie is None else self._mark(cookie)
+            known = None if mark is None else guard.recall(way.requirement, mark, int(at))
+            if known is None:
+                return None
         if cookie is not None:
             lines = self._without_ours(lines, sent, cookie)
         passed = ShortPassed(self._surface, scope, way, known, int(at), lines)
@@ -261,15 +264,16 @@ class Short:
             observer.decided(cast("Decided", Noted(passed, at, time.perf_counter() - began)))
         return passed
 
-    def _known(self, way: Way, cookie: bytes | None, now: int) -> Known | None:
-        if cookie is None or cookie.count(b"demur") != 1:
-            return None
+    def _mark(self, cookie: bytes) -> bytes | None:
+        """What stands for the token that a cookie holds; None if it is not as every browser writes it. It is no token,
+        and nothing that is kept elsewhere: SHA-256 by way of OpenSSL takes twice the time."""
         at = cookie.find(self._needle)
         end = at + self._until
-        # What stands on both sides of it is as every browser writes it.
-        if at < 0 or cookie[end : end + 1] not in b";" or not (at == 0 or cookie[at - 2 : at] == b"; "):
+        if at < 0 or cookie.count(b"demur") != 1:
             return None
-        return self._guard.known(way.requirement, sha256(cookie[end - TOKEN : end]).digest(), now)
+        if cookie[end : end + 1] not in b";" or not (at == 0 or cookie[at - 2 : at] == b"; "):
+            return None
+        return blake2b(cookie[end - TOKEN : end], digest_size=32).digest()
 
     def _without_ours(self, lines: list[Any], sent: dict[bytes, bytes], cookie: bytes) -> list[Any]:
         index = list(sent).index(b"cookie")
@@ -292,9 +296,12 @@ class Short:
         opened = requirement.access is Access.OPEN
         if requirement.conceal or not path or len(path) > LONGEST or len(host) != 1 or len(host[0]) > LONGEST:
             return
-        if not opened and checked.decision.session is None:
-            return
-        self._guard.learn(checked)
+        if not opened:
+            cookies = request.values(b"cookie")
+            mark = self._mark(cookies[0]) if len(cookies) == 1 else None
+            if checked.decision.session is None or mark is None:
+                return
+            self._guard.learn(checked, mark)
         room(self._ways)[(request.method, bytes(path), host[0], scope["scheme"])] = Way(plan, requirement, opened)
         for name, _ in request.fields:
             if name not in MATTERS and len(name) <= LONGEST and not self._surface.keeps_out(name):
