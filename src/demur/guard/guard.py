@@ -328,8 +328,8 @@ class Guard:
         return self.cache.recall(mark, requirement, now)
 
     def learn(self, checked: Checked, mark: bytes = b"") -> None:
-        """Remember for `known` what was decided about a request, if it was a yes to a cookie alone; for `recall`, too, if
-        there is a mark, which is made of what the cookie holds: nobody makes the same who does not hold it, too."""
+        """Remember for `known` what was decided about a request, if it was a yes to a cookie alone; for `recall`, too,
+        if there is a mark: it is made of what the cookie holds, and nobody makes the same who does not hold it."""
         plan, allow, live = checked.plan, checked.decision, checked.evidence
         if plan is None or len(plan.matches) != 1 or plan.left or plan.pretends or self.bridged:
             return
