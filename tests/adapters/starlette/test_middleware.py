@@ -20,7 +20,7 @@ from tests.adapters.starlette.asking import HOST, ask
 
 import demur
 from demur.adapters.starlette import Demur
-from demur.core.model import Session, Subject
+from demur.core.model import ConfigError, Session, Subject
 from demur.core.sessions import identify, mint
 from demur.signin.tokens import Tokens
 from demur.stores.keys import MemoryKeys
@@ -342,3 +342,18 @@ async def test_every_route_is_listed_with_what_it_asks_for(tmp_path: Path, caplo
         "GET /who: anyone, identified",
         "HEAD /who: anyone, identified",
     ]
+
+
+async def test_a_marked_view_without_demur_before_it() -> None:
+    """Whoever makes the middleware and forgets to use it opens nothing that asks for somebody."""
+
+    async def closed(request: Request) -> PlainTextResponse:
+        raise AssertionError(request)
+
+    app = Starlette(
+        routes=[Route("/closed", demur.require()(closed)), Route("/open", lambda _: PlainTextResponse("x"))]
+    )
+    Demur(app, bridge=lambda native: demur.nobody)  # and not app = …
+    with pytest.raises(ConfigError, match="no demur stands before its app"):
+        await ask(app, "/closed")
+    assert (await ask(app, "/open")).status == 200

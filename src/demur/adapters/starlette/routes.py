@@ -4,7 +4,7 @@
   matter when and where a route, a router, a mount, a host or another app is added, nor how it is wrapped.
 - A route that leads on to others is no view; whatever else is reached through a route is one: a function, a class,
   static files, an ASGI app, the default of a router.
-- Without demur in the scope of a request nothing changes; that costs one look.
+- Without demur in the scope of a request nothing changes, but that a view which asks for somebody is closed.
 - FastAPI's routes are Starlette's. What they have beside that is asked for by its name, so nothing of it is imported.
 """
 
@@ -18,7 +18,7 @@ from starlette.requests import HTTPConnection
 from starlette.routing import BaseRoute, Host, Mount, Router, WebSocketRoute
 
 from demur.core.marks import Mark, marks_of
-from demur.core.model import ConfigError, Refused
+from demur.core.model import Access, ConfigError, Refused
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Iterator
@@ -139,11 +139,25 @@ async def _allowed(passed: Passed, marks: tuple[Mark, ...], scope: Scope) -> boo
     return await passed.surface.ajudge(passed, marks, native=passed.native)
 
 
+def _nobody_before(route: object, scope: Scope) -> None:
+    """A view that asks for somebody is closed if nobody is there to ask."""
+    if leads_on(route):
+        return
+    for mark in marks_at(seen(route, scope), scope.get("method", "").lower()):
+        if mark.requirement.access is Access.REQUIRED:
+            message = "The view asks for somebody, and no demur stands before its app."
+            fix = "Write app = Demur(app, …), or app.add_middleware(Demur, …)."
+            raise ConfigError(message, place=f"{scope.get('path', '')}, {mark.name}", fix=fix)
+
+
 def _judged(handle: Handle) -> Handle:
     @wraps(handle)
     async def judged(route: object, scope: Scope, receive: Receive, send: Send) -> None:
         passed = scope.get("demur")
-        if passed is None or scope.get(_AT) is route:
+        if passed is None:
+            _nobody_before(route, scope)
+            await handle(route, scope, receive, send)
+        elif scope.get(_AT) is route:
             await handle(route, scope, receive, send)
         elif leads_on(route):
             scope[_ABOVE] = (*scope.get(_ABOVE, ()), *marks_of(getattr(route, "app", None)))
