@@ -10,8 +10,11 @@ from tests.adapters.test_wsgi import Wire
 from tests.adapters.test_wsgi_environ import environ
 from tests.core.support import NOW, make_site
 
-from demur.core.model import Actor, End, Ending, Refused
+from demur.core.marks import identified, public, require
+from demur.core.model import Actor, End, Ending, Refused, Session, Subject
 from demur.core.reasons import Reason
+from demur.core.rules import load
+from demur.core.sessions import identify, mint
 from demur.core.site import Cors
 
 NAMES = ("at", "origin", "request", "outcome", "status", "reason", "rule", "subject", "error")
@@ -23,15 +26,15 @@ class Side(Wire):
     def __init__(self, *, short: bool, **more: Any) -> None:
         super().__init__(self.answer, **more)
         self.taken, self.seen, self.does = 0, list[Any](), ""
-        self.demur._short._works = short
-        enter = self.demur._short.enter
+        self.demur.short._works = short
+        enter = self.demur.short.enter
 
         def counted(given: dict[str, Any]) -> Any:
             passed = enter(given)
             self.taken += passed is not None
             return passed
 
-        self.demur._short.enter = counted  # type: ignore[assignment, method-assign]
+        self.demur.short.enter = counted  # type: ignore[assignment, method-assign]
 
     def answer(self, given: dict[str, Any], start_response: Any) -> list[bytes]:
         passed = given["demur.passed"]
@@ -144,3 +147,77 @@ def test_the_environ_is_the_servers_own() -> None:
     list(side.demur(given, lambda *_: side.write))
     assert given["HTTP_COOKIE"] == "theirs=1"
     assert given["demur.passed"].native is given
+
+
+# --- marks ------------------------------------------------------------------------------------------
+
+MARKED = make_site(rules=load([{"path": "/**", "allow": "marked"}], {"a:b": ["staff"]}, views=True))
+MARKS = {
+    "/in": (require(),),
+    "/staff": (require(groups=["staff"]), require()),
+    "/board": (require(groups=["board"]),),
+    "/fresh": (require(fresh=300),),
+    "/one": (require("a:b"),),
+    "/open": (public,),
+    "/whoever": (identified,),
+    "/none": (),
+}
+
+
+class Marked(Side):
+    """A site whose views say by their marks who may open them."""
+
+    def __init__(self, *, short: bool) -> None:
+        super().__init__(short=short, site=MARKED)
+        self.now = float(NOW)
+        self.guard.clock = lambda: self.now
+
+    def answer(self, given: dict[str, Any], start_response: Any) -> list[bytes]:
+        passed = given["demur.passed"]
+        left = passed.left
+        if not self.demur.short.judge(passed, MARKS[given["PATH_INFO"]], given):
+            start_response("200 OK", [])
+            return [b"never seen"]
+        assert passed.checked.plan is not None
+        return [str(left).encode(), *super().answer(given, start_response)]
+
+    def went(self, **asked: Any) -> Any:
+        self.seen.append(([], {}))
+        return super().went(**asked)
+
+
+@pytest.mark.parametrize("age", [0, 200, 301, 100_000])
+@pytest.mark.parametrize("path", MARKS)
+def test_marks_are_judged_the_same_on_both_ways(path: str, age: int) -> None:
+    """Whoever asks, in whichever order, and when time has passed."""
+    sides = [Marked(short=True), Marked(short=False)]
+    cookie, _ = (side.cookie() for side in sides)
+    asked: list[dict[str, Any]] = [{"HTTP_COOKIE": cookie}, {}, {"HTTP_COOKIE": "a=b"}, {"HTTP_COOKIE": f"x; {cookie}"}]
+    for step in range(4):
+        for one in asked:
+            for at in dict.fromkeys((path, "/in", "/none")):
+                found = []
+                for side in sides:
+                    side.now = float(NOW + (age if step > 1 else 0))
+                    found.append(_but_sites(side.went(path=at, **one)))
+                assert found[0] == found[1], (at, one)
+    assert (sides[0].taken > 0, sides[1].taken) == (True, 0)
+
+
+def test_marks_know_one_person_from_another() -> None:
+    """What one may, another may not, and both are known."""
+    side = Marked(short=True)
+    cookies = [side.cookie()]
+    for token, groups in ((b"a", ["board"]), (b"b", [])):
+        subject = Subject(f"0192-{token.decode()}", token.decode(), frozenset(groups))
+        made = mint(token * 32, side.keys.ring().current)
+        session = Session(identify(made), subject.id, NOW, NOW, NOW, NOW + 86400, idle=3600)
+        asyncio.run(side.store.issue(session, subject))
+        cookies.append(f"__Host-demur={made}")
+    for _ in range(4):
+        found = {path: [side.went(path=path, HTTP_COOKIE=each)[0] for each in cookies] for path in ("/staff", "/board")}
+        assert found == {"/staff": [200, 403, 403], "/board": [403, 200, 403]}
+    assert side.taken > 0
+    for session in asyncio.run(side.store.sessions()):
+        asyncio.run(side.store.apply([End(session.id, Ending.REVOKED, Actor.ADMINISTRATOR, NOW)]))
+    assert [side.went(path="/in", HTTP_COOKIE=each)[0] for each in cookies] == [401, 401, 401]

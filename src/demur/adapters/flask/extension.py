@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING, Unpack, cast
 
 import flask
-from flask import Flask, current_app, g, request
+from flask import Flask, g, request
 
 from demur.adapters import wsgi
 from demur.adapters.flask import routes
@@ -19,6 +19,7 @@ from demur.core.reasons import Reason
 if TYPE_CHECKING:
     from demur.adapters.passed import Passed
     from demur.adapters.surface import Surface
+    from demur.adapters.wsgi.short import Short
     from demur.core.marks import Mark
 
 
@@ -41,9 +42,10 @@ class Demur:
         # Who it is, an app of its own login says too late to be asked for another page.
         surface = assemble(can_ask="bridge" not in given, **given)
         app.extensions["demur"] = surface
-        app.wsgi_app = wsgi.Demur(app.wsgi_app, surface, hooked=True)  # type: ignore[method-assign]
+        outer = wsgi.Demur(app.wsgi_app, surface, hooked=True)
+        app.wsgi_app = outer  # type: ignore[method-assign]
         # Before all others: nobody is told that a form was forged before they are told to sign in.
-        app.before_request_funcs.setdefault(None, []).insert(0, Guarding(surface).before)
+        app.before_request_funcs.setdefault(None, []).insert(0, Guarding(app, surface, outer.short).before)
         app.register_error_handler(Refused, answer)
         app.cli.add_command(routes.commands)
         if isinstance(surface.bridge, FlaskLogin):
@@ -56,38 +58,40 @@ class Demur:
 class Guarding:
     """Judges what is left, and the marks of the view, when Flask has found it and has not read the content."""
 
-    def __init__(self, surface: Surface) -> None:
+    def __init__(self, app: Flask, surface: Surface, short: Short) -> None:
+        self._app = app
         self._surface = surface
+        self._short = short
         self._checked = False
         self._known: dict[tuple[str, str, object], tuple[object, tuple[Mark, ...]]] = {}
 
     def before(self) -> flask.Response | None:
         """The first function that Flask calls for a request."""
-        passed: Passed | None = request.environ.get("demur.passed")
+        asked: flask.Request = request._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001 - once for all
+        passed: Passed | None = asked.environ.get("demur.passed")
         if passed is None or passed.surface is not self._surface:
             message = "A request came past demur."
-            raise ConfigError(message, place=current_app.name, fix="Leave app.wsgi_app wrapped as init_app did.")
+            raise ConfigError(message, place=self._app.name, fix="Leave app.wsgi_app wrapped as init_app did.")
         if not self._checked:
-            check_routes(self._surface, routes.listed(current_app, self._surface))
+            check_routes(self._surface, routes.listed(self._app, self._surface))
             self._checked = True
-        g.demur, passed.native = passed, request
-        found = self._marks(request.endpoint, request.method) if request.endpoint else ()
+        g.demur, passed.native = passed, asked
+        endpoint = asked.endpoint
+        found = self._marks(endpoint, asked.method) if endpoint else ()
         if not found and (not passed.left or _is_nobodys_affair(passed)):
             return None
         # An error of the routing has no view; Flask answers it next.
-        if self._surface.judge(passed, found, native=request, closed=request.routing_exception is None):
+        if self._short.judge(passed, found, asked, closed=asked.routing_exception is None):
             return None
         return flask.Response()  # which does not get out
 
     def _marks(self, endpoint: str, method: str) -> tuple[Mark, ...]:
         """The marks of a view, looked for once."""
-        view, key = (
-            current_app.view_functions.get(endpoint),
-            (endpoint, method, current_app.config.get("LOGIN_DISABLED")),
-        )
+        app = self._app
+        view, key = app.view_functions.get(endpoint), (endpoint, method, app.config.get("LOGIN_DISABLED"))
         known = self._known.get(key)
         if known is None or known[0] is not view:
-            known = self._known[key] = (view, routes.marks(current_app, self._surface, endpoint, method))
+            known = self._known[key] = (view, routes.marks(app, self._surface, endpoint, method))
         return known[1]
 
 

@@ -46,24 +46,24 @@ class Demur:
         self._app = app
         self.surface = surface = surface if surface is not None else assemble(can_ask=True, **options)
         self._asks = self.surface.bridge is not None and not hooked
-        self._short = Short(surface)
+        self.short = Short(surface)
         # Few names ever come, and no more than these are remembered.
         self._keeps_out = lru_cache(1024)(lambda key: surface.keeps_out(wire.name_of(key[5:])))
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         """Handle a request."""
-        known = self._short.enter(environ)
+        known = self.short.enter(environ)
         if known is not None:
-            return _Exit(known, environ, start_response, None, self._short).run(self._app)
+            return _Exit(known, environ, start_response, None, self.short).run(self._app)
         request, upload = wire.read(environ), wire.Upload(environ)
         passed = self.surface.enter(request, upload.body)
         if self._asks and isinstance(passed, Passed) and not self.surface.judge(passed, (), native=environ):
             passed = self.surface.entered(passed.checked, request)
         if isinstance(passed, Response):
             return wire.answer(passed, environ, start_response, upload)
-        self._short.learn(environ, request, passed)
+        self.short.learn(environ, request, passed)
         self._as_judged(environ, request, passed)
-        return _Exit(passed, environ, start_response, upload, self._short).run(self._app)
+        return _Exit(passed, environ, start_response, upload, self.short).run(self._app)
 
     def _as_judged(self, environ: dict[str, Any], request: Request, passed: Passed) -> None:
         """Make of the environ what the app may see, in its place: some servers look there for what the app says."""
@@ -80,7 +80,7 @@ class Demur:
             environ.pop("CONTENT_TYPE", None)
         if passed.request.target != request.target:
             wire.move(environ, passed.request.target)
-        environ["demur.passed"] = passed
+        environ["demur.passed"], passed.native = passed, environ
 
 
 class _Exit:
@@ -94,7 +94,7 @@ class _Exit:
         upload: wire.Upload | None,
         short: Short,
     ) -> None:
-        self._short = short
+        self.short = short
         self._passed = passed
         self._environ = environ
         self._start_response = start_response
@@ -121,7 +121,7 @@ class _Exit:
         """What the app calls in place of the server's `start_response`."""
         if self.ours is not None:
             return _nowhere
-        lines = self._short.leave(self._passed, status, headers)
+        lines = self.short.leave(self._passed, status, headers)
         if lines is not None:
             self.started = True
             return self._start_response(status, lines, *((exc_info,) if exc_info else ()))
