@@ -7,6 +7,7 @@ import secrets
 import subprocess
 import sys
 import textwrap
+import uuid
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ from demur import stores
 from demur.core.model import Actor, Allow, Change, End, Ending, Preflight, Refuse, Session, StoreUnavailable, Subject
 from demur.core.reasons import Reason
 from demur.core.sessions import identify, mint
-from demur.guard import Guard
+from demur.guard import Guard, new_reference
 from demur.stores.keys import MemoryKeys
 from demur.stores.memory import MemoryStore
 
@@ -264,6 +265,14 @@ async def test_a_fault_of_ours_is_503(bench: Bench, caplog: pytest.LogCaptureFix
     assert bench.notes.seen[-1].reason is Reason.UNAVAILABLE
     assert "ZeroDivisionError" in bench.notes.seen[-1].error
     assert "could not decide" in caplog.text
+
+
+def test_references_are_uuids() -> None:
+    """Random ones (RFC 9562, 5.4), all of them different."""
+    made = [new_reference() for _ in range(1000)]
+    assert {(uuid.UUID(each).version, str(uuid.UUID(each)) == each) for each in made} == {(4, True)}
+    assert {uuid.UUID(each).variant for each in made} == {uuid.RFC_4122}
+    assert len(set(made)) == 1000
 
 
 def test_references_differ_after_a_fork() -> None:
