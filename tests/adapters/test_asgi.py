@@ -157,6 +157,40 @@ async def test_a_preflight_is_no_other_method_for_the_app() -> None:
     assert [name for name, _ in wire.passed[0]["headers"][1:]] == [name for name, _ in asked]
 
 
+async def test_what_has_no_body_ends() -> None:
+    """An app that reads until its client leaves is told once that there is nothing, and then waits for that."""
+    wire = Wire(site=make_site(rules=load([{"path": "/**", "allow": "signed-in"}]), cors=Cors(upstream=True)))
+    read: list[str] = []
+
+    async def reads(scope: Any, receive: Any, send: Any) -> None:
+        while not read or read[-1] != "http.disconnect":
+            read.append((await receive())["type"])
+            assert len(read) < 10
+
+    left: list[dict[str, Any]] = [
+        {"type": "http.disconnect"},
+        {"type": "http.request", "body": b"x", "more_body": False},
+    ]
+
+    async def receive() -> dict[str, Any]:
+        return left.pop()
+
+    async def send(_: Any) -> None:
+        raise AssertionError
+
+    scope = {
+        "type": "http", "method": "OPTIONS", "path": "/members/", "raw_path": b"/members/", "query_string": b"",
+        "scheme": "https", "client": None,
+        "headers": [
+            (b"host", b"app.example.com"),
+            (b"origin", b"https://x.example"),
+            (b"access-control-request-method", b"PUT"),
+        ],
+    }  # fmt: skip
+    await Demur(reads, wire.demur.surface)(scope, receive, send)
+    assert read == ["http.request", "http.disconnect"]
+
+
 async def test_a_server_without_the_raw_path() -> None:
     """What a server has decoded is judged as the app will read it, marks of a query and escapes included."""
     wire = Wire(site=make_site(rules=load([{"path": "/**", "allow": "anyone"}, {"path": "/a", "allow": "nobody"}])))

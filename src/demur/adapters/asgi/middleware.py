@@ -257,7 +257,7 @@ class Demur:
             await wire.answer(respond.preflight(self.site, request), request, scope, receive, send)
             return
         bare = wire.without(scope, _CREDENTIALS | _ABOUT_A_BODY)
-        await self._pass(checked, request, bare, wire.nothing, send, allow=Allow())
+        await self._pass(checked, request, bare, wire.bodiless(receive), send, allow=Allow())
 
     async def _conceal(
         self, checked: Checked, refuse: Refuse, request: Request, scope: Scope, receive: Receive, send: Send
@@ -273,7 +273,7 @@ class Demur:
             # What would change something is not sent to a page that nobody asked for.
             asked = replace(asked, method="GET")
             there = {**wire.without(there, _ABOUT_A_BODY), "method": "GET"}
-            receive = wire.nothing
+            receive = wire.bodiless(receive)
         passed = self.surface.beside(checked, ask.allowed, asked)
         exit_ = Exit(self, passed, request, scope, receive, send)
         await self._through(self._inner(there, passed), receive, exit_)

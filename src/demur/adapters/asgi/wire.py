@@ -29,7 +29,7 @@ def read(scope: Scope) -> Request:
     """The facts of a request in an ASGI scope. The host is "" unless there is exactly one, and it is valid."""
     given = str(scope["scheme"])
     scheme = {"ws": "http", "wss": "https"}.get(given, given)
-    lines: Fields = tuple((bytes(name), bytes(value)) for name, value in scope["headers"])
+    lines: Fields = tuple([(bytes(name), bytes(value)) for name, value in scope["headers"]])
     hosts = [value for name, value in lines if name == b"host"]
     client = scope.get("client")
     return Request(
@@ -141,9 +141,18 @@ async def body(receive: Receive, most: int) -> bytes | None:
             return b"".join(parts)
 
 
-async def nothing() -> Message:
-    """What is received of a request that has no body."""
-    return {"type": "http.request", "body": b"", "more_body": False}
+def bodiless(receive: Receive) -> Receive:
+    """How an app receives a request that has no body for it: once that, and then that its client has left."""
+    waiting: list[Message] = [{"type": "http.request", "body": b"", "more_body": False}]
+
+    async def received() -> Message:
+        if waiting:
+            return waiting.pop()
+        while (message := await receive())["type"] == "http.request":
+            pass
+        return message
+
+    return received
 
 
 def without(scope: Scope, names: frozenset[bytes]) -> dict[str, Any]:
