@@ -144,3 +144,5 @@ def _cookies(response: HttpResponseBase, now: Fields) -> None:
     for name, morsel in list(response.cookies.items()):
         if morsel.OutputString().encode("latin-1") not in left:
             del response.cookies[name]
+    if response.headers.get("set-cookie", "").encode("latin-1") not in left:
+        response.headers.pop("set-cookie", None)  # written as a field and not as a cookie
