@@ -28,6 +28,7 @@ def run(python: Path | str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_django_here(capsys: pytest.CaptureFixture[str]) -> None:
     """With the Django of this environment."""
     printed = run(sys.executable)

@@ -1,0 +1,1 @@
+"""A club that plans what to grow."""
