@@ -447,6 +447,7 @@ SETUPS = (
     Setup("starsessions", "starlette", starsessions, "Starlette", session="own", needs="starsessions"),
     Setup("FastAPI", "fastapi", fastapi_plain),
     Setup("FastAPI, demur", "fastapi", fastapi_demur, "FastAPI", session="demur"),
+    Setup("FastAPI, demur, Depends", "fastapi", fastapi_depends, "FastAPI", session="demur"),
     Setup(
         "fastapi-users",
         "fastapi",

@@ -98,7 +98,7 @@ def _sdist(source: Source, folder: Path) -> None:
     asked.write_text(f"{source.package}=={source.version} --hash=sha256:{source.sha256}\n")
     _run(
         [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", ":all:"],
-        ["--no-cache-dir", "--require-hashes", "--dest", str(folder), "--requirement", str(asked)],
+        ["--retries", "1", "--timeout", "20", "--require-hashes", "--dest", str(folder), "--requirement", str(asked)],
     )
     (archive,) = folder.glob("*.tar.gz")
     with tarfile.open(archive) as opened:
