@@ -357,3 +357,20 @@ async def test_a_marked_view_without_demur_before_it() -> None:
     with pytest.raises(ConfigError, match="no demur stands before its app"):
         await ask(app, "/closed")
     assert (await ask(app, "/open")).status == 200
+
+
+async def test_a_bridge_is_asked_with_a_connection_where_there_is_no_view() -> None:
+    """A path without a view under a rule that says who may come, and what a middleware answers in a view's place."""
+
+    class Early(BaseHTTPMiddleware):
+        async def dispatch(self, request: Request, call_next: Any) -> Any:
+            return PlainTextResponse("early") if request.url.path == "/closed/early" else await call_next(request)
+
+    def bridge(connection: Any) -> Evidence:
+        return demur.person(1, "anna") if connection.headers.get("x-who") == "anna" else demur.nobody
+
+    inner = Starlette(middleware=[Middleware(Early)])
+    app = Demur(inner, bridge=bridge, rules=[{"path": "/closed/**", "allow": "signed-in"}])
+    for path, status in (("/closed/nothing", 404), ("/closed/early", 200)):
+        assert (await ask(app, path)).status == 401
+        assert (await ask(app, path, {"x-who": "anna"})).status == status

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import logging
 import re
-from typing import TYPE_CHECKING, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 from starlette.authentication import AuthCredentials, BaseUser
+from starlette.requests import HTTPConnection
 
 from demur.adapters import asgi
 from demur.adapters.starlette import routes
@@ -21,7 +22,7 @@ from demur.core import decide
 from demur.core.model import ConfigError, Terms
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import Awaitable, Callable
 
     from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -43,6 +44,8 @@ class Demur(asgi.Demur):
         self.app = app
         if self.surface.bridge is None:
             self._app = _naming(app)
+        else:
+            self.surface.bridge = _connected(self.surface.bridge)
         self._started = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -74,6 +77,11 @@ class Demur(asgi.Demur):
             ((methods, _CAPTURE.sub("x", path), marks) for methods, path, marks in found),
             key=lambda each: (each[1], not each[2]),
         )
+
+
+def _connected(bridge: Callable[..., Any]) -> Callable[..., Any]:
+    """A bridge that is asked with a connection, where no view was found and there is a scope only, too."""
+    return lambda native: bridge(native if isinstance(native, HTTPConnection) else HTTPConnection(native))
 
 
 def _naming(app: ASGIApp) -> ASGIApp:
