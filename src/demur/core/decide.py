@@ -75,17 +75,26 @@ class Plan:
     @property
     def looks(self) -> bool:
         """Whether it matters who it is. A public path looks nothing up."""
-        return any(match.requirement.access is not Access.OPEN for match in self.matches)
+        for match in self.matches:  # noqa: SIM110 - asked for every request, mostly of one match
+            if match.requirement.access is not Access.OPEN:
+                return True
+        return False
 
     @property
     def pretends(self) -> bool:
         """Whether it is looked up who asks although it does not matter, for the time that it takes."""
-        return any(match.requirement.beside is not None for match in self.matches)
+        for match in self.matches:  # noqa: SIM110 - as above
+            if match.requirement.beside is not None:
+                return True
+        return False
 
     @property
     def left(self) -> bool:
         """Whether the view has to be known to decide."""
-        return any(match.requirement.access in LEFT for match in self.matches)
+        for match in self.matches:  # noqa: SIM110 - as above
+            if match.requirement.access in LEFT:
+                return True
+        return False
 
     def joined(self, marks: Sequence[Requirement], *, closed: bool = True) -> Plan:
         """The plan once the view is known: what its marks ask for, beside what the rules ask for themselves. Where a
@@ -114,6 +123,8 @@ class Plan:
     @property
     def accepts(self) -> frozenset[Scheme]:
         """The schemes of `Authorization` that every reading accepts."""
+        if len(self.matches) == 1:
+            return self.matches[0].requirement.accepts
         return frozenset.intersection(*(match.requirement.accepts for match in self.matches))
 
 
@@ -357,6 +368,9 @@ def strictest(
     scheme = plan.presented.scheme
     permits = permits or site.permits
     matches = plan.matches if permits is None else tuple(_asking(permits, match) for match in plan.matches)
+    if len(matches) == 1:
+        (match,) = matches
+        return decide(site, request, match.requirement, evidence, now, scheme), match
     decided = [(decide(site, request, match.requirement, evidence, now, scheme), match) for match in matches]
     refused = [(said, match) for said, match in decided if isinstance(said, Refuse)]
     if refused:

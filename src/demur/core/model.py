@@ -48,7 +48,10 @@ class Request:
 
     def value(self, name: bytes) -> bytes | None:
         """The value of a field that may come once; None where it is missing, the first where it is repeated."""
-        return next((value for key, value in self.fields if key == name), None)
+        for key, value in self.fields:
+            if key == name:
+                return value
+        return None
 
     @property
     def is_websocket(self) -> bool:
