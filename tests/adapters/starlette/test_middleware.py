@@ -310,6 +310,19 @@ async def test_without_a_lifespan_the_first_request_finds_out() -> None:
             await ask(app)
 
 
+async def test_a_mounted_app_is_checked_for_itself() -> None:
+    """What is around it has no demur before it, and is none of its business."""
+
+    @demur.public
+    async def opened(request: Request) -> PlainTextResponse:
+        return PlainTextResponse("open")
+
+    inner = Demur(Starlette(routes=[Route("/open", opened)]), bridge=bridge, rules=[{"path": "/**", "allow": "marked"}])
+    app = Starlette(routes=[Route("/plain", plain), Mount("/inner", app=inner)])
+    assert (await ask(app, "/plain")).text == "reached"
+    assert (await ask(app, "/inner/open")).text == "open"
+
+
 async def test_an_unknown_permission_is_found_at_the_start() -> None:
     """Nobody can hold it, so it is a slip of the pen."""
     page = demur.require("report:raed")(plain)

@@ -14,7 +14,7 @@ from starlette.routing import Mount
 
 from demur.adapters.fastapi.asked import SCHEME
 from demur.adapters.options import assemble
-from demur.adapters.starlette import Demur, routes
+from demur.adapters.starlette import Demur, listing
 from demur.core.model import Access, Scheme
 from demur.pages.addresses import SCHEMAS
 
@@ -85,7 +85,7 @@ def described(app: FastAPI, document: dict[str, Any]) -> dict[str, Any]:
     surface = _surface_of(app)
     if surface is None or _PROBLEM in document.get("components", {}).get("schemas", {}):
         return document
-    asked = {(path, method.lower()): marks for method, path, marks in routes.listed(app.routes)}
+    asked = {(path, method.lower()): marks for method, path, marks in listing.listed(app.routes)}
     schemes = _schemes(surface)
     for path, item in document.get("paths", {}).items():
         for method in _METHODS & item.keys():

@@ -16,7 +16,7 @@ from starlette.authentication import AuthCredentials, BaseUser
 from starlette.requests import HTTPConnection
 
 from demur.adapters import asgi
-from demur.adapters.starlette import routes
+from demur.adapters.starlette import listing, routes
 from demur.adapters.surface import check_routes
 from demur.core import decide
 from demur.core.model import ConfigError, Terms
@@ -52,13 +52,19 @@ class Demur(asgi.Demur):
         """Handle any connection; the first one waits until it is known that every route has a requirement."""
         if not self._started:
             try:
-                self._start(scope.get("app", self.app))
+                self._start(self._whole(scope))
             except ConfigError as error:
                 if scope["type"] == "lifespan":
                     await receive()
                     await send({"type": "lifespan.startup.failed", "message": str(error)})
                 raise
         await super().__call__(scope, receive, send)
+
+    def _whole(self, scope: Scope) -> ASGIApp:
+        """The app that this stands before; the one in the scope, if it is one of its middleware."""
+        around: ASGIApp = scope.get("app", self.app)
+        behind = routes.router_of(self.app)
+        return around if behind is None or behind is routes.router_of(around) else self.app
 
     def _start(self, app: ASGIApp) -> None:
         """Check the routes of the whole app, and list them in the log."""
@@ -71,7 +77,7 @@ class Demur(asgi.Demur):
     def routes(self, app: ASGIApp | None = None) -> list[tuple[str, str, tuple[Mark, ...]]]:
         """Every view of the app: its methods, its path with `x` for what it captures, and its marks."""
         router = routes.router_of(self.app if app is None else app)
-        found = routes.listed(router.routes) if router is not None else ()
+        found = listing.listed(router.routes) if router is not None else ()
         # Of two views at one path the one without a mark comes last, and counts.
         return sorted(
             ((methods, _CAPTURE.sub("x", path), marks) for methods, path, marks in found),

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from starlette.applications import Starlette
 from starlette.requests import HTTPConnection
-from starlette.routing import BaseRoute, Host, Mount, Router, WebSocketRoute
+from starlette.routing import BaseRoute, Host, Mount, Router
 
 from demur.core.marks import Mark, marks_of
 from demur.core.model import Access, ConfigError, Refused
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Iterator
+    from collections.abc import Awaitable, Callable, Iterator
 
     from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -33,7 +33,6 @@ MARKS = "demur.marks"
 """Where a scope keeps the marks that were judged."""
 _ABOVE, _AT = "demur.above", "demur.at"
 _KNOWN = "__demur_marks__"
-_METHODS = ("get", "head", "post", "put", "patch", "delete", "options", "query")
 
 
 # --- the marks of a view --------------------------------------------------------------------------
@@ -89,30 +88,6 @@ def router_of(app: object) -> Router | None:
         ours = type(app).__module__.startswith(("starlette.middleware.", "fastapi.middleware.", "demur."))
         app = getattr(app, "app", None) if ours else None
     return None
-
-
-def listed(
-    routes: Iterable[object], prefix: str = "", above: tuple[Mark, ...] = ()
-) -> Iterator[tuple[str, str, tuple[Mark, ...]]]:
-    """Every view that routes lead to: the method, the path, and the marks."""
-    for route in routes:
-        path = prefix + str(getattr(route, "path_format", None) or getattr(route, "path", ""))
-        if isinstance(route, Mount | Host) and (router := router_of(route.app)) is not None:
-            inside = prefix + str(getattr(route, "path", ""))
-            yield from listed(router.routes, inside, (*above, *marks_of(route.app)))
-        elif (included := getattr(route, "effective_route_contexts", None)) is not None:
-            yield from listed((getattr(each, "starlette_route", None) or each for each in included()), prefix, above)
-        else:
-            for method in _methods(route):
-                yield method.upper() or "WEBSOCKET", path, (*above, *marks_at(route, method))
-
-
-def _methods(route: object) -> Iterable[str]:
-    if isinstance(route, WebSocketRoute):
-        return ("",)
-    view = getattr(route, "endpoint", None)
-    named = getattr(route, "methods", None) or (each for each in _METHODS if hasattr(view, each))
-    return sorted(each.lower() for each in named) or ("get",)
 
 
 # --- the hook -------------------------------------------------------------------------------------
