@@ -37,7 +37,8 @@ def test_the_commands_read_that_configuration(tmp_path):
     """A person who is added by the command can sign in to the app."""
     (text,) = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
     (tmp_path / "demur.toml").write_text(text)
-    command = [str(Path(sys.executable).parent / "demur"), "user", "add", "anna", "--group", "staff", "--password-stdin"]
+    demur = str(Path(sys.executable).parent / "demur")
+    command = [demur, "user", "add", "anna", "--group", "staff", "--password-stdin"]
     subprocess.run(command, cwd=tmp_path, input=b"correct horse battery", check=True, timeout=60)
     surface = assemble(
         origin="http://localhost:8000", store="memory:", keys=MemoryKeys(), people=f"sqlite:{tmp_path}/accounts.db"
