@@ -17,11 +17,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Adapter:
-    """`module` has the apps, under names with this `prefix`; `wsgi` says over what they are asked."""
+    """`module` has the apps, under names with this `prefix`; `wsgi` says over what they are asked. `awaits` says
+    whether a bridge may be a coroutine."""
 
     module: str
     wsgi: bool = False
     prefix: str = ""
+    awaits: bool = True
 
     @property
     def missing(self) -> str:
@@ -62,10 +64,10 @@ class Adapter:
 
 ADAPTERS = {
     "asgi": Adapter("raw", prefix="a"),
-    "wsgi": Adapter("raw", wsgi=True),
+    "wsgi": Adapter("raw", wsgi=True, awaits=False),
     "starlette": Adapter("with_starlette"),
     "fastapi": Adapter("with_fastapi"),
-    "flask": Adapter("with_flask", wsgi=True),
+    "flask": Adapter("with_flask", wsgi=True, awaits=False),
     "quart": Adapter("with_quart"),
     "litestar": Adapter("with_litestar"),
     "django": Adapter("with_django", wsgi=True),

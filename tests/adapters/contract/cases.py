@@ -30,6 +30,8 @@ LOGIN = ("login",)
 DOWN = ("down",)
 PERMITS = ("permits",)
 PLAIN = ("plain",)
+FAILING = ("broken", "nonsense")
+ASYNC = ("async",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +198,9 @@ STORE = (
     Case("without the store whoever need not be known is let in", "/maybe", who="live", worlds=DOWN,
          says="/maybe for nobody"),
     Case("without the store a rule says so too", "/ruled/member", 503, "unavailable", who="live", worlds=DOWN),
+    Case("without the store the app goes on", "/app/open", who="live", worlds=DOWN),
+    Case("without the store the app's refusal is no reason to sign in", "/app/bare-403", 503, "unavailable", who="live",
+         ran=True, worlds=DOWN),
     Case("without the store an unmarked page says so", "/unmarked", 503, "unavailable", who="live", worlds=DOWN),
 )
 
@@ -227,6 +232,33 @@ ALONE = (
          worlds=PLAIN),
 )
 
+FAULTS = (
+    Case("a bridge that fails is not asked for an open page", "/open", worlds=FAILING),
+    Case("a bridge that fails is our fault", "/member", 503, "unavailable", who="bo", worlds=FAILING),
+    Case("a bridge that fails is our fault on a page", "/member", 503, "unavailable", who="bo", page=True,
+         worlds=FAILING),
+    Case("a bridge that fails closes no page that is open to all", "/maybe", who="bo", worlds=FAILING,
+         says="/maybe for nobody"),
+    Case("a bridge that fails opens no unmarked page", "/unmarked", 503, "unavailable", who="bo", worlds=FAILING),
+    Case("a bridge that fails opens nothing below a rule", "/ruled/staff", 503, "unavailable", who="bo",
+         worlds=FAILING),
+    Case("a bridge that fails leaves the app to itself", "/app/open", who="bo", worlds=FAILING),
+    Case("a bridge that fails signs nobody out", "/app/bare-403", 503, "unavailable", who="bo", ran=True,
+         worlds=FAILING),
+    Case("a bridge that fails asks nobody to sign in", "/app/to-login", 503, "unavailable", who="bo", ran=True,
+         worlds=FAILING),
+)
+
+WAITING = (
+    Case("a bridge that waits lets in", "/member", who="bo", worlds=ASYNC, says="/member for bo"),
+    Case("a bridge that waits refuses", "/report", 403, "not-permitted", who="bo", worlds=ASYNC),
+    Case("a bridge that waits says why not", "/member", 401, "session-expired", who="expired", worlds=ASYNC),
+    Case("a bridge that waits is asked below a rule", "/ruled/staff", 403, "not-permitted", who="bo", worlds=ASYNC),
+    Case("a bridge that waits is asked by a view", "/asks", who="anna", worlds=ASYNC, says="/asks for anna"),
+    Case("a bridge that waits is asked when the app refuses", "/app/bare-403", 401, "session-idle", "idle", ran=True,
+         worlds=ASYNC),
+)
+
 GROUPS = {
     "Marks beside views": MARKS,
     "Sessions that are over": ENDED,
@@ -239,5 +271,11 @@ GROUPS = {
     "Other origins": ELSEWHERE,
     "A function that says who holds a permission": FUNCTION,
     "A bridge and nothing else": ALONE,
+    "A bridge that fails": FAULTS,
+    "A bridge that waits": WAITING,
 }
+AFTERWARDS = "what was sent is read after the refusal"
+AFTER_A_RULE = "what was sent is read after the refusal by a rule"
+"""Cases that are no rows: see `test_passing.py`."""
+
 CASES = tuple(case for group in GROUPS.values() for case in group)

@@ -17,6 +17,9 @@ _ASKED = {
     "down": "a store that is away",
     "permits": "a function",
     "plain": "a bridge alone",
+    "broken": "a bridge that raises",
+    "nonsense": "one that says nothing",
+    "async": "a bridge that is a coroutine (not WSGI, not Flask)",
 }
 
 

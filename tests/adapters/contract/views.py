@@ -11,7 +11,7 @@ import contextlib
 import functools
 import inspect
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from tests.golden.club import FAILURES, PARAMETERS, says
@@ -21,7 +21,7 @@ from demur.core.model import UpstreamFailure
 from demur.core.reasons import Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
 REPORT = "report:read"
 LOGIN = "/login"
@@ -59,7 +59,7 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What a page answers. `parts` are sent one by one."""
+    """What a page answers. `parts` are sent one by one, out of `streamed`."""
 
     status: int = 200
     parts: tuple[str, ...] = ("ok",)
@@ -69,6 +69,12 @@ class Said:
     def text(self) -> str:
         """All of it."""
         return "".join(self.parts)
+
+    def streamed(self) -> Iterator[str]:
+        """Part by part, as it is made."""
+        for part in self.parts:
+            COUNTER.made()
+            yield part
 
 
 # --- decorators of an app ------------------------------------------------------------------------------
@@ -135,6 +141,8 @@ PAGES = (
     Page("/deep", demur.require(), "deep"),
     Page("/deep-step-up", demur.require(), "deep-step-up"),
     Page("/asks", demur.identified, "asks"),
+    Page("/sets", demur.require(), "sets"),
+    Page("/sets-its-own", demur.require(), "sets-its-own"),
     Page("/field", demur.require(), "field"),
     Page("/field-open", demur.public, "field"),
     Page("/field-nonsense", demur.require(), "field-nonsense"),
@@ -158,9 +166,24 @@ PAGES = (
 UNMARKED = {"/unmarked", "/class/unmarked", "/order/lost", "/order/lost-open"}
 """Of whom nobody says who may open them: an app with one of them does not start, so they are added to one that has."""
 
+
+def shown(options: object) -> list[Page]:
+    """The pages of an app that is to start; without demur (None) there is nobody to heed a mark."""
+    pages = [page for page in PAGES if page.path not in UNMARKED]
+    return pages if options is not None else [replace(page, mark=None) for page in pages]
+
+
 DOES: dict[str, Said] = {
     "stream": Said(parts=("one ", "by ", "one")),
     "field": Said(fields={"demur-refuse": 'not-permitted; detail="Only its author may."', "x-secret": "1"}),
+    "sets": Said(
+        fields={
+            "set-cookie": "__Host-demur=stolen; Path=/; Secure",
+            "demur-processed": "?0",
+            "cache-control": "public, max-age=60, s-maxage=3600",
+        }
+    ),
+    "sets-its-own": Said(fields={"set-cookie": "theirs=2; Path=/"}),
     "field-nonsense": Said(fields={"demur-refuse": "unheard-of"}),
     "bare-401": Said(401, ("please sign in",)),
     "bare-403": Said(403, ("no",)),
@@ -178,14 +201,21 @@ RULES: list[dict[str, Any]] = [
 
 
 class Counter:
-    """How often each view ran."""
+    """How often each view ran, and how often the app was asked who it is. `watch` is told of each part of a stream."""
 
     def __init__(self) -> None:
         self.ran: dict[str, int] = {}
+        self.asked = 0
+        self.watch: Callable[[], None] | None = None
 
     def count(self, path: str) -> None:
         """A view runs."""
         self.ran[path] = self.ran.get(path, 0) + 1
+
+    def made(self) -> None:
+        """A part of a stream is made."""
+        if self.watch is not None:
+            self.watch()
 
 
 COUNTER = Counter()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -64,6 +65,8 @@ def options(world: str, bridge: Any, folder: Path) -> dict[str, Any]:
     login = {"bridge": bridge, "login": f"{views.LOGIN}?next={{next}}", "cookie": "who"}
     if world == "login":
         return {**given, **login}
+    if world in {"broken", "nonsense", "async"}:
+        return {**given, **login, "bridge": {"broken": broken, "nonsense": nonsense, "async": later(bridge)}[world]}
     if world == "permits":
         del given["permissions"]
         return {
@@ -107,6 +110,7 @@ async def _begin(store: MemoryStore, name: str, key: bytes) -> None:
 
 def evidence(who: str | None) -> Evidence:
     """What the app's own login knows of whoever sent its cookie. Anything else than these was never made by it."""
+    views.COUNTER.asked += 1
     if who is None:
         return demur.nobody
     if who in ENDINGS:
@@ -122,3 +126,24 @@ def evidence(who: str | None) -> Evidence:
         expires_at=NOW + 3600,
         suspended=who == "suspended",
     )
+
+
+def broken(_: object) -> Evidence:
+    """A bridge over which nobody gets."""
+    raise ConnectionError("the table of users is not there")
+
+
+def nonsense(_: object) -> Any:
+    """A bridge that does not say anything."""
+    return None
+
+
+def later(bridge: Any) -> Any:
+    """A bridge that has to wait for somebody else."""
+
+    async def waits(request: Any) -> Evidence:
+        await asyncio.sleep(0)
+        found: Evidence = bridge(request)
+        return found
+
+    return waits

@@ -99,7 +99,7 @@ async def _send(said: Said, send: Any) -> None:
     fields = {"content-type": "text/plain; charset=utf-8", **said.fields}
     lines = [(name.encode(), value.encode()) for name, value in fields.items()]
     await send({"type": "http.response.start", "status": said.status, "headers": lines})
-    for part in said.parts:
+    for part in said.streamed():
         await send({"type": "http.response.body", "body": part.encode(), "more_body": True})
     await send({"type": "http.response.body", "body": b""})
 
@@ -150,7 +150,7 @@ def bridge(environ: dict[str, Any]) -> Evidence:
 def _start(said: Said, start_response: Callable[[str, list[tuple[str, str]]], object]) -> Iterable[bytes]:
     fields = {"Content-Type": "text/plain; charset=utf-8", **said.fields}
     start_response(f"{said.status} {HTTPStatus(said.status).phrase}", list(fields.items()))
-    return (part.encode() for part in said.parts)
+    return (part.encode() for part in said.streamed())
 
 
 # --- both ----------------------------------------------------------------------------------------------

@@ -15,12 +15,12 @@ from django.test.utils import override_settings
 from django.urls import path, re_path
 from django.views import View
 from django.views.decorators.http import require_http_methods
-from tests.adapters.contract.views import PAGES, REPORT, Page, Said, act, titled
+from tests.adapters.contract.views import PAGES, REPORT, Page, Said, act, shown, titled
 from tests.adapters.contract.views import golden as golden_page
 from tests.adapters.contract.worlds import evidence
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
 
     from django.http import HttpRequest
     from tests.adapters.contract.worlds import Evidence
@@ -36,7 +36,7 @@ def golden(options: dict[str, Any]) -> Any:
 
 def pages(options: dict[str, Any] | None) -> Any:
     """The site of the cases, behind the WSGI handler; without demur if there are no options."""
-    return _app([path(page.path[1:], view(page), name=page.name) for page in PAGES], options)
+    return _app([path(page.path[1:], view(page), name=page.name) for page in _shown(options)], options)
 
 
 def agolden(options: dict[str, Any]) -> Any:
@@ -50,12 +50,16 @@ def agolden(options: dict[str, Any]) -> Any:
 
 def apages(options: dict[str, Any] | None) -> Any:
     """The site of the cases, behind the ASGI handler and with async views; without demur if there are no options."""
-    return _aapp([path(page.path[1:], aview(page), name=page.name) for page in PAGES], options)
+    return _aapp([path(page.path[1:], aview(page), name=page.name) for page in _shown(options)], options)
 
 
 def bridge(request: HttpRequest) -> Evidence:
     """Who somebody is, by the app's own login."""
     return evidence(request.COOKIES.get("who"))
+
+
+def _shown(options: dict[str, Any] | None) -> Sequence[Page]:
+    return shown(None) if options is None else PAGES  # what nobody marked is found by the system check
 
 
 def _settings(routes: list[Any], options: dict[str, Any] | None) -> override_settings:
@@ -81,11 +85,7 @@ def _app(routes: list[Any], options: dict[str, Any] | None) -> Any:
 
     def app(environ: Any, start_response: Any) -> Any:
         with chosen:
-            response = handler(environ, start_response)
-            try:
-                return list(response)
-            finally:
-                response.close()
+            return handler(environ, start_response)
 
     return app
 
@@ -126,7 +126,7 @@ def view(page: Page) -> Any:
         said = _before(page, request)
         if page.does == "asks":
             request.demur.require(REPORT)
-        return _answer(said, iter(said.parts))
+        return _answer(said, said.streamed())
 
     class Made(View):  # type: ignore[misc]
         def get(self, request: HttpRequest) -> HttpResponse | StreamingHttpResponse:
@@ -162,7 +162,7 @@ def _made(page: Page, run: Any, made: Any) -> Any:
 
 
 async def _parts(said: Said) -> AsyncIterator[str]:
-    for part in said.parts:
+    for part in said.streamed():
         yield part
 
 

@@ -8,7 +8,7 @@ from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import Response  # noqa: TC002 - FastAPI reads annotations
 from pydantic import BaseModel
 from tests.adapters.contract.apps.with_starlette import answer, bridge
-from tests.adapters.contract.views import PAGES, REPORT, UNMARKED, Page, act
+from tests.adapters.contract.views import REPORT, Page, act, shown
 from tests.adapters.contract.views import golden as golden_page
 
 from demur.adapters.fastapi import Demur
@@ -42,9 +42,8 @@ def pages(options: dict[str, Any] | None) -> FastAPI:
     app = FastAPI(openapi_url=None)
     if options is not None:
         app.add_middleware(Demur, **options)
-    for page in PAGES:
-        if page.path not in UNMARKED:
-            add(app, page)
+    for page in shown(options):
+        add(app, page)
     return app
 
 

@@ -9,7 +9,7 @@ from litestar import Controller, Litestar, Request, route
 from litestar.exceptions import HTTPException
 from litestar.params import JSONBody  # noqa: TC002 - Litestar reads annotations
 from litestar.response import Response, Stream
-from tests.adapters.contract.views import PAGES, REPORT, UNMARKED, Page, Said, act
+from tests.adapters.contract.views import REPORT, Page, Said, act, shown
 from tests.adapters.contract.views import golden as golden_page
 from tests.adapters.contract.worlds import evidence
 
@@ -47,7 +47,7 @@ def golden(options: dict[str, Any]) -> Any:
 def pages(options: dict[str, Any] | None) -> Any:
     """The site of the cases; without demur if there are no options."""
     plugins = [] if options is None else [Demur(**options)]
-    handlers = [handler(page) for page in PAGES if page.path not in UNMARKED]
+    handlers = [handler(page) for page in shown(options)]
     return Litestar(handlers, plugins=plugins, openapi_config=None)
 
 
@@ -98,7 +98,7 @@ def answer(said: Said) -> Response[Any]:
         return Response(said.text, status_code=said.status, headers=dict(said.fields), media_type=kind)
 
     async def parts() -> AsyncIterator[str]:
-        for part in said.parts:
+        for part in said.streamed():
             yield part
 
     return Stream(parts(), status_code=said.status, headers=dict(said.fields), media_type=kind)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from quart import Quart, Response, abort, g, request
 from quart.views import MethodView
-from tests.adapters.contract.views import PAGES, REPORT, UNMARKED, Page, Said, act, titled
+from tests.adapters.contract.views import REPORT, Page, Said, act, shown, titled
 from tests.adapters.contract.views import golden as golden_page
 from tests.adapters.contract.worlds import evidence
 
@@ -40,9 +40,8 @@ def pages(options: dict[str, Any] | None) -> Any:
     app = Quart("pages")
     if options is not None:
         Demur(app, **options)
-    for page in PAGES:
-        if page.path not in UNMARKED:
-            app.add_url_rule(page.path, page.name, view(page), methods=[page.method])
+    for page in shown(options):
+        app.add_url_rule(page.path, page.name, view(page), methods=[page.method])
     return app
 
 
@@ -86,5 +85,5 @@ def view(page: Page) -> Any:
 
 def answer(said: Said) -> Response:
     """What was said, as a response."""
-    body = iter(said.parts) if len(said.parts) > 1 else said.text
+    body = said.streamed() if len(said.parts) > 1 else said.text
     return Response(body, said.status, dict(said.fields), content_type="text/plain; charset=utf-8")

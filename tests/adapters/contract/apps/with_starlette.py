@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
-from tests.adapters.contract.views import PAGES, REPORT, UNMARKED, Page, Said, act, titled
+from tests.adapters.contract.views import REPORT, Page, Said, act, shown, titled
 from tests.adapters.contract.views import golden as golden_page
 from tests.adapters.contract.worlds import evidence
 
@@ -37,7 +37,7 @@ def golden(options: dict[str, Any]) -> Starlette:
 
 def pages(options: dict[str, Any] | None) -> Starlette:
     """The site of the cases; without demur if there are no options."""
-    return _app([_route(page) for page in PAGES if page.path not in UNMARKED], options)
+    return _app([_route(page) for page in shown(options)], options)
 
 
 def add(app: Starlette, page: Page) -> None:
@@ -92,7 +92,7 @@ def answer(said: Said) -> Response:
         return PlainTextResponse(said.text, said.status, dict(said.fields))
 
     async def parts() -> AsyncIterator[str]:
-        for part in said.parts:
+        for part in said.streamed():
             yield part
 
     return StreamingResponse(parts(), said.status, dict(said.fields), "text/plain")
