@@ -70,6 +70,8 @@ def leave(visit: Visit, response: HttpResponseBase) -> HttpResponseBase:
     """The answer as it leaves."""
     if isinstance(response, replies.Answer):
         return response
+    if _is_the_apps(visit, response):
+        return response
     was = replies.answered(response)
     said = _said(visit, response.status_code, was)
     if isinstance(said, Response):
@@ -78,6 +80,19 @@ def leave(visit: Visit, response: HttpResponseBase) -> HttpResponseBase:
         return replies.instead(said, visit.request, response)
     replies.dress(response, was, said)
     return response
+
+
+def _is_the_apps(visit: Visit, response: HttpResponseBase) -> bool:
+    """Whether all was left to the app, and it has refused nothing: then its answer leaves as it came."""
+    passed, site = visit.passed, visit.surface.site
+    return (
+        visit.the_apps
+        and passed.left
+        and response.status_code < 300
+        and not (visit.forged or visit.said or site.cors.origins or site.rules.conceals)
+        and "Demur-Refuse" not in response.headers
+        and "Demur-Processed" not in response.headers
+    )
 
 
 def _said(visit: Visit, status: int, was: Fields) -> Response | Fields:

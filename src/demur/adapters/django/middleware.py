@@ -74,7 +74,7 @@ class Middleware:
         return answers.leave(visit, response)
 
     def _visit(self, request: HttpRequest, asked: Request, said: Any) -> Visit:  # noqa: ANN401 - Passed
-        visit = Visit(request, said)
+        visit = Visit(request, said, asynchronous=self._async)
         request.demur, request._demur = visit.passed, visit  # noqa: SLF001 - beside what Django keeps there
         wire.withhold(request, visit.passed)
         if visit.passed.request is not asked:

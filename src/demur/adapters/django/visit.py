@@ -93,16 +93,18 @@ class Visit:
     """A request that may go on to the app. `viewed` says that its view was found, `forged` that its CSRF token was not
     right, and `led_to` to which login page the app sent its person. `said` is why the app refuses it, and `detail` what
     it says to its person, where the framework in it tells. `eager` says that who it is was found out although nothing
-    asks for it."""
+    asks for it, and `the_apps` that all is left to the view."""
 
-    def __init__(self, request: HttpRequest, passed: Passed) -> None:
+    def __init__(self, request: HttpRequest, passed: Passed, *, asynchronous: bool) -> None:
         self.request = request
+        self.asynchronous = asynchronous
         self.surface: Surface = passed.surface
         self.passed = Here(passed, self)
         self.viewed = False
         self.forged = False
         self.led_to = ""
         self.eager = False
+        self.the_apps = False
         self.said: Refused | None = None
         self.detail = ""
         bridge = self.surface.bridge
@@ -140,8 +142,9 @@ class Visit:
         if {match.requirement.access for match in plan.matches} != {Access.APP}:
             return False
         # A view in an event loop that asks who it is could not wait for the answer.
-        self.eager = in_loop() and self.who.asks
-        return not self.eager
+        self.eager = self.asynchronous and self.who.asks
+        self.the_apps = not self.eager
+        return self.the_apps
 
     def again(self) -> None:
         """Let it be judged again: meanwhile the app has found out more, by a token for example."""

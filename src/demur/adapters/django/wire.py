@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from django.http import HttpRequest
 
     from demur.adapters.passed import Passed
+    from demur.adapters.surface import Surface
     from demur.core.model import Fields
 
 _OWN_FIELDS = {"CONTENT_TYPE": b"content-type", "CONTENT_LENGTH": b"content-length"}
@@ -84,11 +85,17 @@ def retarget(request: HttpRequest, target: Request) -> None:
     request.META.update(PATH_INFO=request.path_info, REQUEST_METHOD=target.method)
 
 
+@lru_cache(4096)
+def _kept_out(key: str, surface: Surface) -> bool:
+    name = _name(key)
+    return name is not None and surface.keeps_out(name)
+
+
 def withhold(request: HttpRequest, passed: Passed) -> None:
     """Take from a request what is not for the app: our cookie, an `Authorization` that was for us, and what could pass
     for identity."""
     surface, meta = passed.surface, request.META
-    gone = [key for key in meta if (name := _name(key)) is not None and surface.keeps_out(name)]
+    gone = [key for key in meta if _kept_out(key, surface)]
     if "HTTP_AUTHORIZATION" in meta and surface.consumed(passed.checked, passed.request):
         gone.append("HTTP_AUTHORIZATION")
     for key in gone:
