@@ -17,13 +17,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Adapter:
-    """`module` has the apps, under names with this `prefix`; `wsgi` says over what they are asked. `awaits` says
-    whether a bridge may be a coroutine."""
+    """`module` has the apps, under names with this `prefix`; `wsgi` says over what they are asked."""
 
     module: str
     wsgi: bool = False
     prefix: str = ""
-    awaits: bool = True
 
     @property
     def missing(self) -> str:
@@ -64,10 +62,10 @@ class Adapter:
 
 ADAPTERS = {
     "asgi": Adapter("raw", prefix="a"),
-    "wsgi": Adapter("raw", wsgi=True, awaits=False),
+    "wsgi": Adapter("raw", wsgi=True),
     "starlette": Adapter("with_starlette"),
     "fastapi": Adapter("with_fastapi"),
-    "flask": Adapter("with_flask", wsgi=True, awaits=False),
+    "flask": Adapter("with_flask", wsgi=True),
     "quart": Adapter("with_quart"),
     "litestar": Adapter("with_litestar"),
     "django": Adapter("with_django", wsgi=True),

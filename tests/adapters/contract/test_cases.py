@@ -24,8 +24,7 @@ ALL = [
     pytest.param(case, world, name, id=f"{case.name} ({world})-{name}")
     for case in CASES
     for world in case.worlds
-    for name, adapter in ADAPTERS.items()
-    if adapter.awaits or world != "async"
+    for name in ADAPTERS
 ]
 # What demur may add to the app's own answer.
 _OURS = {"vary", "cache-control", "server-timing", "date", "content-length", "access-control-allow-origin"}

@@ -5,6 +5,7 @@ It is made without any of the frameworks; `make docs` runs this file.
 
 from __future__ import annotations
 
+import re
 import runpy
 import tomllib
 from pathlib import Path
@@ -19,7 +20,7 @@ _ASKED = {
     "plain": "a bridge alone",
     "broken": "a bridge that raises",
     "nonsense": "one that says nothing",
-    "async": "a bridge that is a coroutine (not WSGI, not Flask)",
+    "async": "a bridge that is a coroutine",
 }
 
 
@@ -28,6 +29,8 @@ def markdown() -> str:
     told = runpy.run_path(str(HERE / "cases.py"))
     excused = tomllib.loads((HERE / "exceptions.toml").read_text())["exception"]
     golden = sorted(path.stem for path in (HERE.parents[1] / "golden").glob("*.http"))
+    tried = re.findall(r'\ndef test_(\w+)\(.*?\):\n    """(.*?)"""', (HERE / "test_passing.py").read_text(), re.DOTALL)
+    late = {told["AFTERWARDS"], told["AFTER_A_RULE"]}
     groups = {"The golden files": golden, **{name: [each.name for each in of] for name, of in told["GROUPS"].items()}}
 
     def cell(adapter: str, names: list[str]) -> str:
@@ -38,8 +41,9 @@ def markdown() -> str:
         ]
         return " ".join(["yes", *(f"[{number}](#where-one-differs)" for number in numbers)])
 
+    groups["What no answer shows"] = [*(name for name, _ in tried), *late]
     rows = [
-        f"| {name} | {len(names)} | {' | '.join(cell(adapter, names) for adapter in told['ADAPTERS'])} |"
+        f"| {name} | {len(set(names) - late)} | {' | '.join(cell(adapter, names) for adapter in told['ADAPTERS'])} |"
         for name, names in groups.items()
     ]
     reasons = [
@@ -47,6 +51,7 @@ def markdown() -> str:
         f"({'; '.join(f'`{case}`' if case in golden else case for case in each['cases'])})"
         for number, each in enumerate(excused, start=1)
     ]
+    beside = "\n".join(f"| {name.replace('_', ' ')} | {' '.join(said.split())} |" for name, said in tried)
     listed = "\n".join(_cases(name, of) for name, of in told["GROUPS"].items())
     return f"""# What each adapter does
 
@@ -69,7 +74,13 @@ An entry of this list that is not needed any more fails the tests.
 Each is asked where demur keeps the sessions and where the app's own login is read by a bridge, if nothing else is said.
 What is refused before the view has run says `processed: false`; what comes out of the app never does.
 
-{listed}"""  # noqa: E501 - a sentence a line
+{listed}
+### What no answer shows
+
+| | |
+| --- | --- |
+{beside}
+"""  # noqa: E501 - a sentence a line
 
 
 def _cases(name: str, cases: tuple[Any, ...]) -> str:
