@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests.core.support import NOW, make_site
 
+import demur
 from demur.adapters.asgi import Demur, Surface
 from demur.adapters.asgi import wire as wire_module
 from demur.core import page
@@ -472,3 +473,33 @@ async def test_the_raw_target_of_the_server_counts(wire: Wire) -> None:
     """Where the server gives the bytes of the wire, these are judged, and not what was made of them."""
     await wire.ask("/public/x", extensions={"demur.target": {"raw": b"/public/..%2fmembers/"}})
     assert wire.status == 401
+
+
+@pytest.mark.parametrize("read", [0, 1, 3])
+async def test_what_a_view_was_refused_is_read_too(read: int) -> None:
+    """A client that is still sending, perhaps through a proxy, reads the answer and not a broken pipe: also where the
+    refusal came from the hook or from the app, whatever has been read by then."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        for _ in range(read):
+            await receive()
+        await send({"type": "http.response.start", "status": 401, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    parts = [{"type": "http.request", "body": b"x" * 10, "more_body": number < 2} for number in range(3)]
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        assert parts, "there is nothing more to receive"
+        return parts.pop(0)
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    fields = [(b"host", b"app.example"), (b"content-length", b"30")]
+    scope = {"type": "http", "method": "POST", "path": "/x", "raw_path": b"/x", "query_string": b"", "scheme": "http"}
+    demurred = Demur(app, bridge=lambda native: demur.nobody)
+    await demurred({**scope, "headers": fields, "client": ("192.0.2.7", 1)}, receive, send)
+    assert sent[0]["status"] == 401
+    assert not parts
+    assert not sent[-1].get("more_body", False)

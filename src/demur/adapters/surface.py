@@ -241,8 +241,10 @@ class Surface:
         return [path for path, found in routes.items() if not tuple(found) and self.requirement(path) == Access.MARKED]
 
     def requirement(self, path: str, found: Iterable[Mark] = ()) -> str:
-        """What is asked for at a path and its view, in words, for a list of routes; "marked" if nobody said."""
-        rule = self.site.rules.match("GET", path.encode("ascii", "replace"))
+        """What is asked for at a path and its view, in words, for a list of routes; "marked" if nobody said. A path may
+        have its method before it."""
+        method, _, path = path.rpartition(" ")
+        rule = self.site.rules.match(method.partition(",")[0] or "GET", path.encode("ascii", "replace"))
         names = [mark.name.removeprefix("mark: ") for mark in found]
         if rule.requirement.access in {Access.MARKED, Access.APP}:
             return ", ".join(names) or rule.requirement.access.value

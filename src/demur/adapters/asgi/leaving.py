@@ -38,7 +38,7 @@ class Exit:
         self.passed = passed
         self._request = request
         self._scope = scope
-        self._receive = receive
+        self._upload = wire.Upload(receive)
         self._send = send
         self.started = False
         self.refused = False
@@ -65,7 +65,7 @@ class Exit:
     def receiving(self, receive: Receive) -> Receive:
         """How the app receives: once a WebSocket is over, what the client still sends is not for it."""
         if self._scope["type"] != "websocket":
-            return receive
+            return self._upload.receive
 
         async def until_over() -> Message:
             if self._open is not None and self._open.goodbye is not None:
@@ -118,4 +118,5 @@ class Exit:
     async def refuse(self, response: Response) -> None:
         """Answer in the app's place."""
         self.refused = True
-        await wire.answer(response, self._request, self._scope, self._receive, self._send, drain=False)
+        upload = self._upload
+        await wire.answer(response, self._request, self._scope, upload.receive, self._send, drain=not upload.ended)
