@@ -2,6 +2,7 @@
 
 from demur.guard.asking import Who
 from demur.guard.cache import Cache, Known
-from demur.guard.guard import FLUSH_AFTER, Checked, Guard, new_reference
+from demur.guard.checked import Checked, new_reference
+from demur.guard.guard import FLUSH_AFTER, Guard
 
 __all__ = ["FLUSH_AFTER", "Cache", "Checked", "Guard", "Known", "Who", "new_reference"]

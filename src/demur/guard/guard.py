@@ -11,15 +11,13 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-import random
 import time
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from demur.core import credentials, decide, sessions
 from demur.core.model import (
     Absent,
-    Access,
     Allow,
     ConfigError,
     Details,
@@ -27,7 +25,6 @@ from demur.core.model import (
     Live,
     Lookup,
     Preflight,
-    Presented,
     Refuse,
     Requirement,
     Scheme,
@@ -38,14 +35,25 @@ from demur.core.ports import Decided
 from demur.core.reasons import REASONS, Reason
 from demur.guard import asking
 from demur.guard.cache import Cache
+from demur.guard.checked import (
+    RETRY_AFTER,
+    UNPLANNED,
+    Checked,
+    Said,
+    failed,
+    new_reference,
+    session_of,
+    store_down,
+    strictly,
+    without_store,
+)
 from demur.guard.portal import PORTAL
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-    from demur.core.model import Decision, Evidence, Request
+    from demur.core.model import Evidence, Request
     from demur.core.ports import Keys, Observer, PasswordSource, Store
-    from demur.core.rules import Match
     from demur.core.site import Permits, Site
     from demur.guard.asking import Who
     from demur.guard.cache import Known
@@ -53,43 +61,12 @@ if TYPE_CHECKING:
 FLUSH_AFTER = 1.0
 """Seconds for which what was seen is gathered before it is written."""
 _MOST_UNWRITTEN = 10_000
-_RETRY_AFTER = 5
 # Neither says that somebody may not: how fresh a sign-in was counts at the beginning, and a password that was not
 # looked at is not wrong.
 _GOES_ON = frozenset((Reason.STEP_UP_REQUIRED, Reason.TOO_MANY_ATTEMPTS))
-_UNPLANNED = Requirement(Access.REQUIRED, "(none)")
 
 
 _log = logging.getLogger("demur")
-
-
-def new_reference() -> str:
-    """A UUID under which a decision stands in the log. It has to be different each time and is no secret, so it is not
-    worth asking the kernel for (`random` is seeded anew in every process, after a fork too)."""
-    bits = random.getrandbits(128)
-    text = f"{bits:032x}"
-    # Version 4 and its variant (RFC 9562, 5.4), in a third of the time that `uuid.UUID` takes.
-    return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-{'89ab'[bits & 3]}{text[17:20]}-{text[20:]}"
-
-
-@dataclass(frozen=True, slots=True)
-class Checked:
-    """A decision with what it was made from. `reference` (a UUID) names it in the log and in the refusal;
-    `presented` says how the request identified itself, and `plan` what was asked for, unless the request could not be
-    read. `blind` says that nobody could be asked who it is."""
-
-    decision: Decision
-    requirement: Requirement
-    evidence: Evidence
-    reference: str
-    now: int
-    presented: Presented = Presented()  # noqa: RUF009 - frozen
-    plan: decide.Plan | None = None
-    blind: bool = False
-
-
-_Said: TypeAlias = tuple[Checked, str]
-"""What was decided, and what is for the log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,9 +134,9 @@ class Guard:
                 try:
                     said = self._decided(request, plan, await self._load(said.asked, request, now), reference, now)
                 except StoreUnavailable as down:
-                    said = _down(plan, down, reference, now)
+                    said = store_down(plan, down, reference, now)
         except Exception as fault:  # noqa: BLE001 - whatever it is, it must become neither a yes nor "please sign in"
-            said = _failed(request, fault, reference, now)
+            said = failed(request, fault, reference, now)
         return self._checked(said, request, at, began)
 
     def check(self, request: Request) -> Checked:
@@ -175,12 +152,12 @@ class Guard:
                     found = self.portal.run(self._load(said.asked, request, now))
                     said = self._decided(request, plan, found, reference, now)
                 except StoreUnavailable as down:
-                    said = _down(plan, down, reference, now)
+                    said = store_down(plan, down, reference, now)
         except Exception as fault:  # noqa: BLE001 - as in acheck
-            said = _failed(request, fault, reference, now)
+            said = failed(request, fault, reference, now)
         return self._checked(said, request, at, began)
 
-    def _checked(self, said: _Said, request: Request, at: float, began: float) -> Checked:
+    def _checked(self, said: Said, request: Request, at: float, began: float) -> Checked:
         checked, error = said
         if isinstance(checked.decision, Left):
             return checked
@@ -307,10 +284,10 @@ class Guard:
     def _unjudged(self, checked: Checked, request: Request, plan: decide.Plan, fault: Exception) -> tuple[Checked, str]:
         """It cannot be judged: neither a yes to what is closed, nor "please sign in"."""
         if isinstance(fault, StoreUnavailable):
-            decision, requirement = _without_store(plan, fault)
+            decision, requirement = without_store(plan, fault)
             return replace(checked, decision=decision, requirement=requirement, blind=True), fault.cause
         _log.error("demur could not decide about %s", request.path, exc_info=fault)
-        refuse = Refuse(Reason.UNAVAILABLE, Details(retry_after=_RETRY_AFTER))
+        refuse = Refuse(Reason.UNAVAILABLE, Details(retry_after=RETRY_AFTER))
         return replace(checked, decision=refuse), repr(fault)
 
     def _told(self, judged: Checked, request: Request, at: float, began: float, error: str) -> Checked:
@@ -341,17 +318,17 @@ class Guard:
         if isinstance(allow, Allow) and isinstance(live, Live) and checked.presented.scheme is Scheme.COOKIE:
             self.cache.learn(allow, live, checked.requirement, mark, checked.now)
 
-    def _at_once(self, request: Request, reference: str, now: int) -> _Said | _Open:
+    def _at_once(self, request: Request, reference: str, now: int) -> Said | _Open:
         """The decision, if it can be made of what is known here. Never waits."""
         plan = decide.plan(self.site, request)
         if not isinstance(plan, decide.Plan):
-            return Checked(plan, _UNPLANNED, Absent(), reference, now), ""
+            return Checked(plan, UNPLANNED, Absent(), reference, now), ""
         if plan.left or (self.bridged and plan.looks):
             return Checked(Left(), plan.matches[0].requirement, Absent(), reference, now, plan.presented, plan), ""
         try:
             asked = self._asked(request, plan)
         except StoreUnavailable as down:
-            return _down(plan, down, reference, now)
+            return store_down(plan, down, reference, now)
         if not isinstance(asked, Lookup):
             return self._decided(request, plan, asked, reference, now)
         kept = self._kept(asked, now)
@@ -360,7 +337,7 @@ class Guard:
         said = self._decided(request, plan, kept, reference, now)
         return _Open(plan, asked) if self._may_be_old(said[0]) else said
 
-    def _decided(self, request: Request, plan: decide.Plan, found: Evidence, reference: str, now: int) -> _Said:
+    def _decided(self, request: Request, plan: decide.Plan, found: Evidence, reference: str, now: int) -> Said:
         decided, match = decide.strictest(self.site, request, plan, found, now)
         if not plan.looks:
             found = Absent()
@@ -388,7 +365,7 @@ class Guard:
         (None: it may), and the second until which only a change can end it. One read for all that came with a session
         or a token. Raises StoreUnavailable."""
         now = int(self.clock())
-        ids = list({key for checked, _ in open_ if (key := _session_of(checked)) is not None})
+        ids = list({key for checked, _ in open_ if (key := session_of(checked)) is not None})
         known = dict(zip(ids, await self.store.load(ids), strict=True)) if ids else {}
         return [await self._still(checked, request, known, now) for checked, request in open_]
 
@@ -400,10 +377,10 @@ class Guard:
             return (plan if isinstance(plan, Refuse) else None), now + sessions.DAY
         if plan.left and checked.plan is not None:
             plan = checked.plan  # what the marks of the view asked for, too
-        key = _session_of(checked)
+        key = session_of(checked)
         evidence = known[key] if key is not None else await self._found(request, plan, now)
         # Who had it open knows that it is there, and who was known is told why not any more.
-        plan = replace(plan, matches=tuple(_strictly(match) for match in plan.matches))
+        plan = replace(plan, matches=tuple(strictly(match) for match in plan.matches))
         decision, _ = decide.strictest(self.site, request, plan, evidence, now)
         if isinstance(decision, Refuse) and decision.reason not in _GOES_ON:
             return decision, now
@@ -495,36 +472,3 @@ class Guard:
             seen.flush.cancel()
         if seen.at:
             await self._flush(seen)
-
-
-def _session_of(checked: Checked) -> bytes | None:
-    """The session or token that something was allowed to; None for a password, whose session is made up each time."""
-    allowed = checked.decision
-    if not isinstance(allowed, Allow) or allowed.session is None or checked.presented.scheme is Scheme.BASIC:
-        return None
-    return allowed.session.id
-
-
-def _strictly(match: Match) -> Match:
-    asked = match.requirement
-    access = asked.access if asked.access is Access.OPEN else Access.REQUIRED
-    return replace(match, requirement=replace(asked, access=access, conceal=None))
-
-
-def _failed(request: Request, fault: Exception, reference: str, now: int) -> _Said:
-    _log.error("demur could not decide about %s", request.path, exc_info=fault)
-    refuse = Refuse(Reason.UNAVAILABLE, Details(retry_after=_RETRY_AFTER))
-    return Checked(refuse, _UNPLANNED, Absent(), reference, now), repr(fault)
-
-
-def _down(plan: decide.Plan, down: StoreUnavailable, reference: str, now: int) -> _Said:
-    decision, requirement = _without_store(plan, down)
-    return Checked(decision, requirement, Absent(), reference, now, plan.presented, plan, blind=True), down.cause
-
-
-def _without_store(plan: decide.Plan, down: StoreUnavailable) -> tuple[Allow | Refuse, Requirement]:
-    asked = [match.requirement for match in plan.matches]
-    needed = next((each for each in asked if each.access is Access.REQUIRED), None)
-    if needed is None:
-        return Allow(), asked[0]
-    return Refuse(Reason.UNAVAILABLE, Details(retry_after=down.retry_after)), needed
