@@ -10,7 +10,7 @@ import functools
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -187,8 +187,8 @@ def fastapi_depends(options: dict[str, Any]) -> Any:
 
 def fastapi_users(_: dict[str, Any]) -> Any:
     """fastapi-users: a token in a cookie, and a user out of memory."""
-    from fastapi_users import BaseUserManager, FastAPIUsers  # type: ignore[import-not-found]  # noqa: PLC0415
-    from fastapi_users.authentication import (  # type: ignore[import-not-found]  # noqa: PLC0415
+    from fastapi_users import BaseUserManager, FastAPIUsers  # noqa: PLC0415
+    from fastapi_users.authentication import (  # noqa: PLC0415
         AuthenticationBackend,
         CookieTransport,
         JWTStrategy,
@@ -198,7 +198,7 @@ def fastapi_users(_: dict[str, Any]) -> Any:
         id, email, hashed_password = "bob", "bob@example.com", ""
         is_active = is_verified = is_superuser = True
 
-    class Manager(BaseUserManager):  # type: ignore[misc]
+    class Manager(BaseUserManager[Any, Any]):
         def parse_id(self, value: Any) -> Any:
             return value
 
@@ -209,7 +209,7 @@ def fastapi_users(_: dict[str, Any]) -> Any:
         pass
 
     def manager() -> Any:
-        return Manager(NoTable())
+        return Manager(cast("Any", NoTable()))
 
     def strategy() -> Any:
         return JWTStrategy(secret=SECRET, lifetime_seconds=3600)
