@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.core.support import NOW, make_site
 
+import demur
 from demur.adapters.asgi import Demur, Surface
-from demur.core import page
+from demur.core import page, rules
 from demur.core.model import Actor, End, Ending, Refused, Session, Subject
 from demur.core.reasons import Reason
 from demur.core.sessions import identify, mint
@@ -30,18 +31,30 @@ SITE = make_site()
 KEYS = MemoryKeys()
 TOKEN = mint(b"r" * 32, KEYS.ring().current).encode()
 OTHER = mint(b"s" * 32, KEYS.ring().current).encode()
+VIEWS = make_site(
+    rules=rules.load([{"path": "/**", "allow": "marked"}, {"path": "/public/**", "allow": "anyone"}], views=True)
+)
+MARKS = {
+    "/members/": (demur.require(),),
+    "/staff/": (demur.require(groups=["staff"]),),
+    "/admin/": (demur.require(groups=["admins"], fresh=900), demur.require()),
+    "/public/": (demur.public,),
+    "/who": (demur.identified,),
+}
 PLAIN = ((b"content-type", b"text/plain"), (b"content-length", b"5"))
 
 
 class Side:
     """One site with its app, that notes all that it does."""
 
-    def __init__(self, *, short: bool, site: Any = None) -> None:
+    def __init__(self, *, short: bool, site: Any = None, views: bool = False) -> None:
         self.store = MemoryStore()
         self.now = float(NOW)
         self.noted: list[Any] = []
-        guard = Guard(site or SITE, self.store, KEYS, observer=self, clock=lambda: self.now)
-        self.demur = Demur(self.app, Surface(guard, Pages(guard, page.DEFAULT, {}), page.DEFAULT, translates=True))
+        self.views = views
+        guard = Guard(site or (VIEWS if views else SITE), self.store, KEYS, observer=self, clock=lambda: self.now)
+        surface = Surface(guard, Pages(guard, page.DEFAULT, {}), page.DEFAULT, translates=True)
+        self.demur = Demur(self.app, surface, hooked=views)
         self.demur._short._works = short
         self.taken = 0
         enter = self.demur._short.enter
@@ -65,6 +78,8 @@ class Side:
 
     async def app(self, scope: Any, receive: Any, send: Any) -> None:
         passed = scope["demur"]
+        if self.views and not await self.judged(scope, passed, receive, send):
+            return
         seen = {name: getattr(passed, name) for name in ("allow", "subject", "session", "request", "left", "site")}
         checked = replace(passed.checked, reference="")
         assert passed.reference == passed.checked.reference
@@ -81,6 +96,17 @@ class Side:
             raise ZeroDivisionError
         await send({"type": "http.response.body", "body": b"he", "more_body": True})
         await send({"type": "http.response.body", "body": b"llo"})
+
+    async def judged(self, scope: Any, passed: Any, receive: Any, send: Any) -> bool:
+        """What a framework's hook does."""
+        before = {name: getattr(passed, name) for name in ("allow", "subject", "request", "left", "refused")}
+        self.seen.append((before, replace(passed.checked, reference="")))
+        marks = next((marks for path, marks in MARKS.items() if scope["path"].startswith(path)), ())
+        if self.fault == "fault" or await passed.surface.ajudge(passed, marks, native=scope):
+            return True  # with a fault nobody judges, as if the path had no view
+        await send({"type": "http.response.start", "status": 403, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+        return False
 
     async def sign_in(self, **other: Any) -> None:
         for token in (TOKEN, OTHER):
@@ -225,7 +251,8 @@ async def both(long: Side, short: Side, each: dict[str, Any], version: int) -> N
     assert said[0] == said[1]
 
 
-def test_nobody_can_tell_them_apart() -> None:
+@pytest.mark.parametrize("views", [False, True])
+def test_nobody_can_tell_them_apart(views: bool) -> None:
     """Any requests, any answers, any changes in between."""
     taken = 0
 
@@ -235,7 +262,7 @@ def test_nobody_can_tell_them_apart() -> None:
         nonlocal taken
 
         async def run() -> int:
-            long, short = Side(short=False), Side(short=True)
+            long, short = Side(short=False, views=views), Side(short=True, views=views)
             for side in (long, short):
                 await side.sign_in()
             for version, each in enumerate(requests, 2):
@@ -312,6 +339,35 @@ async def test_cross_origin_answers_are_the_same() -> None:
         friend = [(b"origin", b"https://friend.example")]
         await both(long, short, {**ORDINARY, "cookie": COOKIES[0], "others": friend}, 2)
     assert short.taken == 2
+
+
+async def test_a_view_goes_the_short_way() -> None:
+    """From the second time on, for as long as it may: by other marks, for somebody else and after a change it is judged
+    anew."""
+    short = Side(short=True, views=True)
+    await short.sign_in()
+    recalled = []
+    recall = short.demur._short.recall
+
+    def counted(passed: Any, found: Any) -> bool:
+        recalled.append(recall(passed, found))
+        return recalled[-1]
+
+    short.demur._short.recall = counted  # type: ignore[method-assign]
+    mine, other = [HOST, (b"cookie", COOKIES[0])], [HOST, (b"cookie", b"__Host-demur=" + OTHER)]
+    for lines, kept in ((mine, []), (mine, [False]), (mine, [True]), (other, [False]), (other, [True])):
+        recalled.clear()
+        sent, *_ = await short.ask("/staff/", lines)
+        assert (sent[0]["status"], recalled) == (200, kept)
+    await short.store.publish(replace(BO, version=9, groups=frozenset[str]()))
+    for _ in range(2):
+        recalled.clear()
+        sent, *_ = await short.ask("/staff/", mine)
+        assert (sent[0]["status"], recalled) == (403, [False])
+    await short.store.apply([End(identify(TOKEN), Ending.ENDED, Actor.SELF, NOW)])
+    sent, *_ = await short.ask("/members/", mine)
+    assert sent[0]["status"] == 401
+    await short.demur.guard.aclose()
 
 
 async def test_what_is_remembered_is_bounded() -> None:

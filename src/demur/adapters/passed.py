@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from demur.adapters.surface import Surface
+    from demur.core.marks import Mark
     from demur.core.model import Request, Response, Session, Subject
     from demur.core.site import Site
     from demur.guard import Checked
@@ -83,6 +84,13 @@ class Passed:
         self.checked = checked
         if isinstance(checked.decision, Refuse):
             self.refused = checked.decision
+
+    def recalled(self, found: Sequence[Mark]) -> bool:
+        """Whether the view was judged before, in a way that lets it be opened now: see `adapters.asgi.short`."""
+        return False
+
+    def remember(self, found: Sequence[Mark]) -> None:
+        """The view has been judged, and may be opened."""
 
     async def arequire(self, permission: str | None = None, **more: Unpack[Asked]) -> Subject:
         """Ask for this here, in the middle of a view, as `demur.require` does beside one. Raises Refused, which the

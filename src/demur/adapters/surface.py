@@ -181,6 +181,9 @@ class Surface:
     ) -> bool:
         """Judge what is left, and the marks of the view, where the framework has found it and has not read the body.
         `native` is the framework's own request, for the bridge. False: answer anything, it does not get out."""
+        found = tuple(found)
+        if permits is None and passed.recalled(found):
+            return True
         asked = self.asked(found)
         if self._preflight(passed, asked):
             return passed.answer is None
@@ -189,7 +192,11 @@ class Surface:
                 passed.checked, passed.request, asked, who=self.who(native), permits=permits, closed=closed
             )
         )
-        return passed.refused is None
+        if passed.refused is not None:
+            return False
+        if permits is None:
+            passed.remember(found)
+        return True
 
     def judge(
         self,

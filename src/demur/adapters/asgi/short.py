@@ -1,42 +1,34 @@
 """The short way, for what most requests are: somebody who is known asks for what they were allowed a moment ago.
 
-- It decides nothing. The long way has decided about a request for the same target with the same cookie, and
-  `Guard.known` says whether that still holds; what brings anything else that could matter goes the long way.
+- It decides nothing. The long way has decided about a request for the same target with the same cookie, and about the
+  same view, and `Guard.recall` says whether that still holds; what brings anything else that could matter goes the long
+  way.
 - What is a field that cannot matter is learned by name, and so is what may be asked for: whatever is new goes the long
   way first.
-- To the app and to the client both ways look the same, byte for byte. Whatever the app has a right to ask about a
-  request is made when it asks.
+- To the app and to the client both ways look the same, byte for byte.
 """
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import replace
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, cast
 
-from demur.adapters.asgi import wire
-from demur.adapters.passed import Passed
+from demur.adapters.asgi.known import LONGEST, TOKEN, LeftPassed, Noted, ShortPassed, Way, room
 from demur.core import fields, respond, streams
-from demur.core.model import Absent, Access, Allow
-from demur.guard import Checked, new_reference
+from demur.core.model import Access, Allow, Left, Scheme
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from demur.adapters.asgi.wire import Message, Scope
     from demur.adapters.surface import Surface
     from demur.core.decide import Plan
-    from demur.core.model import Evidence, Request, Requirement
+    from demur.core.marks import Mark
+    from demur.core.model import Request
     from demur.core.ports import Decided
-    from demur.guard import Known
-
-T = TypeVar("T", dict[Any, Any], set[Any])
-
-TOKEN = 56
-"""Characters of a session's token."""
-_MOST = 1024
-"""Ways, and names, that are remembered."""
-LONGEST = 256
-"""Bytes of a path, or of a name, that is remembered."""
+    from demur.guard import Checked
 
 MATTERS = frozenset(
     (
@@ -53,170 +45,6 @@ USUAL = frozenset(
     b"sec-ch-ua-mobile sec-ch-ua-platform upgrade-insecure-requests priority x-requested-with te".split()
 )
 _PRIVATE = (b"cache-control", b"private, no-cache")
-NOBODY = Allow()
-_NOT_YET = {"_checked": None, "_request": None, "_native": None, "_reference": "", "overdue": False}
-
-
-def room(kept: T) -> T:
-    """What is remembered begins anew when it is full."""
-    if len(kept) >= _MOST:
-        kept.clear()
-    return kept
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Way:
-    """A target, and what is asked for there."""
-
-    plan: Plan
-    requirement: Requirement
-    open: bool
-
-
-class ShortPassed(Passed):
-    """`Passed`, of which everything is made when somebody asks for it."""
-
-    __slots__ = ("_checked", "_known", "_native", "_now", "_reference", "_request", "lines", "scope", "way")
-
-    _checked: Checked | None
-    _request: Request | None
-    _native: object
-    _reference: str
-
-    def __init__(
-        self, surface: Surface, scope: Scope, way: Way, known: Known | None, now: int, lines: list[Any]
-    ) -> None:
-        self.surface = surface
-        self.refused = None
-        self.answer = None
-        self.scope = scope
-        self.lines = lines
-        self.way = way
-        self._known = known
-        self._now = now
-        self._allow = NOBODY if known is None else known.allow
-
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - what is not made yet
-        try:
-            return _NOT_YET[name]
-        except KeyError:
-            raise AttributeError(name) from None
-
-    def inner(self) -> Scope:
-        """The scope that the app sees."""
-        inner = dict(self.scope)
-        inner["headers"] = self.lines
-        inner["demur"] = self
-        return inner
-
-    @property
-    def reference(self) -> str:
-        """The UUID that names this request in the log."""
-        if not self._reference:
-            self._reference = new_reference()
-        return self._reference
-
-    @property
-    def native(self) -> Any:  # noqa: ANN401 - each framework has its own
-        """The scope that the app sees, if nobody has said anything else. It is made anew: that it held us and we held
-        it would be work for the collector."""
-        if self._native is not None:
-            return self._native
-        return self.inner()
-
-    @native.setter
-    def native(self, native: object) -> None:
-        self._native = native
-
-    @property
-    def checked(self) -> Checked:
-        """What was decided."""
-        if self._checked is None:
-            way, known = self.way, self._known
-            evidence: Evidence = Absent() if known is None else known.live
-            self._checked = Checked(
-                self._allow or NOBODY,
-                way.requirement,
-                evidence,
-                self.reference,
-                self._now,
-                way.plan.presented,
-                way.plan,
-            )
-        return self._checked
-
-    @checked.setter
-    def checked(self, checked: Checked) -> None:
-        self._checked, self._allow = checked, None
-
-    @property
-    def given(self) -> Allow | None:
-        """The yes with which it came; None once something else was decided at the view."""
-        return self._allow
-
-    def timing(self) -> tuple[bytes, bytes]:
-        """The field that says when the session ends: the same for a second."""
-        known = self._known
-        assert known is not None  # noqa: S101 - nobody in particular has no session
-        at, line = known.timing
-        if at != self._now:
-            allow = known.allow
-            assert allow is not None  # noqa: S101 - as above
-            assert allow.ends is not None  # noqa: S101 - as above
-            line = (b"server-timing", fields.session_timing(allow.ends, known.live.subject.id, self._now))
-            known.timing = (self._now, line)
-        return line
-
-    @property
-    def request(self) -> Request:  # type: ignore[override]
-        """The request that was judged."""
-        if self._request is None:
-            self._request = wire.read(self.scope)
-        return self._request
-
-
-class Noted:
-    """A yes for the log, of which the rest is made when somebody asks for it: see `core.ports.Decided`."""
-
-    __slots__ = ("_passed", "at", "seconds")
-    outcome = "allow"
-    status = None
-    reason = None
-    error = ""
-
-    def __init__(self, passed: ShortPassed, at: float, seconds: float) -> None:
-        self._passed = passed
-        self.at = at
-        self.seconds = seconds
-
-    @property
-    def reference(self) -> str:
-        return self._passed.reference
-
-    @property
-    def origin(self) -> str:
-        return self._passed.site.origin
-
-    @property
-    def request(self) -> Request:
-        return self._passed.request
-
-    @property
-    def method(self) -> str:
-        return str(self._passed.scope["method"])
-
-    @property
-    def path(self) -> bytes:
-        return bytes(self._passed.scope["raw_path"])
-
-    @property
-    def rule(self) -> str:
-        return self._passed.way.requirement.rule
-
-    @property
-    def subject(self) -> str | None:
-        found = self._passed.subject
-        return None if found is None else found.id
 
 
 class Short:
@@ -226,6 +54,8 @@ class Short:
         self._surface = surface
         self._guard = surface.guard
         self._ways: dict[tuple[object, ...], Way] = {}
+        # The marks are kept, so that no other ones can have their places in memory.
+        self._joined: dict[tuple[object, ...], tuple[Way, tuple[Mark, ...]]] = {}
         self._harmless = set(USUAL)
         self._untouched: set[bytes] = set()
         self._kinds: set[bytes | None] = {None}
@@ -254,7 +84,13 @@ class Short:
         cookie, known, at = sent.get(b"cookie"), None, guard.clock()
         if not way.open:
             mark = None if cookie is None else self._mark(cookie)
-            known = None if mark is None else guard.recall(way.requirement, mark, int(at))
+            if mark is None:
+                return None
+            if way.plan.left:
+                # It is decided at the view, and noted there.
+                lines = self._without_ours(lines, sent, cookie or b"")
+                return LeftPassed(self._surface, scope, way, int(at), lines, key=mark, short=self)
+            known = guard.recall(way.requirement, mark, int(at))
             if known is None:
                 return None
         if cookie is not None:
@@ -286,26 +122,64 @@ class Short:
         return kept
 
     def learn(self, scope: Scope, request: Request, checked: Checked) -> None:
-        """What was decided on the long way."""
+        """What was decided on the long way, or left to the view."""
         plan = checked.plan
-        if not self._works or plan is None or not isinstance(checked.decision, Allow) or scope["type"] != "http":
-            return
-        if len(plan.matches) != 1 or plan.left or plan.pretends or request.method not in {"GET", "HEAD"}:
+        if not self._works or plan is None or scope["type"] != "http" or not _is_one(checked, plan):
             return
         requirement, path, host = checked.requirement, scope.get("raw_path"), request.values(b"host")
         opened = requirement.access is Access.OPEN
-        if requirement.conceal or not path or len(path) > LONGEST or len(host) != 1 or len(host[0]) > LONGEST:
+        if request.method not in {"GET", "HEAD"} or requirement.conceal:
             return
-        if not opened:
-            cookies = request.values(b"cookie")
-            mark = self._mark(cookies[0]) if len(cookies) == 1 else None
-            if checked.decision.session is None or mark is None:
-                return
-            self._guard.learn(checked, mark)
+        if not path or len(path) > LONGEST or len(host) != 1 or len(host[0]) > LONGEST:
+            return
+        if not opened and not self._learn(checked, request.values(b"cookie")):
+            return
         room(self._ways)[(request.method, bytes(path), host[0], scope["scheme"])] = Way(plan, requirement, opened)
         for name, _ in request.fields:
             if name not in MATTERS and len(name) <= LONGEST and not self._surface.keeps_out(name):
                 room(self._harmless).add(name)
+
+    def _learn(self, checked: Checked, cookies: list[bytes]) -> bool:
+        """Whether it is a cookie that a request is known by; whoever was allowed something is, from now on."""
+        mark = self._mark(cookies[0]) if len(cookies) == 1 else None
+        if mark is None or checked.presented.scheme is not Scheme.COOKIE:
+            return False
+        if isinstance(checked.decision, Allow):
+            if checked.decision.session is None:
+                return False
+            self._guard.learn(checked, mark)
+        return True
+
+    # --- at the view ------------------------------------------------------------------------------
+
+    def recall(self, passed: LeftPassed, found: Sequence[Mark]) -> bool:
+        """Whether a view may be opened because it could be before; then it is judged, and noted."""
+        kept = self._joined.get((passed.way, *map(id, found)))
+        if kept is None:
+            return False
+        way, at, known = kept[0], self._guard.clock(), None
+        if not way.open:
+            known = self._guard.recall(way.requirement, passed.key, int(at))
+            if known is None:
+                return False
+        passed.judged_as(way, known)
+        if (observer := self._guard.observer) is not None:
+            observer.decided(cast("Decided", Noted(passed, at, 0.0)))
+        return True
+
+    def remember(self, passed: LeftPassed, found: Sequence[Mark]) -> None:
+        """A view was judged on the long way, and may be opened."""
+        checked, name = passed.checked, (passed.way, *map(id, found))
+        plan, asked = checked.plan, checked.requirement
+        if plan is None or len(plan.matches) != 1 or asked.conceal or plan.matches[0].requirement is not asked:
+            return
+        if not isinstance(checked.decision, Allow) or checked.blind:
+            return
+        kept = self._joined.get(name)
+        way = kept[0] if kept is not None else Way(plan, asked, asked.access is Access.OPEN)
+        self._guard.learn(replace(checked, plan=way.plan, requirement=way.requirement), passed.key)
+        if kept is None:
+            room(self._joined)[name] = (way, tuple(found))
 
     # --- out --------------------------------------------------------------------------------------
 
@@ -351,6 +225,13 @@ class Short:
         (kind,) = [value for name, value in lines if name == b"content-type"]
         if type(kind) is bytes and len(kind) <= LONGEST and not streams.are_events(((b"content-type", kind),)):
             room(self._kinds).add(kind)
+
+
+def _is_one(checked: Checked, plan: Plan) -> bool:
+    """Whether one rule alone says what becomes of a request: a yes, or that it is left to the view."""
+    if len(plan.matches) != 1 or plan.pretends:
+        return False
+    return isinstance(checked.decision, Left) if plan.left else isinstance(checked.decision, Allow)
 
 
 def _plain(scope: Scope) -> bool:

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
-from demur.adapters.asgi import short
-from demur.adapters.asgi.short import NOBODY, ShortPassed, Way
+from demur.adapters.asgi import known
+from demur.adapters.asgi.known import LeftToTheView, ShortPassed, Way
 from demur.adapters.wsgi import wire
-from demur.core.model import Absent, Left
-from demur.guard import Checked
 
 if TYPE_CHECKING:
     from demur.adapters.surface import Surface
     from demur.core.model import Request
-    from demur.core.ports import Decided
-    from demur.guard import Known
 
 
 class KnownPassed(ShortPassed):
@@ -37,9 +33,8 @@ class KnownPassed(ShortPassed):
         return self._request
 
 
-class LeftPassed(KnownPassed):
-    """What is left to the view: no more than whose cookie it is, until the view has been judged. `key` is that
-    cookie's."""
+class LeftPassed(LeftToTheView, KnownPassed):
+    """What is left to the view."""
 
     __slots__ = ("key",)
 
@@ -50,33 +45,8 @@ class LeftPassed(KnownPassed):
         self._allow = None
         self.key = key
 
-    @property
-    def checked(self) -> Checked:
-        """What was decided."""
-        if self._checked is None and self._allow is None:
-            way = self.way
-            presented = way.plan.presented
-            self._checked = Checked(Left(), way.requirement, Absent(), self.reference, self._now, presented, way.plan)
-        return super().checked
 
-    @checked.setter
-    def checked(self, checked: Checked) -> None:
-        self._checked, self._allow = checked, None
-
-    @property
-    def left(self) -> bool:
-        """Whether it is still to be judged."""
-        return self._allow is None and (self._checked is None or isinstance(self._checked.decision, Left))
-
-    def judged_as(self, way: Way, known: Known | None, at: float) -> None:
-        """The view has been judged, as it was before."""
-        self.way, self._known, self._checked = way, known, None
-        self._allow = NOBODY if known is None else known.allow
-        if (observer := self.surface.guard.observer) is not None:
-            observer.decided(cast("Decided", Noted(self, at, 0.0)))
-
-
-class Noted(short.Noted):
+class Noted(known.Noted):
     """A yes for the log."""
 
     __slots__ = ()

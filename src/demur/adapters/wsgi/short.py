@@ -10,7 +10,8 @@ from dataclasses import replace
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, cast
 
-from demur.adapters.asgi.short import CHANGES, LONGEST, MATTERS, TOKEN, USUAL, Way, room
+from demur.adapters.asgi.known import LONGEST, TOKEN, Way, room
+from demur.adapters.asgi.short import CHANGES, MATTERS, USUAL
 from demur.adapters.wsgi import wire
 from demur.adapters.wsgi.known import KnownPassed, LeftPassed, Noted
 from demur.core import fields
@@ -94,7 +95,9 @@ class Short:
         if way is not None and same is marks:
             known = None if way.open else self._guard.recall(way.requirement, passed.key, int(at))
             if known is not None or way.open:
-                passed.judged_as(way, known, at)
+                passed.judged_as(way, known)
+                if (observer := self._guard.observer) is not None:
+                    observer.decided(cast("Decided", Noted(passed, at, 0.0)))
                 return True
         else:
             way = None
