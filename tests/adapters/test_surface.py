@@ -406,6 +406,11 @@ def test_a_foreign_authorization_and_the_apps_cookie_are_the_apps():
         ({"bridge": who(ANNA), "rules": [{"path": "/x", "allow": "marekd"}]}, "is not something to allow"),
         ({"store": "redis:x", "origin": "http://localhost"}, "is not a store"),
         ({"bridge": who(ANNA), "accepts": ["digest"]}, "digest"),
+        ({"bridge": who(ANNA), "keep_forms": True}, "Forms are kept in ASGI apps only"),
+        (
+            {"store": "memory:", "origin": "http://localhost", "keep_forms": True, "can_keep": True},
+            "nobody signs in here",
+        ),
         ({"store": "memory:", "origin": "app.example"}, "origin"),
         ({"store": "memory:", "origin": "http://app.example"}, "http"),
     ],

@@ -10,6 +10,8 @@ import pytest
 from demur import accounts, stores
 from demur.core.model import Actor, Ended, Ending, Session
 
+pytestmark = pytest.mark.slow
+
 SITE = '[[site]]\norigin = "http://localhost:8000"\nupstream = "http://127.0.0.1:9000"\n'
 HOUR = 3600
 

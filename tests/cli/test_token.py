@@ -15,6 +15,8 @@ from demur.cli import app
 from demur.core.model import Actor, Ended, Ending, Live
 from demur.core.sessions import identify
 
+pytestmark = pytest.mark.slow
+
 SITE = """
 [[site]]
 origin = "http://localhost:8000"

@@ -17,6 +17,8 @@ from demur.authenticators.password import Argon2Hasher
 from demur.cli.user import SAVED_ONLY
 from demur.core.model import Actor, Ended, Ending, Live, Session
 
+pytestmark = pytest.mark.slow
+
 CONFIG = """
 version = 1
 [accounts]

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 
 from tests.docs.test_asgi_page import FORM, PASSWORD, ask
 
+from demur import accounts
 from demur.accounts.people import New
+from demur.authenticators.password import Argon2Hasher
 from demur.core import kept
 from demur.core.model import Actor, End, Ending
 from demur.core.sessions import identify
@@ -32,11 +34,12 @@ def block(page: str, language: str) -> str:
 
 
 async def test_the_code_keeps_a_form(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Below the code of the page about ASGI: refused, kept, and where the sign-in leads."""
-    (tmp_path / "app.py").write_text(block((HOW_TO / "asgi.md").read_text(), "python") + block(PAGE, "python"))
+    """Refused, kept, and where the sign-in leads."""
+    (tmp_path / "app.py").write_text(block(PAGE, "python"))
     monkeypatch.chdir(tmp_path)
-    made = runpy.run_path("app.py")
-    app, people, hasher, store = made["app"], made["people"], made["Argon2Hasher"](), made["store"]
+    app, hasher = runpy.run_path("app.py")["app"], Argon2Hasher()
+    store = app.guard.store
+    people = accounts.open("sqlite:accounts.db", store)
     await people.add(New("anna", encoded=await hasher.hash(PASSWORD)), by="test")
     hasher.close()
     form = f"username=anna&password={PASSWORD.replace(' ', '+')}".encode()
@@ -49,7 +52,7 @@ async def test_the_code_keeps_a_form(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert "What you entered is kept for 15 minutes: sign in, and you can send it" in text
     _, fields, _ = await ask(app, "POST", "/.demur/sign-in", form, content_type=KIND, cookie=cookie, **FORM)
     assert fields["location"].startswith("/.demur/kept?of=")
-    await made["guard"].aclose()
+    await app.guard.aclose()
     await people.aclose()
     await store.aclose()
 

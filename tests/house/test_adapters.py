@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 ADAPTERS = Path(__file__).parents[2] / "src" / "demur" / "adapters"
 SHARED = {"house", "options", "passed", "surface"}
 FRAMEWORKS: dict[str, tuple[str, set[str], set[str]]] = {

@@ -9,6 +9,8 @@ from tests.judges.conftest import CASES
 from tests.judges.exceptions import verdict
 from tests.judges.lint import lint
 
+pytestmark = pytest.mark.slow
+
 NOTHING: list[str] = []
 
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from demur.core.sessions import Limits
     from demur.core.site import Permits
     from demur.pages.router import Route
+    from demur.signin.kept import KeptForms
 
 
 _ORIGIN = re.compile(r"https?://(?:\*\.)?(?:[a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_])?|\[[0-9a-f:.]+\])(?::[1-9][0-9]*)?")
@@ -47,7 +48,8 @@ class Options(TypedDict, total=False):
     `{next}` for the page to go back to, and `cookie` the name of the app's session cookie; `accepts` are schemes of
     `Authorization` ("bearer", "basic"). With `store` ("sqlite:sessions.db") demur keeps the sessions, for `people`
     ("sqlite:accounts.db", or a `People` over the app's own table), with the keys of the folder `keys`. `limits` are
-    those of sessions, `prefix` is where demur's own pages are. What the app refuses in its own way is turned right
+    those of sessions; with `keep_forms` what somebody sends when theirs is over is kept for them, which takes an ASGI
+    app and `people`. `prefix` is where demur's own pages are. What the app refuses in its own way is turned right
     unless `translates` is False.
     """
 
@@ -69,17 +71,21 @@ class Options(TypedDict, total=False):
     people: str | People
     hasher: PasswordHasher
     limits: Limits
+    keep_forms: bool
     cors: Cors
     renderer: Renderer
     observer: Observer
     clock: Callable[[], float]
 
 
-def assemble(*, can_ask: bool = False, **given: Unpack[Options]) -> Surface:
+def assemble(*, can_ask: bool = False, can_keep: bool = False, **given: Unpack[Options]) -> Surface:
     """The surface of an app. `can_ask` says whether the adapter can ask the app for a page of its own, which `conceal`
-    needs. Opens nothing yet. Raises ConfigError."""
+    needs, and `can_keep` whether it can keep what a refused request holds. Opens nothing yet. Raises ConfigError."""
     _known(given)
     bridge = given.get("bridge")
+    if given.get("keep_forms") and (bridge is not None or not can_keep):
+        message = "Forms are kept in ASGI apps only, and where demur keeps the sessions."
+        raise ConfigError(message, place="options, keep_forms", fix="Remove it.")
     if bridge is not None and "store" in given:
         message = "Either the app keeps its login (bridge), or demur keeps the sessions (store)."
         raise ConfigError(message, place="options", fix="Remove one of the two.")
@@ -116,7 +122,8 @@ def _with_sessions(site: Site, given: Options) -> Surface:
     keys = FileKeys(asked) if isinstance(asked, str) else asked
     limits = given.get("limits", NIST_AAL2)
     people = _people(given, store)
-    routes, passwords = _sign_in(store, keys, people, limits, given) if people is not None else ({}, None)
+    kept = _kept(store, given)
+    routes, passwords = _sign_in(store, keys, people, limits, given, kept) if people is not None else ({}, None)
     look, house = given.get("renderer", page.DEFAULT), House(store, people, given.get("clock", time.time))
     guard = Guard(
         site,
@@ -128,7 +135,17 @@ def _with_sessions(site: Site, given: Options) -> Surface:
         house=house.keep,
     )
     pages = Pages(guard, look, routes, idle=limits.idle)
-    return Surface(guard, pages, look, idle=limits.idle, translates=given.get("translates", True))
+    return Surface(guard, pages, look, idle=limits.idle, translates=given.get("translates", True), kept=kept)
+
+
+def _kept(store: Store, given: Options) -> KeptForms | None:
+    if not given.get("keep_forms"):
+        return None
+    if "people" not in given:
+        message = "A form is kept for its person, and nobody signs in here."
+        raise ConfigError(message, place="options, keep_forms", fix="Give people=…, or remove it.")
+    kept: KeptForms = _extra("demur.signin.kept", "sessions").KeptForms(store)
+    return kept
 
 
 def _people(given: Options, store: Store) -> People | None:
@@ -141,7 +158,7 @@ def _people(given: Options, store: Store) -> People | None:
 
 
 def _sign_in(
-    store: Store, keys: Keys, people: People, limits: Limits, given: Options
+    store: Store, keys: Keys, people: People, limits: Limits, given: Options, kept: KeptForms | None
 ) -> tuple[Mapping[str, Route], PasswordSource]:
     """The pages for signing in, and who knows names and passwords."""
     throttle = _extra("demur.authenticators.throttle", "sessions").Throttle(store)
@@ -156,6 +173,7 @@ def _sign_in(
         given.get("renderer", page.DEFAULT),
         limits.idle,
         own=people if hasattr(people, "change_own_password") else None,
+        kept=kept,
     )
     return mounted.routes(), basic.BasicPasswords(people, hasher, throttle, observer)
 
@@ -187,7 +205,7 @@ def _site(given: Options, *, can_ask: bool) -> Site:
         prefix=given.get("prefix", "/.demur"),
         cookie=_cookie(given, origin, bridged=bridged, tokens=Scheme.BEARER in accepts),
         cors=given.get("cors", Cors()),
-        keep_forms=False,
+        keep_forms=given.get("keep_forms", False),
         login=login,
         permits=given.get("permits"),
         bridged=bridged,

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from demur.core.site import Permits, Site
     from demur.guard import Guard, Who
     from demur.pages.router import Pages
+    from demur.signin.kept import KeptForms
 
 _OVERRIDES = frozenset({b"x-http-method", b"x-http-method-override", b"x-method-override"})
 _THEIR_LENGTHS = frozenset(map(len, _OVERRIDES))
@@ -55,7 +56,8 @@ _log = logging.getLogger("demur")
 class Surface:
     """One site before one app. `guard` decides, `pages` answers below the prefix, `renderer` gives refusals a look,
     `idle` is the inactivity limit in seconds, for them to state. `bridge` reads from the app's own login who somebody
-    is. With `translates`, what the app refuses in its own way is turned right."""
+    is. With `translates`, what the app refuses in its own way is turned right. `kept` keeps what somebody
+    sends when their session is over, where the adapter can."""
 
     def __init__(
         self,
@@ -66,6 +68,7 @@ class Surface:
         idle: int = 0,
         bridge: Callable[..., Evidence | Awaitable[Evidence]] | None = None,
         translates: bool = False,
+        kept: KeptForms | None = None,
     ) -> None:
         self.guard = guard
         self.site: Site = guard.site
@@ -73,6 +76,7 @@ class Surface:
         self.renderer = renderer
         self.idle = idle
         self.bridge = bridge
+        self.kept = kept
         self._translates = translates
         self.names = tuple(name.encode("ascii") for name in {*COOKIES, guard.site.cookie.name}) if not bridge else ()
         self.by_method = guard.site.by_method

@@ -16,6 +16,8 @@ from tests.adapters.starlette.asking import Answer, ask, running
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+pytestmark = pytest.mark.slow
+
 EXAMPLE = Path(__file__).parents[3] / "examples" / "starlette"
 PASSWORDS = {"wanda": "wanda wields the wrench", "bert": "bert borrows the blade"}
 HERE = {"host": "localhost:8000", "origin": "http://localhost:8000"}

@@ -62,12 +62,13 @@ class Demur:
         **options: Unpack[Options],
     ) -> None:
         self._app = app
-        self.surface = surface if surface is not None else assemble(can_ask=True, **options)
+        self.surface = surface if surface is not None else assemble(can_ask=True, can_keep=True, **options)
         self.guard = self.surface.guard
         self.site = self.surface.site
         self.watch = Watch(self.guard)
         self._hooked = hooked
         self._short = Short(self.surface)
+        kept = kept if kept is not None else self.surface.kept
         self._keeping = Keeping(self.site, kept) if kept is not None else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
