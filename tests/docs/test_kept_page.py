@@ -52,9 +52,8 @@ async def test_the_code_keeps_a_form(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert "What you entered is kept for 15 minutes: sign in, and you can send it" in text
     _, fields, _ = await ask(app, "POST", "/.demur/sign-in", form, content_type=KIND, cookie=cookie, **FORM)
     assert fields["location"].startswith("/.demur/kept?of=")
-    await app.guard.aclose()
+    await app.surface.aclose()
     await people.aclose()
-    await store.aclose()
 
 
 def test_the_configuration_is_one(tmp_path: Path) -> None:

@@ -47,5 +47,6 @@ def test_the_commands_read_that_configuration(tmp_path):
     request = Request("POST", b"/.demur/sign-in", "http", "localhost:8000", "192.0.2.7", fields)
     sent = b'{"username": "anna", "password": "correct horse battery"}'
     answer = surface.enter(request, lambda most: sent)
+    surface.guard.portal.run(surface.aclose())
     assert isinstance(answer, Response)
     assert answer.status == 200

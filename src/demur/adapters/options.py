@@ -135,7 +135,9 @@ def _with_sessions(site: Site, given: Options) -> Surface:
         house=house.keep,
     )
     pages = Pages(guard, look, routes, idle=limits.idle)
-    return Surface(guard, pages, look, idle=limits.idle, translates=given.get("translates", True), kept=kept)
+    ours = people if isinstance(given.get("people"), str) else None  # an app closes its own
+    translates = given.get("translates", True)
+    return Surface(guard, pages, look, idle=limits.idle, translates=translates, kept=kept, people=ours)
 
 
 def _kept(store: Store, given: Options) -> KeptForms | None:

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from demur.core.marks import Mark
     from demur.core.model import Evidence, Fields, Request
-    from demur.core.ports import Renderer
+    from demur.core.ports import People, Renderer
     from demur.core.site import Permits, Site
     from demur.guard import Guard, Who
     from demur.pages.router import Pages
@@ -69,6 +69,7 @@ class Surface:
         bridge: Callable[..., Evidence | Awaitable[Evidence]] | None = None,
         translates: bool = False,
         kept: KeptForms | None = None,
+        people: People | None = None,
     ) -> None:
         self.guard = guard
         self.site: Site = guard.site
@@ -77,6 +78,7 @@ class Surface:
         self.idle = idle
         self.bridge = bridge
         self.kept = kept
+        self._people = people
         self._translates = translates
         self.names = tuple(name.encode("ascii") for name in {*COOKIES, guard.site.cookie.name}) if not bridge else ()
         self.by_method = guard.site.by_method
@@ -379,8 +381,10 @@ class Surface:
         return lines
 
     async def aclose(self) -> None:
-        """Write what is still to be written, and let go of the store."""
+        """Write what is still to be written, and let go of the store and of demur's own people."""
         await self.guard.aclose()
+        if (aclose := getattr(self._people, "aclose", None)) is not None:
+            await aclose()
         await self.guard.store.aclose()
 
 
