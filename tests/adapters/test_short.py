@@ -370,6 +370,24 @@ async def test_a_view_goes_the_short_way() -> None:
     await short.demur.guard.aclose()
 
 
+async def test_a_path_without_a_view_opens_no_view_without_a_mark() -> None:
+    """Where there was no view, nobody was refused; a view that is there later, and that nobody marked, is closed."""
+    short, closed = Side(short=True, views=True), [False, False, False, True]
+    await short.sign_in()
+
+    async def judged(scope: Any, passed: Any, receive: Any, send: Any) -> bool:
+        let = await passed.surface.ajudge(passed, (), native=scope, closed=closed.pop(0))
+        told.append(let)
+        return True
+
+    told: list[bool] = []
+    short.judged = judged  # type: ignore[method-assign]
+    for _ in range(4):
+        await short.ask("/members/", [HOST, (b"cookie", COOKIES[0])])
+    assert told == [True, True, True, False]
+    await short.demur.guard.aclose()
+
+
 async def test_what_is_remembered_is_bounded() -> None:
     """Paths, names and kinds that somebody makes up."""
     side = Side(short=True)

@@ -207,11 +207,13 @@ class LeftPassed(LeftToTheView, ShortPassed):
 
     def recalled(self, found: Sequence[Mark]) -> bool:
         """Whether the view was judged before and what was decided still holds: then it is decided."""
-        return self.left and self.short.recall(self, found)
+        # What is said without a mark depends on whether there is a view at all.
+        return bool(found) and self.left and self.short.recall(self, found)
 
     def remember(self, found: Sequence[Mark]) -> None:
         """The view has been judged, on the long way."""
-        self.short.remember(self, found)
+        if found:
+            self.short.remember(self, found)
 
 
 class Noted:
