@@ -114,8 +114,10 @@ async def front() -> AsyncIterator[Callable[..., Awaitable[Front]]]:
     """Serve an ASGI app on a free port of this loop."""
     running: list[Front] = []
 
-    async def start(app: Any, *, tls: Any = None, drain: float = 0.5, share: Any = None) -> Front:
+    async def start(app: Any, *, tls: Any = None, drain: float = 0.5, share: Any = None, room: int = 0) -> Front:
         sock, stop, ready = free_socket(), asyncio.Event(), asyncio.Event()
+        if room:  # of each connection, in the kernel, which would else give more the more is sent
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, room)
         port = sock.getsockname()[1]
         draining = asyncio.Event()
         listeners = [Listener(sock, app, tls, share)]
