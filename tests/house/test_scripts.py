@@ -20,7 +20,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).parents[2]
-MORE = ("haproxy", "apache2", "node", "npm", "firefox-esr", "WebKitWebDriver", "Xvfb", "certutil")
+MORE = (
+    "redis-server",
+    "redis-sentinel",
+    "haproxy",
+    "apache2",
+    "node",
+    "npm",
+    "firefox-esr",
+    "WebKitWebDriver",
+    "Xvfb",
+    "certutil",
+)
 FOUND = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 

@@ -9,13 +9,24 @@ from demur.core.model import ConfigError
 if TYPE_CHECKING:
     from demur.core.ports import Store
 
-__all__ = ["open"]
+__all__ = ["PATIENCE", "open", "shared"]
 
-_SUPPORTED = 'Use "memory:" (one process, forgotten when it ends) or "sqlite:PATH" (a file on this machine).'
+PATIENCE = 0.8
+"""Seconds after which a store on the network has answered, or is `StoreUnavailable`."""
+
+_POSTGRES = ("postgresql", "postgres")
+_WAYS = ("", "s", "+sentinel", "s+sentinel", "+cluster", "s+cluster")
+_REDIS = tuple(f"{name}{way}" for name in ("redis", "valkey") for way in _WAYS)
+_SUPPORTED = (
+    'Use "memory:" (one process, forgotten when it ends), "sqlite:PATH" (a file on this machine), '
+    '"postgresql://…", "redis://…" or "valkey://…" (any number of machines).'
+)
 
 
 def open(url: str) -> Store:  # noqa: A001 - read as stores.open
-    """The store that a URL names: "memory:", or "sqlite:" and a path, absolute or relative to where the process runs.
+    """The store that a URL names: "memory:"; "sqlite:" and a path, absolute or relative to where the process runs;
+    "postgresql://" as libpq reads it; "redis://", "rediss://" (TLS), "redis+sentinel://", "redis+cluster://", and all
+    of these with "valkey".
 
     Nothing is opened yet: a store is configuration until it is used. Raises `ConfigError` for anything else.
     """
@@ -28,7 +39,20 @@ def open(url: str) -> Store:  # noqa: A001 - read as stores.open
         from demur.stores.sqlite import SQLiteStore  # noqa: PLC0415 - load what is used
 
         return SQLiteStore(_path(rest, url))
+    if scheme in _POSTGRES:
+        from demur.stores import postgres  # noqa: PLC0415 - load what is used
+
+        return postgres.store(url)
+    if scheme in _REDIS:
+        from demur.stores import redis  # noqa: PLC0415 - load what is used
+
+        return redis.store(url)
     raise ConfigError(f'"{_shown(url)}" is not a store for sessions.', fix=_SUPPORTED)
+
+
+def shared(url: str) -> bool:
+    """Whether the store that a URL names is one that other machines can use, too."""
+    return url.partition(":")[0] in (*_POSTGRES, *_REDIS)
 
 
 def _path(path: str, url: str) -> str:

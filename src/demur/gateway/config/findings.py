@@ -67,8 +67,9 @@ def load(path: Path) -> Config:
 
 def _errors(config: Config) -> Iterator[Fault]:
     yield from _certificate(config.gateway)
-    yield from _database(("accounts", "database"), config.accounts.database)
-    if config.sessions.store != "memory:":
+    if config.accounts.database.startswith("sqlite:"):
+        yield from _database(("accounts", "database"), config.accounts.database)
+    if config.sessions.store.startswith("sqlite:"):
         yield from _database(("sessions", "store"), config.sessions.store)
     if config.sessions.keys is not None:
         yield from _folder(("sessions", "keys"), config.sessions.keys.parent)

@@ -112,6 +112,12 @@ class Sessions(Table):
     shared_domain: Domain | None = None
     sign_in: OneOrigin | None = None
 
+    _folder: Path = PrivateAttr()
+
+    def model_post_init(self, context: Any, /) -> None:  # noqa: ANN401 - pydantic's own signature
+        """Remember where the configuration is."""
+        self._folder = context["file"].parent
+
     @property
     def lasting(self) -> sessions.Limits:
         """Both limits."""
@@ -122,9 +128,12 @@ class Sessions(Table):
 
     @property
     def key_folder(self) -> Path | None:
-        """Where the key ring is kept: `keys`, or the folder of that name beside the store. None: in memory."""
+        """Where the key ring is kept: `keys`, or the folder of that name beside the store's file, or beside the
+        configuration if the store is not a file. None: in memory."""
         if self.keys is not None or self.store == "memory:":
             return self.keys
+        if not self.store.startswith("sqlite:"):
+            return self._folder / "keys"
         return Path(self.store.removeprefix("sqlite:")).parent / "keys"
 
 
@@ -349,7 +358,8 @@ def _together(data: Mapping[str, Any], context: Mapping[str, Any]) -> Iterator[F
     people = _part(Accounts, data["accounts"], context)
     if kept is not None:
         yield from _session_faults(kept, gateway)
-    if kept is not None and people is not None and kept.store == people.database:
+    # PostgreSQL has room for both, and each has tables of its own there.
+    if kept and people and kept.store == people.database and kept.store.startswith("sqlite:"):
         message = "accounts.database and sessions.store are the same file."
         yield Fault(("sessions", "store"), message, 'Give each its own, such as "sqlite:sessions.db".')
     if gateway is not None:

@@ -8,15 +8,19 @@ from __future__ import annotations
 import ipaddress
 import re
 from pathlib import Path
-from typing import Annotated, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias, TypeVar
 
 from pydantic import BeforeValidator, Field, ValidationInfo
 from pydantic_core import PydanticKnownError
 
+from demur import accounts, stores
 from demur.core import rules, sessions
 from demur.core.model import ConfigError
 from demur.gateway.config.addresses import Address, Origin, network, upstream_url
 from demur.gateway.config.faults import nearest, wrong
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 T = TypeVar("T")
 
@@ -56,22 +60,36 @@ def _network(value: object) -> ipaddress.IPv4Network | ipaddress.IPv6Network | s
 
 # "sqlite:///accounts.db" is how SQLAlchemy writes it, which people have in their fingers
 _SQLITE = re.compile(r"sqlite:(///)?(?P<path>(?!//)[^?#\0]*[^?#\0/])")
-_LATER = re.compile(r"(postgres|postgresql|redis|rediss|valkey|mysql|mariadb)(\+\w+)?:")
+_POSTGRES = re.compile(r"postgres(ql)?://")
 
 
 def _database(value: object, info: ValidationInfo) -> str:
     text = _text(value)
     if (match := _SQLITE.fullmatch(text)) and match["path"] != ":memory:":
         return f"sqlite:{_absolute(match['path'], info)}"
-    if _LATER.match(text):
-        raise wrong(f"this version cannot use {text.partition(':')[0]}.", 'Use a file, such as "sqlite:demur.db".')
+    if _POSTGRES.match(text):
+        return _opened(accounts.open, text)
     # whatever it is, a password in it is nobody's business
     shown = f"…@{text.rpartition('@')[2]}" if "@" in text else text
-    raise wrong(f'"{shown}" does not name a database.', 'Write "sqlite:" and a file, such as "sqlite:demur.db".')
+    fix = 'Write "sqlite:" and a file, such as "sqlite:demur.db", or "postgresql://…".'
+    raise wrong(f'"{shown}" does not name a database.', fix)
 
 
 def _store(value: object, info: ValidationInfo) -> str:
-    return "memory:" if value == "memory:" else _database(value, info)
+    if value == "memory:":
+        return "memory:"
+    if isinstance(value, str) and stores.shared(value):
+        return _opened(stores.open, value)
+    return _database(value, info)
+
+
+def _opened(opened: Callable[[str], object], url: str) -> str:
+    """The URL, if it can be used; nothing is connected to yet."""
+    try:
+        opened(url)
+    except ConfigError as error:
+        raise wrong(error.message, error.fix) from None
+    return url
 
 
 def _hashing(value: object) -> str:
