@@ -10,6 +10,9 @@ from tests.hostile import figures
 if TYPE_CHECKING:
     import pytest
 
+# Real servers, for whoever asks for one.
+pytest_plugins = ["tests.servers.postgres"]
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Figures are compared with those that are kept, and the documentation shows them; this keeps new ones."""
