@@ -6,26 +6,15 @@ A port raises `StoreUnavailable` when it cannot answer. It never guesses.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+from demur.core.model import Ended, Live, Subject
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
     from demur.core.embedded import Embedded
-    from demur.core.model import (
-        Actor,
-        Change,
-        Ended,
-        Ending,
-        Evidence,
-        KeyRing,
-        Kind,
-        Live,
-        Request,
-        Session,
-        Subject,
-        Unknown,
-    )
+    from demur.core.model import Actor, Change, Ending, Evidence, KeyRing, Kind, Request, Session, Unknown
     from demur.core.reasons import Reason
 
 
@@ -44,6 +33,35 @@ class Changed:
 
     session: bytes | None = None
     subject: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tombstone:
+    """A session that was, with its id."""
+
+    id: bytes
+    ended: Ended
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A value that is kept until a second (`Store.put`)."""
+
+    key: bytes
+    value: bytes
+    until: int
+
+
+@dataclass(frozen=True, slots=True)
+class Counter:
+    """How often something happened (`Store.hit`)."""
+
+    key: bytes
+    hits: Hits
+
+
+Kept: TypeAlias = Subject | Live | Tombstone | Value | Counter
+"""One row of what a store keeps; a session comes with its person."""
 
 
 class Moment(Protocol):
@@ -125,6 +143,26 @@ class Store(Protocol):
         """What any process changes from now on (ends, rotations, snapshots; neither issue nor touch).
         Only a hint to look again: several may arrive as one, and one may arrive twice, but none is lost."""
 
+    async def each(self, after: bytes = b"", most: int = 500) -> tuple[list[Kept], bytes | None]:
+        """All that is kept, in pages of about `most`: one page, and after what to ask for the next; None: that was all.
+
+        What is kept from the first page to the last is in one of them, as it was at some moment in between. A row may
+        come twice, and a page may be empty. `after` is good in any other process, and later.
+        """
+
+    async def adopt(self, kept: Sequence[Kept]) -> int:
+        """Keep what another store kept, at most 500 rows, in one transaction; how many of them were news here.
+
+        A person counts if none of this or a newer version is there. A session that is unknown here is kept as it is;
+        of one that lives here only `last_seen` moves on; one that is ended here is not revived. A tombstone ends a
+        session that lives here; its person need not be known. Values and counters take the place of what is there.
+        """
+
+    async def freeze(self, *, frozen: bool = True) -> None:
+        """Close to writing, or open again, for all processes and until it is said otherwise. When this has returned,
+        whatever would change anything raises `StoreUnavailable`, and nothing more is done of what was under way. Reads
+        go on, and so does `check`."""
+
     async def check(self) -> None:
         """Ask whether reading and writing work now; for readiness. Raises `StoreUnavailable`."""
 
@@ -148,6 +186,16 @@ class Keys(Protocol):
 
     def rotate(self, now: int) -> KeyRing:
         """Put a new key in front. Old ones verify as long as tombstones live (30 days), then they go."""
+
+
+class Asserter(Protocol):
+    """Says who somebody is, signed, to the app of one site."""
+
+    def of(self, subject: Subject, session: Session | None, origin: str, now: int) -> bytes:
+        """An assertion (`core.asserted`) by `origin`, the value of a field. Never waits. Raises `StoreUnavailable`."""
+
+    def published(self) -> bytes:
+        """The public keys that these can be verified with, as a JWK Set (RFC 7517, 5). Raises `StoreUnavailable`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,21 +8,36 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 import weakref
 from collections import deque
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from demur.core import sessions
-from demur.core.model import Actor, Change, End, Ended, Ending, Live, Rotate, Session, Subject, Touch, Unknown
-from demur.core.ports import Changed, Hits
+from demur.core.model import (
+    Actor,
+    Change,
+    End,
+    Ended,
+    Ending,
+    Live,
+    Rotate,
+    Session,
+    StoreUnavailable,
+    Subject,
+    Touch,
+    Unknown,
+)
+from demur.core.ports import Changed, Counter, Hits, Tombstone, Value
 from demur.stores import forks
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from demur.core.model import Kind
+    from demur.core.ports import Kept
 
 _BACKLOG = 1000
 """How many changes wait for one reader before they become a single "everything"."""
@@ -38,6 +53,7 @@ class MemoryStore:
         self._values: dict[bytes, tuple[bytes, int]] = {}
         self._hits: dict[bytes, Hits] = {}
         self._generation = 0
+        self._frozen = False
         self._feeds: weakref.WeakSet[_Feed] = weakref.WeakSet()
         forks.watch(self)
 
@@ -45,7 +61,7 @@ class MemoryStore:
         """See `Store.issue`. Raises ValueError for an id that was used before, or another person's snapshot."""
         if session.subject != subject.id:
             raise ValueError("a session is issued with the snapshot of its own person")
-        with self._lock:
+        with self._writing():
             if session.id in self._rows:
                 raise ValueError("a session id is used once")
             known = subject.id in self._people
@@ -68,7 +84,7 @@ class MemoryStore:
 
     async def apply(self, changes: Sequence[Change]) -> list[bool]:
         """See `Store.apply`. Raises ValueError, and changes nothing, for a rotation to a used id or another person."""
-        with self._lock:
+        with self._writing():
             before = {key: self._rows.get(key) for change in changes for key in _keys(change)}
             told: list[Changed] = []
             try:
@@ -98,7 +114,7 @@ class MemoryStore:
         kind: Kind = "session",
     ) -> int:
         """See `Store.end_all`."""
-        with self._lock:
+        with self._writing():
             of_them = [row for row in self._live() if row.kind == kind and subject in (None, row.subject)]
             ends = [row for row in of_them if row.id != keep]
             for row in ends:
@@ -109,13 +125,13 @@ class MemoryStore:
 
     async def publish(self, subject: Subject) -> None:
         """See `Store.publish`."""
-        with self._lock:
+        with self._writing():
             if self._keep(subject):
                 self._tell(Changed(subject=subject.id))
 
     async def sweep(self, now: int) -> int:
         """See `Store.sweep`."""
-        with self._lock:
+        with self._writing():
             before = len(self._rows) + len(self._values) + len(self._hits)
             self._rows = {key: row for key, row in self._rows.items() if not _is_over(row, now)}
             self._values = {key: kept for key, kept in self._values.items() if kept[1] > now}
@@ -129,12 +145,12 @@ class MemoryStore:
 
     async def put(self, key: bytes, value: bytes, until: int) -> None:
         """See `Store.put`."""
-        with self._lock:
+        with self._writing():
             self._values[key] = (value, until)
 
     async def take(self, key: bytes, now: int) -> bytes | None:
         """See `Store.take`."""
-        with self._lock:
+        with self._writing():
             value, until = self._values.pop(key, (None, 0))
         return value if now < until else None
 
@@ -145,7 +161,7 @@ class MemoryStore:
 
     async def hit(self, key: bytes, window: int, now: int) -> Hits:
         """See `Store.hit`."""
-        with self._lock:
+        with self._writing():
             before = self._hits.get(key)
             running = before is not None and now < before.until
             hits = replace(before, count=before.count + 1) if before and running else Hits(1, now + window)
@@ -163,6 +179,27 @@ class MemoryStore:
         with self._lock:
             self._feeds.add(feed)
         return feed
+
+    async def each(self, after: bytes = b"", most: int = 500) -> tuple[list[Kept], bytes | None]:
+        """See `Store.each`. A page begins after a key of one of the tables."""
+        with self._lock:
+            tables: list[dict[Any, Any]] = [self._people, self._rows, self._values, self._hits]
+            number, place = (int(after[:1]), after[1:]) if after else (0, b"")
+            later = sorted(key for key in tables[number] if _place(key) > place)
+            found = [self._kept(number, key) for key in later[:most]]
+        if len(later) > most:
+            return found, b"%d" % number + _place(later[most - 1])
+        return found, b"%d" % (number + 1) if number + 1 < len(tables) else None
+
+    async def adopt(self, kept: Sequence[Kept]) -> int:
+        """See `Store.adopt`."""
+        with self._writing():
+            return sum([self._adopt(each) for each in kept])
+
+    async def freeze(self, *, frozen: bool = True) -> None:
+        """See `Store.freeze`."""
+        with self._lock:
+            self._frozen = frozen
 
     async def check(self) -> None:
         """See `Store.check`. Memory is always there."""
@@ -182,6 +219,59 @@ class MemoryStore:
         """See `forks.Forkable`."""
         self._feeds = weakref.WeakSet()
         self._lock.release()
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        with self._lock:
+            if self._frozen:
+                raise StoreUnavailable("sessions: closed to writing: its sessions are being moved")
+            yield
+
+    def _kept(self, table: int, key: Any) -> Kept:  # noqa: ANN401 - the key of any table
+        if table == 0:
+            return self._people[key]
+        if table == 1:
+            found = self._found(key)
+            return Tombstone(key, found) if isinstance(found, Ended) else cast("Live", found)
+        return Value(key, *self._values[key]) if table == 2 else Counter(key, self._hits[key])
+
+    def _adopt(self, kept: Kept) -> bool:
+        match kept:
+            case Subject():
+                return self._adopt_person(kept)
+            case Live(session=session, subject=subject):
+                news = self._adopt_person(subject)
+                row = self._rows.get(session.id)
+                if row is None:
+                    self._rows[session.id] = session
+                elif isinstance(row, Session) and row.last_seen < session.last_seen:
+                    self._rows[session.id] = replace(row, last_seen=session.last_seen)
+                else:
+                    return news
+                return True
+            case Tombstone(id=key, ended=ended):
+                there = self._rows.get(key)
+                if isinstance(there, Ended):
+                    return False
+                self._rows[key] = ended
+                if there is not None:
+                    self._tell(Changed(session=key))
+                return True
+            case Value(key=key, value=value, until=until):
+                before, self._values[key] = self._values.get(key), (value, until)
+                return before != (value, until)
+            case Counter(key=key, hits=hits):
+                counted, self._hits[key] = self._hits.get(key), hits
+                return counted != hits
+
+    def _adopt_person(self, subject: Subject) -> bool:
+        known = self._people.get(subject.id)
+        if known is not None and known.version >= subject.version:
+            return False
+        self._people[subject.id] = subject
+        if known is not None:
+            self._tell(Changed(subject=subject.id))
+        return True
 
     def _found(self, key: bytes) -> Live | Ended | Unknown:
         row = self._rows.get(key)
@@ -241,6 +331,10 @@ class _Moment(int):
 
     def stamp(self, live: Live) -> int:
         return self
+
+
+def _place(key: bytes | str) -> bytes:
+    return key.encode() if isinstance(key, str) else key
 
 
 def _keys(change: Change) -> tuple[bytes, ...]:

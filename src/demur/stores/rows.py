@@ -32,15 +32,15 @@ BATCH = 500
 CHANGES_KEPT = 2000
 """How many changes a reader may be behind before it is told "everything"."""
 
-_COLUMNS = (
+COLUMNS = (
     "issued_at, authenticated_at, last_seen, expires_at, idle, acr, persistent, device, network, kind, scopes, label"
 )
-_WHICH = "substr(id, 1, 8) = substr(:id, 1, 8) AND id = :id"
+WHICH = "substr(id, 1, 8) = substr(:id, 1, 8) AND id = :id"
 _LIMIT = "min(expires_at, iif(idle = 0, expires_at, last_seen + idle))"
 
 # CROSS JOIN keeps this order: the session first, by its index, then its person by number (SQLite, Query Planner, 7.3).
 _LOAD = f"""
-SELECT how, ended_at, actor, snapshot, {_COLUMNS} FROM session CROSS JOIN person ON person.number = session.person
+SELECT how, ended_at, actor, snapshot, {COLUMNS} FROM session CROSS JOIN person ON person.number = session.person
 WHERE substr(session.id, 1, 8) = ? AND session.id = ?
 """  # noqa: S608 - constants
 
@@ -49,10 +49,10 @@ _FORGET = (
     "persistent = NULL, device = NULL, network = NULL, kind = 0, scopes = NULL, label = NULL"
 )
 _ENDS = f"how = :how, ended_at = :at, actor = :actor, {_FORGET}"
-_ENTOMB = f"UPDATE session SET {_ENDS} WHERE {_WHICH} AND how IS NULL"  # noqa: S608 - constants
+_ENTOMB = f"UPDATE session SET {_ENDS} WHERE {WHICH} AND how IS NULL"  # noqa: S608 - constants
 
 _TOUCH = f"""
-UPDATE session SET last_seen = :at WHERE {_WHICH} AND how IS NULL
+UPDATE session SET last_seen = :at WHERE {WHICH} AND how IS NULL
 AND :at > last_seen AND (:at - last_seen) * 10 >= iif(kind = 1, {LAST_USE * 10}, idle)
 AND :at < expires_at AND (idle = 0 OR :at < last_seen + idle)
 """  # noqa: S608 - constants
@@ -73,7 +73,8 @@ _OVER = (
 
 
 @lru_cache(maxsize=4096)
-def _person(snapshot: str) -> Subject:
+def person(snapshot: str) -> Subject:
+    """The person of a snapshot."""
     key, name, groups, grants, suspended, version, display_name, email = json.loads(snapshot)
     held = tuple((permission, until) for permission, until in grants)
     return Subject(key, name, frozenset(groups), held, suspended, version, display_name, email)
@@ -128,8 +129,13 @@ def load(connection: sqlite3.Connection, key: bytes) -> Live | Ended | Unknown:
     found = connection.execute(_LOAD, (key[:8], key)).fetchall()
     if not found:
         return Unknown()
-    how, ended_at, actor, snapshot, *columns = found[0]
-    subject = _person(snapshot)
+    return evidence(key, found[0])
+
+
+def evidence(key: bytes, row: Sequence[Any]) -> Live | Ended:
+    """What one row says: how, when and by whom it was ended, its person's snapshot, and the columns of a session."""
+    how, ended_at, actor, snapshot, *columns = row
+    subject = person(snapshot)
     if how is None:
         return Live(_session(key, subject.id, columns), subject)
     return Ended(_ENDING_OF[how], ended_at, _ACTOR_OF[actor], subject.id)
@@ -138,7 +144,7 @@ def load(connection: sqlite3.Connection, key: bytes) -> Live | Ended | Unknown:
 def live(connection: sqlite3.Connection, subject: str | None, kind: Kind) -> list[Session]:
     """The sessions of a kind that nobody has ended, newest first."""
     found = connection.execute(
-        f"SELECT session.id, person.id, {_COLUMNS} FROM session JOIN person ON person.number = session.person "  # noqa: S608 - constants
+        f"SELECT session.id, person.id, {COLUMNS} FROM session JOIN person ON person.number = session.person "  # noqa: S608 - constants
         f"WHERE how IS NULL AND kind = :kind {_whose(subject)} ORDER BY issued_at DESC, session.number DESC",
         {"subject": subject, "kind": _KINDS[kind]},
     ).fetchall()
@@ -188,7 +194,7 @@ def changes_since(connection: sqlite3.Connection, position: int | None) -> tuple
 # --- writing --------------------------------------------------------------------------------------
 
 
-def _number(connection: sqlite3.Connection, subject: Subject) -> tuple[int, bool]:
+def keep(connection: sqlite3.Connection, subject: Subject) -> tuple[int, bool]:
     """The row of a person, with this snapshot unless a newer one is there; whether it was replaced."""
     snapshot = _snapshot(subject)
     found = connection.execute("SELECT number, version, snapshot FROM person WHERE id = ?", (subject.id,)).fetchall()
@@ -206,16 +212,18 @@ def _number(connection: sqlite3.Connection, subject: Subject) -> tuple[int, bool
     return number, True
 
 
-def _log(connection: sqlite3.Connection, *, session: bytes | None = None, subject: str | None = None) -> None:
+def log(connection: sqlite3.Connection, *, session: bytes | None = None, subject: str | None = None) -> None:
+    """Whose evidence changes: of a session, or of a person."""
     connection.execute("INSERT INTO change (session, subject) VALUES (?, ?)", (session, subject))
 
 
-def _insert(connection: sqlite3.Connection, session: Session, person: int) -> None:
-    used = connection.execute(f"SELECT 1 FROM session WHERE {_WHICH}", {"id": session.id}).fetchall()  # noqa: S608 - constants
+def insert(connection: sqlite3.Connection, session: Session, person: int) -> None:
+    """A new session, of the person in that row."""
+    used = connection.execute(f"SELECT 1 FROM session WHERE {WHICH}", {"id": session.id}).fetchall()  # noqa: S608 - constants
     if used:
         raise ValueError("a session id is used once")
     connection.execute(
-        f"INSERT INTO session (id, person, {_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 - constants
+        f"INSERT INTO session (id, person, {COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 - constants
         (
             session.id,
             person,
@@ -235,19 +243,27 @@ def _insert(connection: sqlite3.Connection, session: Session, person: int) -> No
     )
 
 
+def insert_ended(connection: sqlite3.Connection, key: bytes, ended: Ended, person: int) -> None:
+    """A tombstone of a session that was never here."""
+    connection.execute(
+        "INSERT INTO session (id, person, how, ended_at, actor) VALUES (?, ?, ?, ?, ?)",
+        (key, person, _ENDINGS[ended.how], ended.when, _ACTORS[ended.actor]),
+    )
+
+
 def issue(connection: sqlite3.Connection, session: Session, subject: Subject) -> None:
     """A new session, and its person."""
-    number, replaced = _number(connection, subject)
+    number, replaced = keep(connection, subject)
     if replaced:
-        _log(connection, subject=subject.id)
-    _insert(connection, session, number)
+        log(connection, subject=subject.id)
+    insert(connection, session, number)
 
 
 def publish(connection: sqlite3.Connection, subject: Subject) -> None:
     """A person's new snapshot."""
-    _, replaced = _number(connection, subject)
+    _, replaced = keep(connection, subject)
     if replaced:
-        _log(connection, subject=subject.id)
+        log(connection, subject=subject.id)
 
 
 def make(connection: sqlite3.Connection, change: Change) -> bool:
@@ -258,14 +274,15 @@ def make(connection: sqlite3.Connection, change: Change) -> bool:
         case Rotate(session=key, new=new, at=at):
             return _rotate(connection, key, new, at)
         case End(session=key, how=how, actor=actor, at=at):
-            return _entomb(connection, key, how, actor, at)
+            return entomb(connection, key, how, actor, at)
 
 
-def _entomb(connection: sqlite3.Connection, key: bytes, how: Ending, actor: Actor, at: int) -> bool:
+def entomb(connection: sqlite3.Connection, key: bytes, how: Ending, actor: Actor, at: int) -> bool:
+    """A tombstone in place of a session, if it lives."""
     values = {"id": key, "how": _ENDINGS[how], "actor": _ACTORS[actor], "at": at}
     if connection.execute(_ENTOMB, values).rowcount != 1:
         return False
-    _log(connection, session=key)
+    log(connection, session=key)
     return True
 
 
@@ -280,8 +297,8 @@ def _rotate(connection: sqlite3.Connection, key: bytes, new: Session, at: int) -
     number, subject = found[0]
     if subject != new.subject:
         raise ValueError("a session goes on as the same person's")
-    _insert(connection, new, number)
-    return _entomb(connection, key, Ending.REPLACED, Actor.SYSTEM, at)
+    insert(connection, new, number)
+    return entomb(connection, key, Ending.REPLACED, Actor.SYSTEM, at)
 
 
 def end_all(
@@ -300,7 +317,7 @@ def end_all(
         {**values, "kind": _KINDS[kind]},
     ).rowcount
     if count:
-        _log(connection, subject=subject)
+        log(connection, subject=subject)
     return count
 
 
@@ -317,7 +334,7 @@ def turn(connection: sqlite3.Connection, now: int) -> tuple[int, bool]:
     codes = {"idle": _ENDINGS[Ending.IDLE], "expired": _ENDINGS[Ending.EXPIRED], "actor": _ACTORS[Actor.SYSTEM]}
     turned = connection.execute(_TURN, {"now": now, **codes}).fetchall()
     for (key,) in turned:
-        _log(connection, session=key)
+        log(connection, session=key)
     return len(turned), len(turned) >= BATCH
 
 

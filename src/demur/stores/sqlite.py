@@ -23,7 +23,7 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from demur.core.model import StoreUnavailable, Touch, Unknown
-from demur.stores import forks, rows
+from demur.stores import export, forks, rows
 from demur.stores.database import File, Identity
 from demur.stores.generations import Generations
 from demur.stores.lane import Lane
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from demur.core.model import Actor, Change, Ended, Ending, Kind, Live, Session, Subject
-    from demur.core.ports import Changed, Hits
+    from demur.core.ports import Changed, Hits, Kept
     from demur.stores.generations import Moment
 
 _INLINE = 100
@@ -144,6 +144,18 @@ class SQLiteStore:
     def changes(self) -> _Changes:
         """See `Store.changes`. After `StoreUnavailable` the same iterator goes on where it was, and loses nothing."""
         return _Changes(self._opened)
+
+    async def each(self, after: bytes = b"", most: int = 500) -> tuple[list[Kept], bytes | None]:
+        """See `Store.each`."""
+        return await self._opened().patiently(partial(export.page, after=after, most=most))
+
+    async def adopt(self, kept: Sequence[Kept]) -> int:
+        """See `Store.adopt`."""
+        return await self._write(partial(export.adopt, kept=tuple(kept)), durable=True)
+
+    async def freeze(self, *, frozen: bool = True) -> None:
+        """See `Store.freeze`."""
+        await self._write(partial(export.freeze, frozen=frozen), durable=True)
 
     async def check(self) -> None:
         """See `Store.check`."""
