@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from demur.core.identity import NAMES, identity_fields, is_identity_field, plain
-from demur.core.model import Subject
+from demur.core.identity import NAMES, identity_fields, is_identity_field, plain, told
+from demur.core.model import Allow, Subject
+from demur.core.rules import load
+from demur.core.site import Site
 
 
 @pytest.mark.parametrize(
@@ -77,3 +79,24 @@ def test_no_text_breaks_a_field(name: str, groups: set[str]) -> None:
     assert unquote(fields.get(b"remote-name", b"").decode()) == name
     told = fields.get(b"remote-groups", b"").decode()
     assert {unquote(group) for group in told.split(",") if group} == groups
+
+
+class Says:
+    """Asserts by saying what it was asked."""
+
+    def of(self, subject: Subject, session: object, origin: str, now: int) -> bytes:
+        return f"{subject.id} at {origin}, {now}".encode()
+
+    def published(self) -> bytes:
+        return b"{}"
+
+
+def test_who_asks_is_said_once_more_and_signed() -> None:
+    """Where the site wants that, and of somebody only."""
+    plain_one = Site("https://a.example.com", "A", load([]))
+    signed = Site("https://a.example.com", "A", load([]), assertions=Says())
+    ada = Allow(Subject("1", "ada"))
+    assert told(plain_one, ada, "https://a.example.com", 7) == identity_fields(ada.subject)
+    fields = told(signed, ada, "https://a.example.com", 7)
+    assert fields == (*identity_fields(ada.subject), (b"remote-assertion", b"1 at https://a.example.com, 7"))
+    assert told(signed, Allow(), "https://a.example.com", 7) == ()

@@ -119,6 +119,16 @@ def test_an_unknown_key_asks_the_store() -> None:
     assert isinstance(sessions.read(token, RING), Lookup)
 
 
+def test_a_key_that_is_not_agreed_asks_the_store() -> None:
+    """Another node may mean another key by that id: a tag that fails is no reason to refuse. What is none at all is."""
+    ring = KeyRing((replace(KEY, agreed=False), OLD))
+    other = sessions.mint(b"x" * 32, Key(KEY.id, b"?" * 32)).encode()
+    assert sessions.read(other, RING) == Malformed()
+    assert isinstance(sessions.read(other, ring), Lookup)
+    assert sessions.read(other[:-1], ring) == Malformed()
+    assert sessions.read(sessions.mint(b"x" * 32, Key(OLD.id, b"?" * 32)).encode(), ring) == Malformed()
+
+
 @pytest.mark.parametrize(
     "forged",
     [

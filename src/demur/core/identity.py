@@ -11,15 +11,18 @@ import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from demur.core.model import Fields, Subject
+    from demur.core.model import Allow, Fields, Subject
+    from demur.core.site import Site
 
 SUBJECT = b"remote-subject"
 USER = b"remote-user"
 NAME = b"remote-name"
 EMAIL = b"remote-email"
 GROUPS = b"remote-groups"
+ASSERTION = b"remote-assertion"
 
-NAMES = (SUBJECT, USER, NAME, EMAIL, GROUPS)
+_OF_PERSON = (SUBJECT, USER, NAME, EMAIL, GROUPS)
+NAMES = (*_OF_PERSON, ASSERTION)
 """What we tell a site, in the order in which we send it."""
 
 # "HTTP_" and the name in upper case with "-" replaced by "_" is what CGI hands to a program (RFC 3875, 4.1.18),
@@ -57,7 +60,16 @@ def identity_fields(subject: Subject | None) -> Fields:
         _visible(subject.email),
         groups,
     )
-    return tuple((name, value) for name, value in zip(NAMES, values, strict=True) if value)
+    return tuple((name, value) for name, value in zip(_OF_PERSON, values, strict=True) if value)
+
+
+def told(site: Site, allow: Allow, origin: str, now: int) -> Fields:
+    """All that a site is told of whoever asks, at the origin that they asked for: the same once more and signed, where
+    the site wants that. Raises `StoreUnavailable` if nothing can be signed."""
+    said = identity_fields(allow.subject)
+    if site.assertions is None or allow.subject is None:
+        return said
+    return (*said, (ASSERTION, site.assertions.of(allow.subject, allow.session, origin, now)))
 
 
 def _visible(text: str, keep: bytes = b",") -> bytes:

@@ -452,10 +452,14 @@ class Refused(Exception):  # noqa: N818 - the field's own words
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A secret of the ring, 32 bytes, and the id (0 to 255) under which tokens name it."""
+    """A secret of the ring, 32 bytes, and the id (0 to 255) under which tokens name it. `at` is the second at which it
+    was put in front (0 for the first). Where it is not `agreed` that every node means this secret by this id, a tag
+    that fails says nothing."""
 
     id: int
     secret: bytes = field(repr=False)
+    at: int = 0
+    agreed: bool = True
 
 
 @dataclass(frozen=True, slots=True)

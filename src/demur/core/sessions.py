@@ -197,7 +197,8 @@ def identify(token: str | bytes) -> bytes:
 
 def read(token: bytes, ring: KeyRing) -> Lookup | Malformed:
     """What to ask the store for, or `Malformed` for what we never made: no token at all, or one whose tag fails
-    under a key that we hold. With a key that we do not hold (another node's newest), the store is asked."""
+    under a key that we hold. With a key that we do not hold (another node's newest), or of which it is not agreed
+    that the others hold the same, the store is asked."""
     return Lookup(Scheme.COOKIE, identify(token)) if _made_by_us(token, ring, _SESSION) else Malformed()
 
 
@@ -218,7 +219,7 @@ def _made_by_us(token: bytes, ring: KeyRing, purpose: bytes) -> bool:
     if len(raw) != _RAW or raw[0] != _VERSION:
         return False
     key = ring.find(raw[1])
-    return key is None or hmac.compare_digest(_tag(raw[:-_TAG], key, purpose), raw[-_TAG:])
+    return key is None or not key.agreed or hmac.compare_digest(_tag(raw[:-_TAG], key, purpose), raw[-_TAG:])
 
 
 def _tag(head: bytes, key: Key, purpose: bytes) -> bytes:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from demur.core.model import Request, Subject
+    from demur.core.ports import Asserter
     from demur.core.rules import Rules
 
     Permits: TypeAlias = Callable[[Subject, str, Mapping[str, str]], bool]
@@ -70,7 +71,7 @@ class Site:
     An app with a login of its own says by `login` where that is: a path, in which `{next}` stands for the page to go
     back to; without it, nobody knows where (`bridged`). `permits` is its own function of a person, a permission and
     what the path captured. The origin `*` is whichever one a request is for, where something else sees to it that only
-    hosts of the site get here.
+    hosts of the site get here. `assertions` tells the app who somebody is once more, signed, where the site wants that.
     """
 
     origin: str
@@ -90,6 +91,7 @@ class Site:
     login: str = ""
     permits: Permits | None = None
     bridged: bool = False
+    assertions: Asserter | None = None
 
     @property
     def own_login(self) -> bool:

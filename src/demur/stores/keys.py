@@ -42,7 +42,7 @@ class _Made:
 
     @property
     def key(self) -> Key:
-        return Key(self.number % _IDS, self.secret)
+        return Key(self.number % _IDS, self.secret, self.at)
 
 
 def _ring(made: list[_Made]) -> KeyRing:
