@@ -1,22 +1,31 @@
-"""What is said at the end of a run of the tests: the figures that they found."""
+"""How the tests are shared out to processes, and what is said at the end of a run: the figures that they found."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from tests.client import matrix
 from tests.hostile import figures
 
 if TYPE_CHECKING:
-    import pytest
+    from tests.shares import Shares
 
 # Real servers, for whoever asks for one.
-pytest_plugins = ["tests.servers.postgres"]
+pytest_plugins = ["tests.servers.postgres", "tests.servers.redis"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Figures are compared with those that are kept, and the documentation shows them; this keeps new ones."""
     parser.addoption("--write-figures", action="store_true", help="keep the figures of the hostile requests anew")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Shares:
+    """With several processes: who runs what."""
+    from tests.shares import Shares  # noqa: PLC0415 - there may be no xdist
+
+    return Shares(config, log)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

@@ -23,7 +23,6 @@ EACH = [
         name,
         marks=[
             pytest.mark.slow,
-            pytest.mark.xdist_group(f"proxy-{name}"),
             *([pytest.mark.proxies] if name in PROXIES else []),
         ],
     )

@@ -20,7 +20,6 @@ README = (ROOT / "README.md").read_text()
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("sample")
 def test_the_four_answers(sample: Sample) -> None:
     """The sample site, started as `make serve` starts it, answers as the README shows."""
     todo = steps(re.sub(r"\b8000\b", str(sample.port), README))

@@ -15,7 +15,7 @@ from tests.docs.console import free_port
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("sample")]
+pytestmark = pytest.mark.slow
 
 
 def own_address() -> str | None:

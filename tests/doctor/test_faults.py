@@ -116,18 +116,14 @@ def wrong(found: Found) -> set[str]:
 
 
 def _row(fault: Fault) -> object:
-    group = pytest.mark.xdist_group(f"proxy-{fault.proxy}")
     skip = pytest.mark.skipif(fault.proxy in UNTESTED, reason=UNTESTED.get(fault.proxy, ""))
-    return pytest.param(fault, marks=(group, skip), id=fault.name)
+    return pytest.param(fault, marks=skip, id=fault.name)
 
 
 EACH = [
     pytest.param(
         name,
-        marks=(
-            pytest.mark.xdist_group(f"proxy-{name}"),
-            pytest.mark.skipif(name in UNTESTED, reason=UNTESTED.get(name, "")),
-        ),
+        marks=pytest.mark.skipif(name in UNTESTED, reason=UNTESTED.get(name, "")),
     )
     for name in PROXIES
 ]

@@ -7,8 +7,7 @@ import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.proxies.conftest import EACH
-from tests.proxies.real import UNTESTED, Stand, behind
+from tests.proxies.real import PROXIES, UNTESTED, Stand, behind
 from tests.site.houses import DEMUR
 
 if TYPE_CHECKING:
@@ -26,7 +25,7 @@ def examined(stand: Stand, *more: str) -> tuple[int, dict[str, Any]]:
     return done.returncode, {each["check"]: each for each in report["findings"]}
 
 
-@pytest.mark.parametrize("name", EACH)
+@pytest.mark.parametrize("name", PROXIES)
 def test_nothing_is_wrong(name: str, tmp_path: Path) -> None:
     """With somebody to stand in for the app, every check is made but one, and every one is right."""
     if name in UNTESTED:

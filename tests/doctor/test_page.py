@@ -27,7 +27,6 @@ def by_hand(files: Mapping[str, str]) -> Mapping[str, str]:
 
 @pytest.mark.proxies
 @pytest.mark.slow
-@pytest.mark.xdist_group("proxy-nginx")
 @pytest.mark.skipif("nginx" in UNTESTED, reason=UNTESTED.get("nginx", ""))
 def test_the_page_shows_what_is_seen(tmp_path: Path) -> None:
     """First with the app, and then without it."""

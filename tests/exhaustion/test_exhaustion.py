@@ -12,7 +12,7 @@ from benchmarks.exhaustion import ATTACKS, BELOW, MOST_MEMORY
 if TYPE_CHECKING:
     from tests.exhaustion.conftest import Running
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("exhaustion")]
+pytestmark = pytest.mark.slow
 
 ROUNDS = 8
 """How many are tried: whatever else the machine does can spoil some of them, and an attack that works spoils all."""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from tests.hostile.houses import Surface
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("hostile-demur")]
+pytestmark = pytest.mark.slow
 
 OVER_TLS = ("target forms", "Host", "framing", "forged forwarding and identity", "session cookies", cases.HONEST)
 """The classes in which a scheme, another cookie's name or another way to read makes a difference."""

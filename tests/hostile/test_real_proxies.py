@@ -17,10 +17,8 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.slow, pytest.mark.proxies]
 
-EACH = [pytest.param(name, marks=pytest.mark.xdist_group(f"proxy-{name}")) for name in PROXIES]
 
-
-@pytest.fixture(scope="module", params=EACH)
+@pytest.fixture(scope="module", params=PROXIES)
 def surface(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Surface]:
     """Each proxy in turn."""
     if request.param in UNTESTED:

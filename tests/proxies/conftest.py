@@ -12,11 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-# One process of pytest for each: a proxy is started once, whoever runs its tests.
-EACH = [pytest.param(name, marks=pytest.mark.xdist_group(f"proxy-{name}")) for name in PROXIES]
-
-
-@pytest.fixture(scope="module", params=EACH)
+@pytest.fixture(scope="module", params=PROXIES)
 def stand(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
     """Each proxy in turn, with its recipe, before the same site."""
     if request.param in UNTESTED:

@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 import pytest
-from tests.proxies.conftest import EACH
-from tests.proxies.real import CORS, FRONT, UNTESTED, Stand, behind
+from tests.proxies.real import CORS, FRONT, PROXIES, UNTESTED, Stand, behind
 from tests.proxies.recorder import ID, Reply
 from tests.proxies.websocket import opened, say
 from tests.site.wire import CROSS_SITE, NAVIGATION, SCRIPT, Answer
@@ -47,9 +46,8 @@ def behaviour(check: Behaviour) -> Behaviour:
 
 def test_the_exceptions_are_about_something() -> None:
     """Every entry of cannot.toml names a proxy and a behaviour that there are, and says why."""
-    proxies = {str(each.values[0]) for each in EACH}
     for (proxy, name), reason in CANNOT.items():
-        assert proxy in proxies
+        assert proxy in PROXIES
         assert name in BEHAVIOURS
         assert len(reason) > 20
 
@@ -789,7 +787,7 @@ def test_through(stand: Stand, name: str) -> None:
         BEHAVIOURS[name](stand)
 
 
-@pytest.fixture(params=EACH)
+@pytest.fixture(params=PROXIES)
 def secure(request: pytest.FixtureRequest, tmp_path: Path, tls: Path) -> Iterator[Stand]:
     """Each proxy, speaking TLS."""
     if request.param in UNTESTED:

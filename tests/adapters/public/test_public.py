@@ -39,9 +39,7 @@ TOKENS = {"fastapi"}
 """Apps whose people come with a Bearer token: there a bad one is one that is not valid, elsewhere it is nothing."""
 
 
-@pytest.fixture(
-    scope="module", params=[pytest.param(key, marks=pytest.mark.xdist_group(f"public-{key}")) for key in KEYS]
-)
+@pytest.fixture(scope="module", params=KEYS)
 def said(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any], dict[str, Any]]:
     """An app, what it answered as it was published, and what it answers with the added lines."""
     key, both = request.param, []

@@ -1,0 +1,57 @@
+"""Which tests run in the same process, and in which order, when there are several processes.
+
+- The tests of a file stay together: what a module starts is started once, and not once in each process. Where they
+  ask one proxy after the other, those of a proxy do.
+- What takes longest begins first, so that no process waits for another in the end.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
+
+if TYPE_CHECKING:
+    from xdist.workermanage import WorkerController  # type: ignore[import-untyped]
+
+PROXIES = frozenset({"nginx", "caddy", "traefik", "envoy", "haproxy", "apache"})
+LONG: tuple[str, ...] = ()
+"""Files that take more than some ten seconds, the longest first."""
+_AT = {f"tests/{file}": place for place, file in enumerate(LONG)}
+
+
+def share(nodeid: str) -> str:
+    """What a test belongs to: its file, or a proxy in its file."""
+    file, _, test = nodeid.partition("::")
+    asked = PROXIES.intersection(test.partition("[")[2].rstrip("]").split("-"))
+    return " ".join((file, *asked))
+
+
+class Shares(LoadScopeScheduling):  # type: ignore[misc]
+    """Gives each process the next share when it has all but finished its own."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return share(nodeid)
+
+    def schedule(self) -> None:
+        """Hand out the first shares, the long ones before the others."""
+        if self.collection is None:
+            for node, collection in self.registered_collections.items():
+                self.registered_collections[node] = _Places(collection)
+        super().schedule()
+
+    def _assign_work_unit(self, node: WorkerController) -> None:
+        ahead = min(self.workqueue, key=lambda share: _AT.get(share.partition(" ")[0], len(_AT)))
+        self.workqueue.move_to_end(ahead, last=False)
+        super()._assign_work_unit(node)
+
+
+class _Places(list[str]):
+    """Tests in their order, which knows where each is without looking at all that are before it."""
+
+    def __init__(self, collection: list[str]) -> None:
+        super().__init__(collection)
+        self._places = {nodeid: place for place, nodeid in enumerate(collection)}
+
+    def index(self, nodeid: str, *_: object) -> int:
+        return self._places[nodeid]
