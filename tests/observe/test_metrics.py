@@ -7,16 +7,14 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from demur.core.ports import Decided
 from demur.core.reasons import Reason
 from demur.observe.metrics import Metrics
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 Make = Callable[..., Decided]
 
@@ -94,6 +92,42 @@ def test_nothing_personal(decided: Make) -> None:
     assert content_type.startswith("text/plain; version=0.0.4")
     for private in (b"0192", b"private", b"members", b"example.com"):
         assert private not in body
+
+
+def test_many_decisions(decided: Make) -> None:
+    """However many are counted together, each is counted once, in its bucket, with its time."""
+    metrics = Metrics()
+    for number_ in range(1000):
+        metrics.decided(decided(seconds=0.00005 if number_ % 2 else 0.02))
+    assert number(metrics, 'demur_decisions_total{outcome="allow",reason=""}') == 1000
+    assert number(metrics, "demur_decision_seconds_count") == 1000
+    assert number(metrics, 'demur_decision_seconds_bucket{le="5e-05"}') == 500
+    assert number(metrics, 'demur_decision_seconds_bucket{le="0.025"}') == 1000
+    assert number(metrics, "demur_decision_seconds_sum") == pytest.approx(10.025)
+
+
+_FEW = """
+import os, sys
+sys.path.insert(0, {folder!r})
+from conftest import _decided
+from demur.observe.metrics import Metrics
+metrics = Metrics()
+metrics.decided(_decided())  # not enough to be counted yet: it is this process's, and stays its own
+child = os.fork()
+metrics.decided(_decided())
+if child:
+    os.waitpid(child, 0)
+    print(metrics.exposition()[1].decode())
+"""
+
+
+def test_what_few_workers_counted_is_told_at_their_end(tmp_path: Path) -> None:
+    """What was counted by a process that ends is not lost, and what its parent counted is not counted twice."""
+    environment = os.environ | {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
+    script = _FEW.format(folder=str(Path(__file__).parent))
+    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60, env=environment)
+    assert 'demur_decisions_total{outcome="allow",reason=""} 3.0' in done.stdout
 
 
 _WORKERS = """

@@ -2,6 +2,7 @@
 
 - The line is made where the decision is made, and written by a thread of its own: whoever reads the log can be as
   slow as they like. At most `LONGEST_QUEUE` lines wait; beyond that lines are dropped, and it is said how many.
+- What a decision shares with others like it (`Decided.alike`) is made once for all of them.
 - No query is written, and no cookie: they may hold secrets. No name and no address of a person either: those
   belong to the audit log.
 - A line is one line of ASCII: whatever a client sends, it can neither begin another nor move a terminal's cursor.
@@ -15,9 +16,9 @@ import os
 import re
 import threading
 import time
+from collections import deque
 from datetime import UTC, datetime
 from functools import lru_cache
-from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ LONGEST_PATH = 1024
 _encode = json.JSONEncoder(separators=(",", ":")).encode
 _quote = json.encoder.encode_basestring_ascii
 _ESCAPES = re.compile(r"[^\x20-\x7e]")
+_THREE = tuple(f"{number:03}" for number in range(1000))
+_MOST_ALIKE = 4096
 
 _GREEN, _YELLOW, _RED, _DIM, _PLAIN = "\x1b[32m", "\x1b[33m", "\x1b[31m", "\x1b[2m", "\x1b[0m"
 
@@ -48,11 +51,13 @@ class Log:
         self._human = terminal if human is None else human
         self._coloured = self._human and terminal and not os.environ.get("NO_COLOR")
         self._writer: _Writer | None = None
+        self._alike: dict[object, tuple[str, str]] = {}
+        os.register_at_fork(after_in_child=self._forget)
 
     def decided(self, decided: Decided) -> None:
         """Write a line about a decision."""
         try:
-            self._put(self._terminal_line(decided) if self._human else _json_line(decided))
+            self._put(self._terminal_line(decided) if self._human else self._json_line(decided))
         except Exception as error:  # noqa: BLE001 - a request does not fail because its line does
             self._put(_encode({"event": "log-failed", "error": _printable(repr(error))}))
 
@@ -68,15 +73,29 @@ class Log:
     def close(self, timeout: float = 1.0) -> None:
         """Wait, at most `timeout` seconds, until everything is written. The log can be used again."""
         writer, self._writer = self._writer, None
-        if writer is not None and writer.pid == os.getpid():
+        if writer is not None:
             writer.close(timeout)
+
+    def _forget(self) -> None:
+        """A thread does not survive a fork, and what still waited is the parent's to write."""
+        self._writer = None
 
     def _put(self, line: str) -> None:
         writer = self._writer
-        # A thread does not survive a fork, and what still waited is the parent's to write.
-        if writer is None or writer.pid != os.getpid():
+        if writer is None:
             writer = self._writer = _Writer(self._stream)
         writer.put(line)
+
+    def _json_line(self, decided: Decided) -> str:
+        alike = getattr(decided, "alike", None)
+        if alike is None:
+            return _json_line(decided)
+        same = self._alike.get(alike)
+        if same is None:
+            if len(self._alike) >= _MOST_ALIKE:
+                self._alike.clear()
+            same = self._alike[alike] = _same(decided)
+        return _line(decided, same)
 
     def _terminal_line(self, decided: Decided) -> str:
         refused = decided.reason is not None
@@ -104,6 +123,19 @@ class Log:
 def _json_line(decided: Decided) -> str:
     """What is not there is left out. Written by hand, because this is done for every request: an encoder that has to
     look at each value takes three times as long."""
+    return _line(decided, _same(decided))
+
+
+def _line(decided: Decided, same: tuple[str, str]) -> str:
+    """What is different each time, and what it shares with others."""
+    second, part = divmod(int(decided.at * 1000), 1000)
+    micros = int(decided.seconds * 1_000_000 + 0.5)
+    took = f"0.{_THREE[micros]}" if 0 <= micros < 1000 else f"{decided.seconds * 1000:.3f}"
+    return f'{{"at":"{_second(second)}.{_THREE[part]}{same[0]}{decided.reference}{same[1]}{took}}}'
+
+
+def _same(decided: Decided) -> tuple[str, str]:
+    """What stands between the time and the reference, and between that and how long it took."""
     status, error = decided.status, decided.error
     level = "error" if error or (status or 0) >= 500 else "info"
     there = ""
@@ -115,11 +147,12 @@ def _json_line(decided: Decided) -> str:
         there += f',"subject":{_quote(decided.subject)}'
     if error:
         there += f',"error":{_quote(error)}'
-    return (
-        f'{{"at":"{_moment(decided.at)}","level":"{level}","event":"decision","reference":{_quote(decided.reference)}'
-        f',"origin":{_quote(decided.origin)},"method":{_quote(decided.method)},"path":{_quote(_path(decided))}'
-        f',"outcome":{_quote(decided.outcome)}{there},"rule":{_quote(decided.rule)},"ms":{decided.seconds * 1000:.3f}}}'
+    before = f'Z","level":"{level}","event":"decision","reference":"'
+    after = (
+        f'","origin":{_quote(decided.origin)},"method":{_quote(decided.method)},"path":{_quote(_path(decided))}'
+        f',"outcome":{_quote(decided.outcome)}{there},"rule":{_quote(decided.rule)},"ms":'
     )
+    return before, after
 
 
 def _path(decided: Decided) -> str:
@@ -159,16 +192,19 @@ def _is_terminal(stream: TextIO) -> bool:
 
 # Waking a thread for each line costs a request more than the line does, so they are gathered for a moment.
 _GATHER = 0.05
+_AT_ONCE = 1000
 
 
 class _Writer:
     """A queue and the thread that writes it out, in one process."""
 
     def __init__(self, stream: TextIO) -> None:
-        self.pid = os.getpid()
+        self._pid = os.getpid()
         self._stream = stream
-        self._queue: SimpleQueue[str | None] = SimpleQueue()
+        self._lines: deque[str] = deque()
         self._dropped = 0
+        self._woken = True
+        self._wake = threading.Event()
         self._ending = threading.Event()
         # A daemon, so that a reader who has stopped reading cannot keep the process from ending.
         self._thread = threading.Thread(target=self._run, name="demur-log", daemon=True)
@@ -177,33 +213,43 @@ class _Writer:
 
     def put(self, line: str) -> None:
         """Never waits."""
-        if self._queue.qsize() >= LONGEST_QUEUE:
+        if len(self._lines) >= LONGEST_QUEUE:
             self._dropped += 1
-        else:
-            self._queue.put(line)
+            return
+        self._lines.append(line)
+        if not self._woken:
+            self._woken = True
+            self._wake.set()
 
     def close(self, timeout: float) -> None:
         atexit.unregister(self.close)
-        if os.getpid() == self.pid:
+        if os.getpid() == self._pid:
             self._ending.set()
-            self._queue.put(None)
+            self._wake.set()
             self._thread.join(timeout)
 
     def _run(self) -> None:
-        going_on = True
-        while going_on:
-            lines = [self._queue.get()]
+        while not self._ending.is_set():
             self._ending.wait(_GATHER)
-            try:
-                while len(lines) < 1000:
-                    lines.append(self._queue.get_nowait())
-            except Empty:
-                pass
-            going_on = None not in lines
-            if self._dropped:
-                dropped, self._dropped = self._dropped, 0
-                lines.append(_encode({"at": _moment(time.time()), "event": "lines-dropped", "lines": dropped}))
-            self._write([line for line in lines if line is not None])
+            if not self._drain():
+                # Whoever puts a line from now on wakes us; whoever did a moment ago is seen by looking once more.
+                self._woken = False
+                if not self._lines and not self._ending.is_set():
+                    self._wake.wait()
+                self._woken = True
+                self._wake.clear()
+        while self._drain():
+            pass
+
+    def _drain(self) -> bool:
+        """Write some of what waits; whether there was anything."""
+        waiting = self._lines
+        lines = [waiting.popleft() for _ in range(min(len(waiting), _AT_ONCE))]
+        if self._dropped and lines:
+            dropped, self._dropped = self._dropped, 0
+            lines.append(_encode({"at": _moment(time.time()), "event": "lines-dropped", "lines": dropped}))
+        self._write(lines)
+        return bool(lines)
 
     def _write(self, lines: list[str]) -> None:
         if not lines:

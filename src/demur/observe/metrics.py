@@ -3,6 +3,9 @@
 No label is made of what a client sends or of who it is: no path, no person, no id. So the number of series is
 bounded by the number of reasons.
 
+To count is to put a number where it will be found: the series are brought up to date when there are enough of them,
+when somebody asks, and, with several workers, a moment later, by a thread.
+
 prometheus_client chooses between one process and several when it is imported, by the variable
 PROMETHEUS_MULTIPROC_DIR in the environment. So it is imported here only when `Metrics` is made: whoever starts
 several workers sets the variable, to an empty directory of their own, before that.
@@ -10,7 +13,11 @@ several workers sets the variable, to an empty directory of their own, before th
 
 from __future__ import annotations
 
+import atexit
 import os
+import threading
+from bisect import bisect_right
+from collections import deque
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from demur.core.reasons import Reason
@@ -31,6 +38,9 @@ MULTIPROCESS = "PROMETHEUS_MULTIPROC_DIR"
 # Seconds. A decision without a read takes some microseconds, one that waits for a store milliseconds.
 _BUCKETS = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 
+_MOST_GATHERED = 256
+_LATER = 0.25  # seconds
+
 # Failures of the site behind us, and not of our store.
 _OF_UPSTREAM = frozenset({Reason.UPSTREAM_UNREACHABLE, Reason.UPSTREAM_TIMEOUT})
 
@@ -43,7 +53,21 @@ class Metrics:
 
         self._registry = registry = CollectorRegistry()
         self._decisions = Counter("demur_decisions", "Decisions.", ["outcome", "reason"], registry=registry)
-        self._seconds = Histogram(
+
+        class Seconds(Histogram):
+            """A histogram that is told of many at once."""
+
+            def add(self, seconds: list[float]) -> None:
+                """Observe all of these, in order of size."""
+                self._sum.inc(sum(seconds))
+                before = 0
+                for bucket, bound in zip(self._buckets, self._upper_bounds, strict=True):
+                    upto = bisect_right(seconds, bound)
+                    if upto > before:
+                        bucket.inc(upto - before)
+                    before = upto
+
+        self._seconds = Seconds(
             "demur_decision_seconds", "How long a decision took.", buckets=_BUCKETS, registry=registry
         )
         self._signins = Counter("demur_signin", "Tries to sign in.", ["method", "outcome"], registry=registry)
@@ -56,20 +80,51 @@ class Metrics:
             registry=registry,
             multiprocess_mode="livesum",
         )
-        # To look a series up by its labels costs more than to count.
-        self._by_outcome: dict[tuple[str, Reason | None], Counter] = {}
+        self._gathered: dict[tuple[str, Reason | None], deque[float]] = {}
+        self._counting = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._later = bool(os.environ.get(MULTIPROCESS))
+        os.register_at_fork(after_in_child=self._forget)
 
     def decided(self, decided: Decided) -> None:
         """Count a decision, and how long it took."""
         key = (decided.outcome, decided.reason)
-        counter = self._by_outcome.get(key)
-        if counter is None:
-            counter = self._decisions.labels(decided.outcome, decided.reason.value if decided.reason else "")
-            self._by_outcome[key] = counter
-        counter.inc()
-        self._seconds.observe(decided.seconds)
+        gathered = self._gathered.get(key)
+        if gathered is None:
+            gathered = self._gathered.setdefault(key, deque())
+        gathered.append(decided.seconds)
+        if len(gathered) >= _MOST_GATHERED:
+            self.count()
+        elif self._later and self._thread is None:
+            self._count_later()
         if decided.error and decided.reason not in _OF_UPSTREAM:
             self._store_errors.inc()
+
+    def count(self) -> None:
+        """Bring the series up to date."""
+        with self._counting:
+            for (outcome, reason), gathered in list(self._gathered.items()):
+                seconds = sorted(gathered.popleft() for _ in range(len(gathered)))
+                if seconds:
+                    self._decisions.labels(outcome, reason.value if reason else "").inc(len(seconds))
+                    self._seconds.add(seconds)
+
+    def _count_later(self) -> None:
+        """Others show what this process counts: a thread writes it down for them, a moment later."""
+        with self._counting:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._counts, name="demur-metrics", daemon=True)
+                self._thread.start()
+                atexit.register(self.count)
+
+    def _counts(self) -> None:
+        never = threading.Event()
+        while not never.wait(_LATER):
+            self.count()
+
+    def _forget(self) -> None:
+        """What was gathered before a fork is the parent's to count, and no thread survives one."""
+        self._gathered, self._counting, self._thread = {}, threading.Lock(), None
 
     def signed_in(self, method: str, outcome: str) -> None:
         """Count a sign-in."""
@@ -96,6 +151,7 @@ class Metrics:
         from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4  # noqa: PLC0415
         from prometheus_client.multiprocess import MultiProcessCollector  # noqa: PLC0415
 
+        self.count()
         registry = self._registry
         if os.environ.get(MULTIPROCESS):
             registry = CollectorRegistry()
