@@ -9,6 +9,7 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import Any
 from demur.core.model import ConfigError
 from demur.gateway.config.addresses import Address
 from demur.gateway.server import supervise
+from demur.gateway.server.serve import Listener
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,9 @@ class Check:
     def drain(self) -> None:
         self.draining = True
 
+    def listener(self, sock: socket.socket) -> Listener:
+        return Listener(sock, self)
+
 
 def lose_the_end() -> None:
     """Have the parent end, and lose what it says about that: as a worker does that is just being born."""
@@ -106,6 +111,9 @@ class Built:
         body = json.dumps(told).encode()
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(body))]})
         await send({"type": "http.response.body", "body": body})
+
+    async def begin(self) -> None:
+        """Nothing has to be agreed upon."""
 
     async def keep_house(self) -> None:
         self.house += 1

@@ -26,6 +26,8 @@ LASTS: Final = 60
 """Seconds for which an assertion holds, if nobody says anything else."""
 LONGEST_VALUE: Final = 16384
 """Characters of an assertion that are looked at: more than any server takes as a field."""
+KEYS_KEPT_FOR: Final = 300
+"""Seconds for which whoever has read the published keys may keep them."""
 SHORTEST, LONGEST = 10, 300
 """The bounds of that. Nobody who holds one is asked about again, so a sign-out is not heard of before its end."""
 

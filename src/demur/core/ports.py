@@ -187,6 +187,10 @@ class Keys(Protocol):
     def rotate(self, now: int) -> KeyRing:
         """Put a new key in front. Old ones verify as long as tombstones live (30 days), then they go."""
 
+    async def agree(self, now: int) -> None:
+        """See whether the other nodes have the same keys, where there may be others. Raises `StoreUnavailable` if they
+        have not, and if nobody can tell."""
+
 
 class Asserter(Protocol):
     """Says who somebody is, signed, to the app of one site."""

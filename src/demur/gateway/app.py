@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import sys
 import time
 from dataclasses import dataclass, replace
@@ -17,8 +18,8 @@ from demur import accounts, stores
 from demur.adapters import asgi
 from demur.authenticators.password import DEFAULT_PRESET, Argon2Hasher
 from demur.authenticators.throttle import Throttle
-from demur.core import fields, page, respond
-from demur.core.model import Details, Refuse, StoreUnavailable
+from demur.core import fields, identity, page, respond
+from demur.core.model import ConfigError, Details, Refuse, StoreUnavailable
 from demur.core.reasons import Reason
 from demur.core.site import find
 from demur.gateway.check import Check
@@ -34,6 +35,7 @@ from demur.signin.basic import BasicPasswords
 from demur.signin.kept import KeptForms
 from demur.signin.password import PasswordSignIn
 from demur.signin.sessions import Sessions
+from demur.stores.agreement import AgreedKeys, KeysDiffer
 from demur.stores.keys import FileKeys, MemoryKeys
 
 if TYPE_CHECKING:
@@ -41,16 +43,26 @@ if TYPE_CHECKING:
 
     from demur.accounts.people import Accounts
     from demur.adapters.asgi import App, Receive, Scope, Send
-    from demur.core.model import Request
-    from demur.core.ports import Keys, Observer, Renderer, Store, Verified
+    from demur.core.model import Allow, Fields, Request
+    from demur.core.ports import Observer, Renderer, Store, Verified
     from demur.core.site import Site
-    from demur.gateway.config.tables import Config, Timeouts
+    from demur.gateway.config.tables import AssertionTable, Config, Timeouts
     from demur.gateway.config.tables import Gateway as Listening
     from demur.pages.router import Route
 
 HOUSEKEEPING = 60.0
 """Seconds between two rounds of sweeping the store and delivering what accounts have to say."""
 
+SOON = 1.0
+"""Seconds until it is looked again whether the other nodes have the same keys, as long as that is not known."""
+
+KEYS_DIFFER = (
+    "Copy the folder of the keys from a node that runs. If the keys that the sessions were made with are lost, "
+    "`demur keys replace` makes new ones, and everybody stays signed in."
+)
+"""What to do if the keys here are not those of the other nodes."""
+
+_log = logging.getLogger("demur")
 _RENDERER: Renderer = page.DEFAULT
 
 
@@ -59,7 +71,7 @@ class _Parts:
     """What all sites of a gateway share."""
 
     store: Store
-    keys: Keys
+    keys: AgreedKeys
     people: Accounts
     hasher: Argon2Hasher
     sessions: Sessions
@@ -84,7 +96,7 @@ class Gateway:
         self._cache = Cache(self._parts.store)
         self._proxies: list[Proxy] = []
         served = {
-            site.origin: self._site(site, table.upstream, table.timeouts)
+            site.origin: self._site(self._asserting(site, table.asserts), table.upstream, table.timeouts)
             for site, table in zip(config.sites(), config.site, strict=True)
         }
         trusted = Trusted(config.gateway)
@@ -98,6 +110,7 @@ class Gateway:
             idle=self._parts.idle,
         )
         self.admin: App = self._numbers
+        self._agreeing: asyncio.Task[None] | None = None
 
     def _site(self, site: Site, upstream: str | None, timeouts: Timeouts) -> asgi.Demur:
         parts = self._parts
@@ -107,12 +120,24 @@ class Gateway:
         self._guards.append(guard)
         pages = Pages(guard, _RENDERER, self.routes, idle=parts.idle)
         surface = asgi.Surface(guard, pages, _RENDERER, idle=parts.idle)
-        return asgi.Demur(self._behind(upstream, timeouts), surface, kept=parts.kept)
+        return asgi.Demur(self._behind(upstream, timeouts, guard), surface, kept=parts.kept)
 
-    def _behind(self, upstream: str | None, timeouts: Timeouts) -> App:
+    def _asserting(self, site: Site, asserts: AssertionTable | None) -> Site:
+        if asserts is None:
+            return site
+        from demur.authenticators.assertions.signing import Assertions  # noqa: PLC0415 - load what is used
+
+        signer = Assertions(self._parts.keys, site.origin, audience=asserts.audience, lasts=asserts.lifetime)
+        return replace(site, assertions=signer)
+
+    def _behind(self, upstream: str | None, timeouts: Timeouts, guard: Guard) -> App:
         if upstream is None:
             return _no_upstream
-        proxy = Proxy(upstream, connect=timeouts.connect, answer=timeouts.answer)
+
+        def told(request: Request, allow: Allow) -> Fields:
+            return identity.told(guard.site, allow, guard.site.origin_of(request), int(guard.clock()))
+
+        proxy = Proxy(upstream, connect=timeouts.connect, answer=timeouts.answer, told=told)
         self._proxies.append(proxy)
         return proxy
 
@@ -126,6 +151,30 @@ class Gateway:
             response = respond.plain(200, body, kind=kind.encode("ascii"))
         await asgi.answer(response, asgi.read(scope), scope, receive, send)
 
+    async def begin(self) -> None:
+        """Before anybody is served: see whether the other nodes on the store have the same keys, and from then on now
+        and then. Raises ConfigError if they have others. Without the store nobody can tell, and what would hang on it
+        is asked of the store."""
+        try:
+            await self._parts.keys.agree(int(time.time()))
+        except KeysDiffer as differ:
+            raise ConfigError(f"{differ.cause}.", place="sessions.keys", fix=KEYS_DIFFER) from None
+        except StoreUnavailable as down:
+            _log.warning("demur cannot see yet whether the other nodes have the same keys: %s", down.cause)
+        self._agreeing = asyncio.create_task(self._keep_agreeing())
+
+    async def _keep_agreeing(self) -> None:
+        pause = HOUSEKEEPING if self._parts.keys.agreed else SOON
+        while True:
+            await asyncio.sleep(pause)
+            pause = HOUSEKEEPING
+            try:
+                await self._parts.keys.agree(int(time.time()))
+            except KeysDiffer as differ:
+                _log.error("%s. %s", differ.cause, KEYS_DIFFER)
+            except StoreUnavailable:
+                pause = HOUSEKEEPING if self._parts.keys.agreed else SOON
+
     async def keep_house(self) -> None:
         """Until cancelled: tell the store what changed of people, turn what is over into tombstones, forget what is
         past. What cannot be done now is done in the next round."""
@@ -138,6 +187,9 @@ class Gateway:
 
     async def aclose(self) -> None:
         """Write what is still to be written, and let go of everything."""
+        if self._agreeing is not None:
+            self._agreeing.cancel()
+            await asyncio.wait((self._agreeing,))
         for guard in self._guards:
             await guard.aclose()
         for proxy in self._proxies:
@@ -156,7 +208,7 @@ def build(config: Config) -> Gateway:
 def _parts(config: Config, observer: Observer) -> _Parts:
     store = stores.open(config.sessions.store)
     folder = config.sessions.key_folder
-    keys: Keys = MemoryKeys() if folder is None else FileKeys(folder)
+    keys = AgreedKeys(MemoryKeys() if folder is None else FileKeys(folder), store)
     people = accounts.open(config.accounts.database, store)
     hasher = Argon2Hasher(config.accounts.hashing or DEFAULT_PRESET)
     sessions = Sessions(store, keys, config.sessions.lasting)

@@ -17,7 +17,7 @@ from demur.core.model import Absent, Access, Details, Live, Refuse, Requirement,
 from demur.core.reasons import Reason
 from demur.core.site import Cors
 from demur.guard import Checked, new_reference
-from demur.pages import client, forms, resource
+from demur.pages import client, forms, published, resource
 from demur.pages.visit import Visit
 
 if TYPE_CHECKING:
@@ -66,12 +66,16 @@ class Pages:
 
     def serves(self, request: Request) -> bool:
         """Whether a request is for one of these pages and not for the site. Its target has to be plain."""
-        return request.target.startswith(self._prefix) or resource.serves(self._guard.site, request)
+        site = self._guard.site
+        own = request.target.startswith(self._prefix)
+        return own or resource.serves(site, request) or published.serves(site, request)
 
     async def answer(self, request: Request, read: Callable[[int], Awaitable[bytes | None]]) -> Response:
         """The answer. `read` gives the whole body, or None if it is longer than the bytes it is asked for."""
         if resource.serves(self._guard.site, request):
             return resource.answer(self._guard.site, request)
+        if published.serves(self._guard.site, request):
+            return published.answer(self._guard.site, request)
         now, reference = int(self._guard.clock()), new_reference()
         route = self._routes.get(self._name(request))
         if route is None:

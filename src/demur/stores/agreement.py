@@ -60,6 +60,11 @@ class AgreedKeys:
             self._given = given
         return given[1]
 
+    @property
+    def agreed(self) -> bool:
+        """Whether all keys here are known to be those of the other nodes."""
+        return all(key.agreed for key in self.ring().keys)
+
     def rotate(self, now: int) -> KeyRing:
         """See `Keys.rotate`."""
         self._keys.rotate(now)

@@ -74,6 +74,9 @@ class MemoryKeys:
             self._made = [one for one in made if one not in gone][-_IDS:]
         return self.ring()
 
+    async def agree(self, now: int) -> None:
+        """See `Keys.agree`: nobody else has these."""
+
 
 class FileKeys:
     """A ring in a directory of its own, shared by all processes that are given the same directory.
@@ -115,6 +118,9 @@ class FileKeys:
         except OSError as error:
             raise self._unavailable(self._directory, error.strerror or str(error)) from error
         return self.ring()
+
+    async def agree(self, now: int) -> None:
+        """See `Keys.agree`: who has them is for `agreement.AgreedKeys` to find out."""
 
     def _load_or_make(self) -> KeyRing:
         made = self._load()

@@ -65,7 +65,7 @@ def test_a_plan_says_all(planned: Callable[..., Plan]) -> None:
     )
     assert (site.authority, site.port_suffix, site.bind) == ("app.example.com", "", "")
     assert (site.upstream, site.prefix, site.cookie) == (Endpoint("127.0.0.1", 9000), "/.demur", "__Host-demur")
-    assert (site.preflights, site.by_method, site.well_known) == ("demur", False, False)
+    assert (site.preflights, site.by_method, site.well_known) == ("demur", False, ())
     assert (found.pages, found.check) == (Endpoint("127.0.0.1", 8000), Endpoint("127.0.0.1", 8001))
     assert (found.certificate, found.key, found.file) == (CERTIFICATE, KEY, "demur.toml")
     assert found.listeners == (("", 443, "https", (site,)),)

@@ -26,9 +26,7 @@ if TYPE_CHECKING:
     from demur.core.model import Key, KeyRing, Session, Subject
     from demur.core.ports import Keys
 
-KEPT_FOR: Final = 300
-"""Seconds for which whoever has read the published keys may keep them."""
-AHEAD: Final = 2 * KEPT_FOR
+AHEAD: Final = 2 * asserted.KEYS_KEPT_FOR
 """Seconds for which a key is published before it signs: as long as the set is kept, and as long again for the folder to
 reach the other nodes."""
 _MOST: Final = 4096

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 WELL_KNOWN: Final = "/.well-known/jwks.json"
-_KEPT_FOR: Final = 300.0
 _AGAIN: Final = 10.0
 _STALE: Final = 86400.0
 _MOST: Final = 1 << 20
@@ -118,7 +117,11 @@ class Verifier:
 
     def _is_due(self, now: float) -> bool:
         """Whether it is time to fetch the keys again. A clock that was set back says so, too."""
-        return bool(self._url) and not 0 <= now - self._loaded_at < _KEPT_FOR and not 0 <= now - self._tried_at < _AGAIN
+        return (
+            bool(self._url)
+            and not 0 <= now - self._loaded_at < asserted.KEYS_KEPT_FOR
+            and not 0 <= now - self._tried_at < _AGAIN
+        )
 
     def _refresh(self, now: float) -> None:
         self._tried_at = now

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias, 
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, PrivateAttr, Tag, ValidationError
 
-from demur.core import rules, sessions
+from demur.core import asserted, rules, sessions
 from demur.core.model import Scheme
 from demur.core.site import Cookie, Cors
 from demur.core.site import Site as CoreSite
@@ -28,6 +28,7 @@ from demur.gateway.config.lines import Lines
 from demur.gateway.config.rule_faults import rule_faults
 from demur.gateway.config.sharing import sharing_faults
 from demur.gateway.config.values import (
+    Audience,
     CorsOrigin,
     Database,
     Domain,
@@ -36,6 +37,7 @@ from demur.gateway.config.values import (
     Hashing,
     Help,
     Issuer,
+    Life,
     Listen,
     Many,
     OneOrigin,
@@ -157,6 +159,23 @@ CorsChoice: TypeAlias = Annotated[
 """A table, or the word that leaves the question to the site itself."""
 
 
+class AssertionTable(Table):
+    """`[site.assertion]`: the app is told who asks once more, signed, for whom it is meant and for how many seconds."""
+
+    audience: Audience | None = None
+    lifetime: Life = asserted.LASTS
+
+
+def _which_assertion(value: object) -> str:
+    return "table" if isinstance(value, dict | AssertionTable) else "flag"
+
+
+AssertionChoice: TypeAlias = Annotated[
+    Annotated[AssertionTable, Tag("table")] | Annotated[bool, Tag("flag")], Discriminator(_which_assertion)
+]
+"""A table, or whether there is one with nothing in it."""
+
+
 class Timeouts(Table):
     """`[site.timeouts]`: how long the upstream may take, in seconds, to accept and to begin its answer."""
 
@@ -178,10 +197,22 @@ class Site(Table):
     never_keep: Many[FieldWord] = ()
     timeouts: Timeouts = Timeouts()
     cors: CorsChoice | None = None
+    assertion: AssertionChoice = False
     accepts: Many[Literal["bearer", "basic"]] = ()
     authorization_servers: Many[Issuer] = ()
     permissions: dict[str, Many[str]] = Field(default_factory=dict)
     rule: Many[dict[str, Any]] = ()
+
+    @property
+    def asserts(self) -> AssertionTable | None:
+        """How the app is told who asks, signed; None if it is not."""
+        return (
+            self.assertion
+            if isinstance(self.assertion, AssertionTable)
+            else AssertionTable()
+            if self.assertion
+            else None
+        )
 
     def core(self, *, keep_me_signed_in: bool = True) -> CoreSite:
         """The protection space that the core knows. Raises `ConfigError` if the rules cannot be used."""

@@ -14,7 +14,7 @@ from pydantic import BeforeValidator, Field, ValidationInfo
 from pydantic_core import PydanticKnownError
 
 from demur import accounts, stores
-from demur.core import rules, sessions
+from demur.core import asserted, rules, sessions
 from demur.core.model import ConfigError
 from demur.gateway.config.addresses import Address, Origin, network, upstream_url
 from demur.gateway.config.faults import nearest, wrong
@@ -203,6 +203,23 @@ def _issuer(value: object) -> str:
     return text
 
 
+def _audience(value: object) -> str:
+    text = _text(value)
+    if not re.fullmatch(r"[!-~]{1,255}", text):
+        raise wrong(
+            f'"{text}" is no name for whom something is meant.', 'Write a URL or a word: "https://api.example".'
+        )
+    return text
+
+
+def _life(value: object) -> int:
+    seconds = _seconds(value)
+    if not asserted.SHORTEST <= seconds <= asserted.LONGEST:
+        bounds = f"{asserted.SHORTEST} to {asserted.LONGEST} seconds"
+        raise wrong(f"{seconds} s is not from {bounds}.", f'Write for example "60s"; an assertion lasts for {bounds}.')
+    return seconds
+
+
 Many: TypeAlias = Annotated[tuple[T, ...], Field(strict=False)]
 Seconds: TypeAlias = Annotated[int, BeforeValidator(_seconds)]
 File: TypeAlias = Annotated[Path, BeforeValidator(_file)]
@@ -223,6 +240,8 @@ Upstream: TypeAlias = Annotated[str, BeforeValidator(_upstream)]
 Issuer: TypeAlias = Annotated[str, BeforeValidator(_issuer)]
 Token: TypeAlias = Annotated[str, BeforeValidator(_token)]
 FieldWord: TypeAlias = Annotated[str, BeforeValidator(_field_word)]
+Audience: TypeAlias = Annotated[str, BeforeValidator(_audience)]
+Life: TypeAlias = Annotated[int, BeforeValidator(_life)]
 Prefix: TypeAlias = Annotated[str, BeforeValidator(_prefix)]
 Help: TypeAlias = Annotated[str, BeforeValidator(_help)]
 """The types of values. Paths become absolute; durations become seconds; origins and networks become objects."""

@@ -80,7 +80,7 @@ def named_by_connection(fields: Iterable[tuple[bytes, bytes]]) -> frozenset[byte
     return frozenset(tokens) - _ALWAYS
 
 
-def request_fields(incoming: Sequence[tuple[bytes, bytes]], request: Request, allow: Allow, version: str) -> List:
+def request_fields(incoming: Sequence[tuple[bytes, bytes]], request: Request, who: Fields, version: str) -> List:
     """What the site is sent: what came, without what is not for it, and what we say about who is asking."""
     hop = named_by_connection(incoming)
     host = request.host.encode("latin-1")
@@ -95,7 +95,7 @@ def request_fields(incoming: Sequence[tuple[bytes, bytes]], request: Request, al
             fields.append((name, value))
     fields.append((b"via", version.encode("ascii") + b" demur"))
     fields.extend(forwarding_fields(request))
-    fields.extend(identity_fields(allow.subject))
+    fields.extend(who)
     return fields
 
 
@@ -143,7 +143,8 @@ class Proxy:
 
     The middleware before it has to have put `scope["demur"]` there: who may ask (`allow`) and what was judged
     (`request`). `connect` and `answer` are seconds: until a connection stands, and from the moment
-    when the site has the request (or stops reading it) until its answer begins. What streams may take for ever.
+    when the site has the request (or stops reading it) until its answer begins. What streams may take for ever. `told`
+    are the fields by which the site learns who asks.
 
     Raises `UpstreamFailure` as long as nothing was answered.
     """
@@ -155,9 +156,11 @@ class Proxy:
         connect: float = 5.0,
         answer: float = 60.0,
         tls: ssl.SSLContext | None = None,
+        told: Callable[[Request, Allow], Fields] | None = None,
     ) -> None:
         self._upstream = Upstream(upstream, connect_timeout=connect, tls=tls)
         self._timeout = answer
+        self._told = told or _told
 
     async def aclose(self) -> None:
         """Close the connections that are idle."""
@@ -183,10 +186,15 @@ class Proxy:
         if given != target:
             # Two targets in one request: whichever we passed on, it might not be the one that was allowed.
             raise RuntimeError("the target that was judged is not the target of this request")
-        fields = request_fields(scope["headers"], passed.request, passed.allow, scope.get("http_version", "1.1"))
+        who = self._told(passed.request, passed.allow)
+        fields = request_fields(scope["headers"], passed.request, who, scope.get("http_version", "1.1"))
         if not any(name == b"host" for name, _ in fields):
             fields.insert(0, (b"host", passed.request.host.encode("latin-1") or self._upstream.authority))
         return target, fields
+
+
+def _told(_: Request, allow: Allow) -> Fields:
+    return identity_fields(allow.subject)
 
 
 class _Exchange:

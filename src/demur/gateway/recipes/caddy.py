@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from demur.gateway.recipes.plan import CERTIFICATE, Needs
-from demur.gateway.recipes.text import CLEARED, DOWN, GIVEN, HIDDEN, LOST, OVERRIDES, RETRY_AFTER, WELL_KNOWN, fill
+from demur.gateway.recipes.text import CLEARED, DOWN, GIVEN, HIDDEN, LOST, OVERRIDES, RETRY_AFTER, fill
 
 if TYPE_CHECKING:
     from demur.gateway.recipes.plan import Endpoint, Plan, Site
@@ -207,7 +207,7 @@ def _site(site: Site, plan: Plan, tls: str) -> str:
         address=f"{site.scheme}://{site.host}:{site.port}",
         bind=_bind(site.bind),
         tls=tls,
-        own=f"{site.prefix}/*{f' {WELL_KNOWN}' if site.well_known else ''}",
+        own=" ".join((f"{site.prefix}/*", *site.well_known)),
         pages=_at(plan.pages),
         check=_at(plan.check),
         app=_at(site.upstream),

@@ -13,7 +13,7 @@ import json
 from typing import TYPE_CHECKING
 
 from demur.gateway.recipes.plan import Needs
-from demur.gateway.recipes.text import CLEARED, DOWN, GIVEN, HIDDEN, LOST, OVERRIDES, RETRY_AFTER, WELL_KNOWN, fill
+from demur.gateway.recipes.text import CLEARED, DOWN, GIVEN, HIDDEN, LOST, OVERRIDES, RETRY_AFTER, fill
 
 if TYPE_CHECKING:
     from demur.gateway.recipes.plan import Endpoint, Plan, Site
@@ -317,7 +317,7 @@ def _filters(scheme: str, *, by_method: bool) -> str:
 
 
 def _host(site: Site) -> str:
-    own = [f'prefix: "{site.prefix}/"', *([f'path: "{WELL_KNOWN}"'] if site.well_known else [])]
+    own = [f'prefix: "{site.prefix}/"', *(f'path: "{path}"' for path in site.well_known)]
     domains = dict.fromkeys((site.authority, f"{site.host}:{site.port}"))
     return fill(
         _HOST,

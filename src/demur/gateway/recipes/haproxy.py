@@ -11,7 +11,7 @@ import re
 from typing import TYPE_CHECKING
 
 from demur.gateway.recipes.plan import Needs
-from demur.gateway.recipes.text import CLEARED, DOWN, GIVEN, MEANT_FOR, OVERRIDES, RETRY_AFTER, WELL_KNOWN, fill
+from demur.gateway.recipes.text import CLEARED, DOWN, GIVEN, MEANT_FOR, OVERRIDES, RETRY_AFTER, fill
 
 if TYPE_CHECKING:
     from demur.gateway.recipes.plan import Endpoint, Plan, Site
@@ -228,7 +228,7 @@ def _frontend(plan: Plan, bind: str, port: int, scheme: str, sites: tuple[Site, 
 def _own(site: Site) -> list[str]:
     """What demur itself answers."""
     own = [f"{site.name} {{ path -m beg {site.prefix}/ }}"]
-    return own + ([f"{site.name} {{ path -m str {WELL_KNOWN} }}"] if site.well_known else [])
+    return own + [f"{site.name} {{ path -m str {path} }}" for path in site.well_known]
 
 
 def _down(word: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from demur.gateway.recipes.plan import Needs
-from demur.gateway.recipes.text import CLEARED, DOWN, HIDDEN, MEANT_FOR, OVERRIDES, RETRY_AFTER, WELL_KNOWN, fill
+from demur.gateway.recipes.text import CLEARED, DOWN, HIDDEN, MEANT_FOR, OVERRIDES, RETRY_AFTER, fill
 
 if TYPE_CHECKING:
     from demur.gateway.recipes.plan import Endpoint, Plan, Site
@@ -82,6 +82,7 @@ server {
         auth_request_set  $demur_name          $upstream_http_remote_name;
         auth_request_set  $demur_email         $upstream_http_remote_email;
         auth_request_set  $demur_groups        $upstream_http_remote_groups;
+        auth_request_set  $demur_assertion     $upstream_http_remote_assertion;
         auth_request_set  $demur_cookie        $upstream_http_cookie;
         auth_request_set  $demur_authorization $upstream_http_authorization;
         auth_request_set  $demur_timing        $upstream_http_server_timing;
@@ -106,6 +107,7 @@ server {
         proxy_set_header  Remote-Name       $demur_name;
         proxy_set_header  Remote-Email      $demur_email;
         proxy_set_header  Remote-Groups     $demur_groups;
+        proxy_set_header  Remote-Assertion  $demur_assertion;
         # The client's own, without what was meant for demur.
         proxy_set_header  Cookie            $demur_cookie;
         proxy_set_header  Authorization     $demur_authorization;
@@ -237,7 +239,7 @@ def _site(site: Site, plan: Plan) -> str:
 def _own(site: Site) -> list[tuple[str, str]]:
     """What demur itself answers: a comment, and how nginx finds it."""
     own = [("demur's own pages: signing in and out, the person's sessions", f"{site.prefix}/")]
-    return own + ([("where to get tokens (RFC 9728)", f"= {WELL_KNOWN}")] if site.well_known else [])
+    return own + [("what demur says of the site to anybody", f"= {path}") for path in site.well_known]
 
 
 def _listen(site: Site) -> str:

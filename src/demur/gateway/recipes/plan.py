@@ -17,6 +17,7 @@ from pydantic_core import PydanticCustomError
 from demur.core.model import ConfigError
 from demur.gateway.config.addresses import Origin, is_loopback, upstream_url
 from demur.gateway.config.faults import BadConfig, Fault
+from demur.gateway.recipes.text import KEYS, RESOURCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -65,8 +66,8 @@ class Site:
     begin with `*.`. `authority` is what browsers send in `Host`. `bind` is the address at which the proxy listens on
     `port`: "" for all, an IPv6 address without brackets. `upstream` is the app. `prefix` is where demur's pages are
     ("/.demur"), `cookie` the name of its cookie. `preflights` says who answers those for restricted paths. `by_method`
-    is whether the method decides (`core.site.Site.by_method`), so that nothing may change it behind demur's back. With
-    `well_known`, demur answers at `/.well-known/oauth-protected-resource` as it does below `prefix` (RFC 9728).
+    is whether the method decides (`core.site.Site.by_method`), so that nothing may change it behind demur's back. At
+    the paths of `well_known` demur answers as it does below `prefix`.
     """
 
     name: str
@@ -81,7 +82,7 @@ class Site:
     cookie: str
     preflights: Literal["demur", "upstream"]
     by_method: bool
-    well_known: bool = False
+    well_known: tuple[str, ...] = ()
 
     @property
     def port_suffix(self) -> str:
@@ -184,8 +185,14 @@ def _sites(config: Config, given: Sequence[str | None]) -> Iterator[Site]:
             cookie=core.cookie.name,
             preflights="upstream" if core.cors.upstream else "demur",
             by_method=core.by_method,
-            well_known=bool(core.authorization_servers),
+            well_known=_well_known(table, core),
         )
+
+
+def _well_known(table: Table, core: CoreSite) -> tuple[str, ...]:
+    """Where demur says to anybody who asks where to get tokens (RFC 9728), and how to verify what it signs."""
+    found = [RESOURCE] if core.authorization_servers else []
+    return tuple(found + ([KEYS] if table.asserts is not None else []))
 
 
 def _bind(config: Config, origin: Origin) -> str:

@@ -7,7 +7,7 @@ import re
 
 from demur.core import identity
 from demur.core.reasons import BASE, REASONS, Reason
-from demur.pages import resource
+from demur.pages import published, resource
 
 IDENTITY = tuple(name.decode("ascii").title() for name in identity.NAMES)
 """The fields by which an app learns who it is: overwritten on every request, with nothing where nobody is known."""
@@ -51,8 +51,11 @@ OVERRIDES = ("X-Http-Method", "X-Http-Method-Override", "X-Method-Override")
 HIDDEN = ("Demur-Processed", "Demur-Refuse")
 """What an app's answer may not say to a client: that nothing was processed, and what demur alone puts into words."""
 
-WELL_KNOWN = resource.WELL_KNOWN.decode("ascii")
-"""Where demur says where to get tokens, for a site that has `well_known`."""
+RESOURCE = resource.WELL_KNOWN.decode("ascii")
+"""Where demur says where to get tokens (RFC 9728)."""
+
+KEYS = published.WELL_KNOWN.decode("ascii")
+"""Where demur publishes the keys with which its assertions are verified."""
 
 _ROW = REASONS[Reason.UNAVAILABLE]
 

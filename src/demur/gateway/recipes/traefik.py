@@ -11,7 +11,7 @@ import re
 from typing import TYPE_CHECKING
 
 from demur.gateway.recipes.plan import Needs
-from demur.gateway.recipes.text import CLEARED, HIDDEN, OVERRIDES, RETRY_AFTER, WELL_KNOWN, fill
+from demur.gateway.recipes.text import CLEARED, HIDDEN, OVERRIDES, RETRY_AFTER, fill
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -206,7 +206,8 @@ def _routers(site: Site) -> str:
     }
     preflight = fill(_PREFLIGHT, **told) if site.preflights == "demur" else ""
     own = f"PathPrefix(`{site.prefix}/`)"
-    own = f"({own} || Path(`{WELL_KNOWN}`))" if site.well_known else own
+    own = " || ".join((own, *(f"Path(`{path}`)" for path in site.well_known)))
+    own = f"({own})" if site.well_known else own
     return fill(_ROUTERS, origin=site.origin, own=own, preflight=preflight, **told)
 
 

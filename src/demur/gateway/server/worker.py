@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from demur.gateway.config.addresses import Address
     from demur.gateway.server.crowd import Network
+    from demur.gateway.server.serve import Serves
 
 Event: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Event]]
@@ -80,9 +81,9 @@ class Configured(Protocol):
 
 
 class Check(Protocol):
-    """The app that other proxies ask."""
+    """What answers other proxies: it brings its own listener, and is told when the end begins."""
 
-    async def __call__(self, scope: Event, receive: Receive, send: Send, /) -> None: ...
+    def listener(self, sock: socket.socket) -> Serves: ...
     def drain(self) -> None: ...
 
 
@@ -95,6 +96,7 @@ class Built(Protocol):
     def check(self) -> Check: ...
     @property
     def admin(self) -> App: ...
+    async def begin(self) -> None: ...
     async def keep_house(self) -> None: ...
     async def aclose(self) -> None: ...
 
@@ -185,18 +187,20 @@ async def _serve(
 ) -> bool:
     from demur.gateway.server.serve import Listener, serve  # noqa: PLC0415 - the parent has no use for it
 
-    apps: dict[str, App] = {"listen": built.public, "check_listen": built.check, "admin_listen": built.admin}
     # The others are for the operator's own programs.
-    for_strangers = (tls, _share(listening))
-    listeners = [
-        Listener(sock, apps[name], *(for_strangers if name == "listen" else (None, None)))
-        for name, sock in sockets.items()
-    ]
+    made: dict[str, Callable[[socket.socket], Serves]] = {
+        "listen": lambda sock: Listener(sock, built.public, tls, _share(listening)),
+        "check_listen": built.check.listener,
+        "admin_listen": lambda sock: Listener(sock, built.admin),
+    }
+    listeners = [made[name](sock) for name, sock in sockets.items()]
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
     loop.add_reader(life, stop.set)
-    house = asyncio.create_task(built.keep_house()) if index == 0 else None
+    house: asyncio.Task[None] | None = None
     try:
+        await built.begin()
+        house = asyncio.create_task(built.keep_house()) if index == 0 else None
         return await serve(
             listeners, stop, ready=lambda: _tell(pipe, READY), drain=listening.drain, draining=built.check.drain
         )
