@@ -22,6 +22,7 @@ the first of them has failed. Success forgets: the counters are named after the 
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import ipaddress
 import secrets
@@ -112,10 +113,13 @@ class Throttle:
         `within()` gives, `now` in seconds.
         """
         counters = await self._counters(account, name, network, now)
-        waits = [gate.until - now for one in counters if (gate := await self._store.hits(one.gate, now)).count]
+        # All at once: from a store on the network each answer takes its time.
+        asked = [self._store.hits(key, now) for one in counters for key in (one.gate, one.count)]
+        found = await asyncio.gather(*asked)
+        waits = [gate.until - now for gate in found[::2] if gate.count]
         if waits:
             return max(1, *waits)
-        seen = [(await self._store.hits(one.count, now)).count for one in counters]
+        seen = [hits.count for hits in found[1::2]]
         for one, count in zip(counters, seen, strict=True):
             if wait := await self._pass_gate(one, count, now):
                 return wait
@@ -140,17 +144,25 @@ class Throttle:
         del name
         who = _account(account)
         mark = secrets.token_bytes(8)  # and not the time, which two of them may share
-        for parts, limit in (((who, network), PAIR), ((who,), ACCOUNT)):
-            await self._store.put(_key("since", *parts), mark, now + limit.window)
+        kept = [
+            self._store.put(_key("since", *parts), mark, now + limit.window)
+            for parts, limit in (((who, network), PAIR), ((who,), ACCOUNT))
+        ]
         if network != UNKNOWN_NETWORK and not network.startswith(_WITHIN):
-            await self._store.put(_key("familiar", who, network), b"1", now + FAMILIAR_FOR)
+            kept.append(self._store.put(_key("familiar", who, network), b"1", now + FAMILIAR_FOR))
+        await asyncio.gather(*kept)
 
     async def _counters(self, account: str | None, name: str, network: str, now: int) -> Sequence[_Counter]:
         """What may hold this try up."""
         who = _account(account) if account is not None else _nobody(name)
-        pair = await self._since(PAIR, now, who, network)
-        alone = network.startswith(_WITHIN) or await self._store.peek(_key("familiar", who, network), now)
-        return (pair,) if alone else (pair, await self._since(ACCOUNT, now, who), _network(network))
+        if network.startswith(_WITHIN):
+            return (await self._since(PAIR, now, who, network),)
+        pair, familiar, everywhere = await asyncio.gather(
+            self._since(PAIR, now, who, network),
+            self._store.peek(_key("familiar", who, network), now),
+            self._since(ACCOUNT, now, who),
+        )
+        return (pair,) if familiar else (pair, everywhere, _network(network))
 
     async def _since(self, limit: Limit, now: int, *parts: str) -> _Counter:
         """The counter of an account since its last success."""

@@ -23,6 +23,7 @@ from demur.core.model import Details, Refuse, StoreUnavailable
 from demur.core.reasons import Reason
 from demur.core.words import duration
 from demur.pages import forms, look
+from demur.signin.patience import not_counted
 from demur.signin.sessions import Issued, cookie
 
 if TYPE_CHECKING:
@@ -85,7 +86,9 @@ class AccountPage:
             return self._again(visit, 422, errors, renewed)
         # Whoever else knows the old password may be signed in with it; this session has its new id already.
         try:
-            await self._people.change_own_password(live.subject.id, await self._hasher.hash(new), confirmed.session.id)
+            with not_counted():
+                encoded = await self._hasher.hash(new)
+            await self._people.change_own_password(live.subject.id, encoded, confirmed.session.id)
         except StoreUnavailable as down:
             return _not_stored(visit, down, renewed)
         if not look.wants_page(visit):

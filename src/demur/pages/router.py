@@ -19,6 +19,7 @@ from demur.core.site import Cors
 from demur.guard import Checked, new_reference
 from demur.pages import client, forms, published, resource
 from demur.pages.visit import Visit
+from demur.signin.patience import Clock
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -103,12 +104,14 @@ class Pages:
         if request.method == "POST" and _is_foreign(site, route, request):
             return self._note(site, request, Refuse(Reason.CROSS_SITE_REFUSED), Absent(), reference, now)
         begun, body = False, None
+        patience = Clock()
         try:
             evidence = Absent() if route.access is Access.OPEN else await self._guard.identify(request)
             refused = self._decide(route, request, evidence, now)
             if refused is not None:
                 return self._note(site, request, refused, evidence, reference, now)
-            body = await read(LONGEST_BODY) if request.method == "POST" else b""
+            with patience.stopped():
+                body = await read(LONGEST_BODY) if request.method == "POST" else b""
             if body is None:
                 refused = Refuse(Reason.REQUEST_MALFORMED, Details(detail="This form takes at most 64 kB."))
                 return self._note(site, request, refused, evidence, reference, now)
@@ -117,7 +120,7 @@ class Pages:
                 return self._say(said, evidence, now)
 
             alive, begun = _alive(evidence, now), True
-            return await handler(Visit(request, site, evidence, alive, body, now, reference, refuse))
+            return await patience.spend(handler(Visit(request, site, evidence, alive, body, now, reference, refuse)))
         except StoreUnavailable as down:
             name = site.cookie.name.encode("ascii")
             # The usual words are for somebody with a session, which is kept.

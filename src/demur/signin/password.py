@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from demur.authenticators.throttle import network, within
 from demur.core.model import Details, Refuse, StoreUnavailable
 from demur.core.reasons import Reason
+from demur.signin.patience import not_counted
 
 if TYPE_CHECKING:
     from demur.authenticators.throttle import Throttle
@@ -105,7 +106,8 @@ async def right(people: People, hasher: PasswordHasher, account: Account | None,
     """The hash under which the password is right, None if it is wrong; always at the cost of one hash. An outdated
     hash is replaced on the way. Raises StoreUnavailable."""
     stored = account.password if account is not None and not account.disabled else None
-    verified = await hasher.verify(password, stored)
+    with not_counted():
+        verified = await hasher.verify(password, stored)
     if account is None or stored is None or not verified.right:
         return None
     if verified.upgrade is None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from demur.core import fields, sessions
 from demur.core.device import device
 from demur.core.model import Absent, Actor, End, Ended, Ending, Live, Rotate, Session
+from demur.signin.patience import still_waited_for
 
 if TYPE_CHECKING:
     from demur.core.model import Change, Evidence, Request, Subject
@@ -61,6 +62,7 @@ class Sessions:
         """A session for somebody who has just shown who they are. `before` is what the browser came with: a session of
         the same person goes on under the new id, anybody else's ends. `acr` says how strongly they have shown it, in
         the words of the rules' `strength`: an app with a sign-in of its own knows. Raises StoreUnavailable."""
+        still_waited_for()
         token, session = self._new(subject.id, now)
         agent = request.value(b"user-agent") or b""
         session = replace(session, device=device(agent), network=network, persistent=persistent, acr=acr)
@@ -77,6 +79,7 @@ class Sessions:
         """The same session, fresh and under a new id; "reauthentication" resets both limits (SP 800-63B-4, 5.2). It
         stays as strong as it was: the session itself stands for what was shown when it began. None if it has ended or
         been replaced meanwhile. Raises StoreUnavailable."""
+        still_waited_for()
         token, fresh = self._new(live.session.subject, now)
         old = live.session
         session = replace(fresh, device=old.device, network=old.network, persistent=old.persistent, acr=old.acr)

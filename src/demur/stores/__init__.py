@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 __all__ = ["PATIENCE", "open", "shared"]
 
 PATIENCE = 0.8
-"""Seconds after which a store on the network has answered, or is `StoreUnavailable`."""
+"""Seconds after which a store has answered, or is `StoreUnavailable`, so that everybody has an answer within one."""
 
 _POSTGRES = ("postgresql", "postgres")
 _WAYS = ("", "s", "+sentinel", "s+sentinel", "+cluster", "s+cluster")

@@ -4,7 +4,7 @@
 - All that is waiting goes into one transaction: at the price of one, and of one `fsync`. Each piece of work is
   told that it is done after the commit, and not before.
 - What changes somebody's evidence is told to all processes before its commit can be seen: see `generations`.
-- Nobody waits much longer than a second for a lock that another process holds.
+- Nobody waits much longer than `stores.PATIENCE` for a lock that another process holds.
 """
 
 from __future__ import annotations
@@ -19,14 +19,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from demur.core.model import StoreUnavailable
+from demur.stores import PATIENCE
 from demur.stores.database import File, Identity, is_busy
 from demur.stores.generations import Teller
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-PATIENCE = 1.0
-"""For how many seconds a lock is waited for."""
 
 _TOGETHER = 64
 _BREATH = 0.005
