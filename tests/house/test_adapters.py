@@ -13,11 +13,11 @@ import pytest
 pytestmark = pytest.mark.slow
 
 ADAPTERS = Path(__file__).parents[2] / "src" / "demur" / "adapters"
-SHARED = {"house", "options", "passed", "surface"}
+SHARED = {"house", "options", "passed", "short", "surface"}
 FRAMEWORKS: dict[str, tuple[str, set[str], set[str]]] = {
     # what is imported first; what else may be, where it is used; which other adapters
     "asgi": ("", set(), set()),
-    "wsgi": ("", set(), {"asgi"}),  # what may go the short way is said once for both
+    "wsgi": ("", set(), set()),
     "starlette": ("starlette", set(), {"asgi"}),
     "fastapi": ("fastapi", {"starlette", "fastapi_users", "pydantic", "jwt"}, {"asgi", "starlette"}),
     "flask": ("flask", {"flask_login", "flask_wtf", "itsdangerous", "click", "werkzeug"}, {"wsgi"}),

@@ -54,7 +54,7 @@ class Known:
     def meets(self, requirement: Requirement, now: int) -> bool:
         """Whether a requirement was met, and is still, with nothing to be written."""
         met = self.may.get(id(requirement))
-        return met is not None and now < self.quiet and now < met[1] and met[0] is requirement
+        return met is not None and now < met[1] and met[0] is requirement
 
 
 @dataclass(slots=True)
@@ -154,10 +154,16 @@ class Cache:
                     self._keep(each, moment.stamp(each), now)
         return found
 
-    def recall(self, mark: bytes, requirement: Requirement, now: int) -> Known | None:
-        """Who left this mark (`learn`), if they are known to meet a requirement, with nothing to be written."""
-        known = self._by_mark.get(mark)
-        return known if known is not None and known.meets(requirement, now) and self._holds(known.stamp) else None
+    def recall(self, key: bytes, requirement: Requirement, now: int) -> Known | None:
+        """Whose session that is, or who left this mark (`learn`), if they are known to meet a requirement, with nothing
+        to be written. On the way of every request: in one piece, and no question too many."""
+        known = self._young.get(key) or self._by_mark.get(key)
+        if known is None:
+            return None
+        met = known.may.get(id(requirement))
+        if met is None or now >= met[1] or met[0] is not requirement or not self._holds(known.stamp):
+            return None
+        return known
 
     def learn(self, allow: Allow, live: Live, requirement: Requirement, mark: bytes, now: int) -> None:
         """A requirement was met, and nothing of the request was needed for it but the session."""
@@ -171,7 +177,7 @@ class Cache:
         if len(known.may) >= _MOST_MAY:
             known.may.clear()
         known.allow, known.quiet = allow, sessions.quiet_until(session)
-        known.may[id(requirement)] = (requirement, until)
+        known.may[id(requirement)] = (requirement, min(until, known.quiet))
         if mark:
             self._by_mark[mark] = known
 

@@ -139,6 +139,17 @@ class Guard:
             said = failed(request, fault, reference, now)
         return self._checked(said, request, at, began)
 
+    def at_once(self, request: Request) -> Checked | None:
+        """The same, if nobody has to be asked for it; else None, and nothing is noted. Never waits."""
+        began = time.perf_counter()
+        at = self.clock()
+        reference, now = new_reference(), int(at)
+        try:
+            said = self._at_once(request, reference, now)
+        except Exception as fault:  # noqa: BLE001 - as in acheck
+            said = failed(request, fault, reference, now)
+        return None if isinstance(said, _Open) else self._checked(said, request, at, began)
+
     def check(self, request: Request) -> Checked:
         """The same for a surface without an event loop, in whichever thread."""
         began = time.perf_counter()
@@ -312,8 +323,8 @@ class Guard:
         plan, allow, live = checked.plan, checked.decision, checked.evidence
         if plan is None or len(plan.matches) != 1 or plan.left or plan.pretends or self.bridged:
             return
-        # The app's own function may say something else the next time.
-        if checked.requirement is not plan.matches[0].requirement or self.site.permits is not None:
+        # The app's own function may say something else the next time: where it is asked, the requirement is a new one.
+        if checked.requirement is not plan.matches[0].requirement:
             return
         if isinstance(allow, Allow) and isinstance(live, Live) and checked.presented.scheme is Scheme.COOKIE:
             self.cache.learn(allow, live, checked.requirement, mark, checked.now)

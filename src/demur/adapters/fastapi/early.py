@@ -20,6 +20,8 @@ from starlette.requests import Request
 from demur.adapters.starlette.routes import seen
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
     from starlette.types import Message, Receive, Scope, Send
 
 _UNREAD = frozenset((400, 422))
@@ -34,11 +36,13 @@ def install() -> None:
         return
 
     @wraps(handle)
-    async def early(route: APIRoute, scope: Scope, receive: Receive, send: Send) -> None:
+    def early(route: APIRoute, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         known: Any = seen(route, scope)
         if "demur" not in scope or known.body_field is None or not known.dependant.dependencies:
-            await handle(route, scope, receive, send)
-            return
+            return handle(route, scope, receive, send)
+        return asked(known, route, scope, receive, send)
+
+    async def asked(known: Any, route: APIRoute, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ANN401
         asking = _Asking(known, scope, send)
         await handle(route, scope, receive, asking.send)
         if asking.refused is not None:

@@ -10,7 +10,7 @@
 
 from __future__ import annotations
 
-from functools import partial, wraps
+from functools import lru_cache, partial, wraps
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from starlette.applications import Starlette
@@ -33,6 +33,7 @@ MARKS = "demur.marks"
 """Where a scope keeps the marks that were judged."""
 _ABOVE, _AT = "demur.above", "demur.at"
 _KNOWN = "__demur_marks__"
+_LEADING = (Mount, Host)
 
 
 # --- the marks of a view --------------------------------------------------------------------------
@@ -42,15 +43,20 @@ def marks_at(route: object, method: str) -> tuple[Mark, ...]:
     """The marks of the view that a route leads to, for a method in small letters ("" for a WebSocket), those of its
     dependencies (FastAPI) among them."""
     known: dict[str, tuple[Mark, ...]] = vars(route).setdefault(_KNOWN, {})
-    if method not in known:
+    found = known.get(method)
+    if found is None:
         view = getattr(route, "endpoint", None) or getattr(route, "app", None)
-        known[method] = marks_of(view, _inside(view, method), *_calls(getattr(route, "dependant", None)))
-    return known[method]
+        found = marks_of(view, _inside(view, method), *_calls(getattr(route, "dependant", None)))
+        known[method] = found
+    return found
 
 
 def seen(route: object, scope: Scope) -> object:
     """A route as it is known by the routers that include it, each of which may ask for something (FastAPI)."""
-    context = scope.get("fastapi", {}).get("effective_route_context")
+    included = scope.get("fastapi")
+    if included is None:
+        return route
+    context = included.get("effective_route_context")
     return context if getattr(context, "original_route", None) is route else route
 
 
@@ -73,7 +79,7 @@ def _calls(dependant: object) -> Iterator[object]:
 
 def leads_on(route: object) -> bool:
     """Whether a route leads on to others, and is no view."""
-    if isinstance(route, Mount | Host):
+    if isinstance(route, _LEADING):
         return router_of(route.app) is not None
     return hasattr(route, "effective_route_contexts")  # a router that FastAPI has included
 
@@ -95,8 +101,10 @@ def router_of(app: object) -> Router | None:
 
 async def _judge(passed: Passed, marks: tuple[Mark, ...], scope: Scope, send: Send, view: Handle) -> None:
     """Judge a view, and let it answer, or answer anything: that does not get out."""
-    scope[MARKS] = marks = (*scope.get(_ABOVE, ()), *marks)
-    if (marks or getattr(passed, "given", None) is None) and not await _allowed(passed, marks, scope):
+    above = scope.get(_ABOVE)
+    scope[MARKS] = marks = _together(above, marks) if above else marks
+    known = passed.recalled(marks) or (not marks and getattr(passed, "given", None) is not None)
+    if not known and not await _allowed(passed, marks, scope):
         kind = "websocket.http.response" if scope["type"] == "websocket" else "http.response"
         await send({"type": f"{kind}.start", "status": 403, "headers": []})
         await send({"type": f"{kind}.body", "body": b""})
@@ -107,6 +115,12 @@ async def _judge(passed: Passed, marks: tuple[Mark, ...], scope: Scope, send: Se
         # Starlette answers 500 to what is raised before it gets as far as us; that does not get out either.
         passed.answer = passed.surface.raised(passed, said)
         raise
+
+
+@lru_cache(4096)
+def _together(above: tuple[Mark, ...], marks: tuple[Mark, ...]) -> tuple[Mark, ...]:
+    """All marks of a view: the same object each time, by which it is known again."""
+    return (*above, *marks)
 
 
 async def _allowed(passed: Passed, marks: tuple[Mark, ...], scope: Scope) -> bool:
@@ -127,20 +141,19 @@ def _nobody_before(route: object, scope: Scope) -> None:
 
 def _judged(handle: Handle) -> Handle:
     @wraps(handle)
-    async def judged(route: object, scope: Scope, receive: Receive, send: Send) -> None:
+    def judged(route: object, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         passed = scope.get("demur")
         if passed is None:
             _nobody_before(route, scope)
-            await handle(route, scope, receive, send)
         elif scope.get(_AT) is route:
-            await handle(route, scope, receive, send)
-        elif leads_on(route):
+            pass
+        elif _KNOWN not in vars(route) and leads_on(route):
             scope[_ABOVE] = (*scope.get(_ABOVE, ()), *marks_of(getattr(route, "app", None)))
-            await handle(route, scope, receive, send)
         else:
             scope[_AT] = route
             marks = marks_at(seen(route, scope), scope.get("method", "").lower())
-            await _judge(passed, marks, scope, send, partial(handle, route, scope, receive, send))
+            return _judge(passed, marks, scope, send, partial(handle, route, scope, receive, send))
+        return handle(route, scope, receive, send)
 
     vars(judged)["__demur_hook__"] = True
     return judged

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, TypeAlias
@@ -108,6 +109,7 @@ def session_timing(ends: Ends, subject: str, now: int) -> bytes:
     return b'session;dur=%d;desc="%d", subject;desc="%b"' % (idle, absolute, _quotable(subject))
 
 
+@lru_cache(1024)
 def _quotable(text: str) -> bytes:
     """What may stand in a quoted string (RFC 9110, 5.6.4). An id of ours is letters, digits and hyphens already."""
     return _NOT_QUOTABLE.sub(b"", text.encode())

@@ -1,0 +1,197 @@
+"""Requests on the short way. Whatever somebody may ask about one is made when they ask."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from demur.adapters.passed import Passed
+from demur.core import fields
+from demur.core.model import Absent, Allow, Left
+from demur.guard import Checked, new_reference
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from demur.adapters.short.ways import Way, Ways
+    from demur.adapters.surface import Surface
+    from demur.core.marks import Mark
+    from demur.core.model import Evidence, Request
+    from demur.guard import Known
+
+NOBODY = Allow()
+
+
+class ShortPassed(Passed):
+    """`Passed`, of which everything is made when somebody asks for it. A protocol says how: `inner` is what its app
+    sees, and `_read` the request that was judged, out of `scope`, what the server gave."""
+
+    __slots__ = ("_checked", "_known", "_native", "_now", "_reference", "_request", "scope", "way")
+
+    def __init__(self, surface: Surface, scope: Any, way: Way, known: Known | None, now: int) -> None:  # noqa: ANN401
+        self.surface = surface
+        self.refused = None
+        self.answer = None
+        self.overdue = False
+        self.scope = scope
+        self.way = way
+        self._known = known
+        self._now = now
+        self._allow = NOBODY if known is None else known.allow
+        self._checked: Checked | None = None
+        self._request: Request | None = None
+        self._native: object = None
+        self._reference = ""
+
+    def inner(self) -> Any:  # noqa: ANN401 - each protocol has its own
+        """What the app sees."""
+        raise NotImplementedError
+
+    def _read(self) -> Request:
+        raise NotImplementedError
+
+    def noted(self, at: float, seconds: float) -> Noted:
+        """The yes for the log."""
+        return Noted(self, at, seconds)
+
+    @property
+    def reference(self) -> str:
+        """The UUID that names this request in the log."""
+        if not self._reference:
+            self._reference = new_reference()
+        return self._reference
+
+    @property
+    def native(self) -> Any:  # noqa: ANN401 - each framework has its own
+        """What the app sees, if nobody has said anything else. It is made anew: that it held us and we held it would be
+        work for the collector."""
+        return self.inner() if self._native is None else self._native
+
+    @native.setter
+    def native(self, native: object) -> None:
+        self._native = native
+
+    @property
+    def checked(self) -> Checked:
+        """What was decided."""
+        if self._checked is None:
+            way, known = self.way, self._known
+            evidence: Evidence = Absent() if known is None else known.live
+            allow = self._allow or NOBODY
+            presented, plan = way.plan.presented, way.plan
+            self._checked = Checked(allow, way.requirement, evidence, self.reference, self._now, presented, plan)
+        return self._checked
+
+    @checked.setter
+    def checked(self, checked: Checked) -> None:
+        self._checked, self._allow = checked, None
+
+    @property
+    def given(self) -> Allow | None:
+        """The yes with which it came; None once something else was decided at the view."""
+        return self._allow
+
+    def timing(self) -> bytes:
+        """The value of the field that says when the session ends."""
+        allow = self._allow
+        assert allow is not None  # noqa: S101 - nobody in particular has no session
+        assert allow.ends is not None  # noqa: S101 - as above
+        assert allow.subject is not None  # noqa: S101 - as above
+        return fields.session_timing(allow.ends, allow.subject.id, self._now)
+
+    @property
+    def request(self) -> Request:  # type: ignore[override]
+        """The request that was judged."""
+        if self._request is None:
+            self._request = self._read()
+        return self._request
+
+
+class LeftToTheView(ShortPassed):
+    """A request that is left to the view: no more is known than whose cookie it is, until that has been judged. `key`
+    is that of their session."""
+
+    __slots__ = ("key", "ways")
+
+    def __init__(self, surface: Surface, scope: Any, way: Way, now: int, *, key: bytes, ways: Ways) -> None:  # noqa: ANN401
+        super().__init__(surface, scope, way, None, now)
+        self._allow = None
+        self.key, self.ways = key, ways
+
+    @property
+    def checked(self) -> Checked:
+        """What was decided."""
+        if self._checked is None and self._allow is None:
+            way, presented = self.way, self.way.plan.presented
+            self._checked = Checked(Left(), way.requirement, Absent(), self.reference, self._now, presented, way.plan)
+        return super().checked
+
+    @checked.setter
+    def checked(self, checked: Checked) -> None:
+        self._checked, self._allow = checked, None
+
+    @property
+    def left(self) -> bool:
+        """Whether it is still to be judged."""
+        return self._allow is None and (self._checked is None or isinstance(self._checked.decision, Left))
+
+    def judged_as(self, way: Way, known: Known | None) -> None:
+        """The view has been judged, as it was before."""
+        self.way, self._known, self._checked = way, known, None
+        self._allow = NOBODY if known is None else known.allow
+
+    def recalled(self, found: Sequence[Mark]) -> bool:
+        """Whether the view was judged before and what was decided still holds: then it is decided."""
+        # What is said without a mark depends on whether there is a view at all.
+        return bool(found) and self.left and self.ways.recall(self, tuple(found))
+
+    def remember(self, found: Sequence[Mark]) -> None:
+        """The view has been judged, on the long way."""
+        if found:
+            self.ways.remember(self, tuple(found))
+
+
+class Noted:
+    """A yes for the log, of which the rest is made when somebody asks for it: see `core.ports.Decided`. What is `alike`
+    in two of them says the same, but for when, for how long, and the reference."""
+
+    __slots__ = ("_passed", "alike", "at", "seconds")
+    outcome = "allow"
+    status = None
+    reason = None
+    error = ""
+
+    def __init__(self, passed: ShortPassed, at: float, seconds: float) -> None:
+        self._passed = passed
+        self.at = at
+        self.seconds = seconds
+        subject = passed._allow.subject if passed._allow is not None else None  # noqa: SLF001 - the same module
+        self.alike = (passed.way, None if subject is None else subject.id)
+
+    @property
+    def reference(self) -> str:
+        return self._passed.reference
+
+    @property
+    def origin(self) -> str:
+        return self._passed.site.origin
+
+    @property
+    def request(self) -> Request:
+        return self._passed.request
+
+    @property
+    def method(self) -> str:
+        return self._passed.request.method
+
+    @property
+    def path(self) -> bytes:
+        return self._passed.request.path
+
+    @property
+    def rule(self) -> str:
+        return self._passed.way.requirement.rule
+
+    @property
+    def subject(self) -> str | None:
+        found = self._passed.subject
+        return None if found is None else found.id

@@ -1,0 +1,167 @@
+"""What is remembered of what the long way decided: of targets, of views, and of names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from demur.core import fields
+from demur.core.model import Access, Allow, Left, Scheme
+
+if TYPE_CHECKING:
+    from demur.adapters.short.passed import LeftToTheView
+    from demur.adapters.surface import Surface
+    from demur.core.decide import Plan
+    from demur.core.marks import Mark
+    from demur.core.model import Request, Requirement
+    from demur.core.ports import Decided
+    from demur.guard import Checked
+
+T = TypeVar("T", dict[Any, Any], set[Any])
+
+TOKEN = 56
+"""Characters of a session's token."""
+LONGEST = 256
+"""Bytes of a path, or of a name, that is remembered."""
+_MOST = 1024
+"""Ways, and names, that are remembered."""
+
+MATTERS = frozenset(
+    (
+        *(b"authorization", b"origin", b"upgrade", b"purpose", b"sec-purpose", b"access-control-request-method"),
+        *(b"demur-subject", b"demur-background"),
+    )
+)
+"""Fields on which a yes, or what is written of it, may depend."""
+CHANGES = frozenset((b"set-cookie", b"surrogate-control", b"x-accel-expires", b"demur-refuse", b"demur-processed"))
+"""Fields of an answer that do not leave as they are."""
+USUAL = frozenset(
+    b"host cookie accept accept-encoding accept-language user-agent referer connection cache-control pragma dnt "
+    b"if-none-match if-modified-since range sec-fetch-dest sec-fetch-mode sec-fetch-site sec-fetch-user sec-ch-ua "
+    b"sec-ch-ua-mobile sec-ch-ua-platform upgrade-insecure-requests priority x-requested-with te".split()
+)
+
+
+def room(kept: T) -> T:
+    """What is remembered begins anew when it is full."""
+    if len(kept) >= _MOST:
+        kept.clear()
+    return kept
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Way:
+    """A target, and what is asked for there."""
+
+    plan: Plan
+    requirement: Requirement
+    open: bool
+    left: bool
+
+
+class Ways:
+    """The short way of one surface, in the words of no protocol."""
+
+    def __init__(self, surface: Surface) -> None:
+        self._surface = surface
+        self._guard = surface.guard
+        self._recall = surface.guard.cache.recall
+        self._ways: dict[tuple[object, ...], Way] = {}
+        # The marks are kept, so that no other ones can have their places in memory.
+        self._joined: dict[tuple[Way, int], tuple[Way, tuple[Mark, ...]]] = {}
+        name = surface.site.cookie.name.encode("ascii")
+        self._needle = name + b"="
+        self._from = len(self._needle)
+        self._until = self._from + TOKEN
+        # One look finds all of our names at once; and what a bridge says is not known here.
+        self._works = b"demur" in name and surface.bridge is None
+        self._dresses = not surface.site.cors.origins
+
+    # --- whose cookie it is -----------------------------------------------------------------------
+
+    def key(self, cookie: bytes) -> bytes | None:
+        """The key of the session whose token a cookie holds; None if it is not as every browser writes it."""
+        if len(cookie) == self._until and cookie.startswith(self._needle):
+            return sha256(cookie[self._from :]).digest()
+        at = cookie.find(self._needle)
+        end = at + self._until
+        if at < 0 or cookie.count(b"demur") != 1:
+            return None
+        if cookie[end : end + 1] not in b";" or not (at == 0 or cookie[at - 2 : at] == b"; "):
+            return None
+        return sha256(cookie[end - TOKEN : end]).digest()
+
+    def without_ours(self, cookie: bytes) -> bytes:
+        """What is left of a cookie for the app."""
+        if len(cookie) == self._until and cookie.startswith(self._needle):
+            return b""
+        return fields.without_cookies(cookie, self._surface.names)
+
+    # --- learning ---------------------------------------------------------------------------------
+
+    def learned(self, request: Request, checked: Checked) -> Way | None:
+        """The way of a request that the long way has decided about, or left to the view; None if it has none."""
+        plan, asked = checked.plan, checked.requirement
+        if not self._works or plan is None or request.method not in {"GET", "HEAD"} or asked.conceal:
+            return None
+        if not _is_one(checked, plan) or len(request.path) > LONGEST or len(request.host) > LONGEST:
+            return None
+        opened = asked.access is Access.OPEN
+        if not opened and not self._learn(checked, request.values(b"cookie")):
+            return None
+        return Way(plan, asked, opened, not opened and plan.left)
+
+    def _learn(self, checked: Checked, cookies: list[bytes]) -> bool:
+        """Whether it is a cookie that a request is known by; whoever was allowed something is, from now on."""
+        key = self.key(cookies[0]) if len(cookies) == 1 else None
+        if key is None or checked.presented.scheme is not Scheme.COOKIE:
+            return False
+        if isinstance(checked.decision, Allow):
+            if checked.decision.session is None or checked.decision.session.id != key:
+                return False
+            self._guard.learn(checked)
+        return True
+
+    def harmless(self, name: bytes) -> bool:
+        """Whether a field of that name, in lower case, is nothing that matters."""
+        return name not in MATTERS and len(name) <= LONGEST and not self._surface.keeps_out(name)
+
+    # --- at the view ------------------------------------------------------------------------------
+
+    def recall(self, passed: LeftToTheView, found: tuple[Mark, ...]) -> bool:
+        """Whether a view may be opened because it could be before; then it is judged, and noted. `found` is the same
+        object whenever it is of the same view."""
+        kept = self._joined.get((passed.way, id(found)))
+        if kept is None:
+            return False
+        way, at, known = kept[0], self._guard.clock(), None
+        if not way.open:
+            known = self._recall(passed.key, way.requirement, int(at))
+            if known is None:
+                return False
+        passed.judged_as(way, known)
+        if (observer := self._guard.observer) is not None:
+            observer.decided(cast("Decided", passed.noted(at, 0.0)))
+        return True
+
+    def remember(self, passed: LeftToTheView, found: tuple[Mark, ...]) -> None:
+        """A view was judged on the long way, and may be opened."""
+        checked, name = passed.checked, (passed.way, id(found))
+        plan, asked = checked.plan, checked.requirement
+        if plan is None or len(plan.matches) != 1 or asked.conceal or plan.matches[0].requirement is not asked:
+            return
+        if not isinstance(checked.decision, Allow) or checked.blind:
+            return
+        kept = self._joined.get(name)
+        way = kept[0] if kept is not None else Way(plan, asked, asked.access is Access.OPEN, left=False)
+        self._guard.learn(replace(checked, plan=way.plan, requirement=way.requirement))
+        if kept is None:
+            room(self._joined)[name] = (way, found)
+
+
+def _is_one(checked: Checked, plan: Plan) -> bool:
+    """Whether one rule alone says what becomes of a request: a yes, or that it is left to the view."""
+    if len(plan.matches) != 1 or plan.pretends:
+        return False
+    return isinstance(checked.decision, Left) if plan.left else isinstance(checked.decision, Allow)
