@@ -9,16 +9,18 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from demur.core.model import ConfigError
 from demur.gateway.config.addresses import Address
 from demur.gateway.server import supervise
 from demur.gateway.server.serve import Listener
+
+if TYPE_CHECKING:
+    import socket
 
 
 @dataclass(frozen=True)

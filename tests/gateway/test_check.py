@@ -8,8 +8,9 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.gateway.checking import everywhere
 
-from demur.core import page, rules
+from demur.core import identity, page, rules
 from demur.core.model import (
     Absent,
     Actor,
@@ -49,7 +50,8 @@ RULES: list[dict[str, Any]] = [
     {"path": "/admin/**", "allow": {"groups": ["admins"]}},
     {"path": "/fresh/**", "allow": {"groups": ["staff"], "fresh": "15m"}},
 ]
-NAMES = ["remote-subject", "remote-user", "remote-name", "remote-email", "remote-groups"]
+NAMES = [name.decode() for name in identity.NAMES]
+PERSON = NAMES[:5]
 
 
 class Down(MemoryStore):
@@ -109,31 +111,13 @@ class Answer:
 
 
 async def ask(world: World, target: str, *sent: tuple[str, str], method: str = "GET") -> Answer:
-    """Ask the check listener; `sent` are the fields that the proxy sends."""
-    messages: list[Any] = []
-    path, _, query = target.partition("?")
-    scope = {
-        "type": "http",
-        "scheme": "http",
-        "method": method,
-        "path": path,
-        "raw_path": path.encode(),
-        "query_string": query.encode(),
-        "headers": [(name.lower().encode(), value.encode("latin-1")) for name, value in (("Host", "check"), *sent)],
-        "client": None,
-    }
-
-    async def receive() -> Any:
-        return {"type": "http.request", "body": b"", "more_body": False}
-
-    async def send(message: Any) -> None:
-        messages.append(message)
-
-    await world.check(scope, receive, send)
+    """Ask the check in every way there is; `sent` are the fields that the proxy sends."""
+    answered = await everywhere(world.check, target, [("Host", "check"), *sent], method)
     found: dict[str, list[str]] = {}
-    for name, value in messages[0]["headers"]:
-        found.setdefault(name.decode(), []).append(value.decode("latin-1"))
-    return Answer(messages[0]["status"], found, b"".join(message.get("body", b"") for message in messages[1:]))
+    for name, value in answered.fields:
+        if name != "date":
+            found.setdefault(name, []).append(value)
+    return Answer(answered.status, found, answered.body)
 
 
 def about(uri: str = "/members/", method: str = "GET", **changes: str | None) -> list[tuple[str, str]]:
@@ -159,7 +143,7 @@ async def test_a_member(target: str) -> None:
     issued = await world.sign_in()
     answer = await ask(world, target, *about(), ("Cookie", world.cookie_of(issued)))
     assert (answer.status, answer.body, answer["content-length"]) == (200, b"", "0")
-    assert [answer[name] for name in NAMES] == [ANN.id, "ann", "Ann%20%C3%96nd", "", "staff"]
+    assert [answer[name] for name in PERSON] == [ANN.id, "ann", "Ann%20%C3%96nd", "", "staff"]
     assert answer["server-timing"] == f'session;dur=3600;desc="86400", subject;desc="{ANN.id}"'
     assert answer["cache-control"] == "no-store"
     assert "set-cookie" not in answer
@@ -170,7 +154,7 @@ async def test_nobody_in_particular(uri: str) -> None:
     """Whoever need not sign in is nobody: every field is there and empty, so that a client's own is overwritten."""
     answer = await ask(World(), "/check", *about(uri), ("Remote-User", "root"), ("Remote-Groups", "admins"))
     assert answer.status == 200
-    assert [answer[name] for name in NAMES] == [""] * 5
+    assert [answer[name] for name in NAMES] == [""] * len(NAMES)
     assert "server-timing" not in answer
 
 
@@ -379,7 +363,7 @@ async def test_a_preflight_for_the_site() -> None:
     world = World(cors=Cors(upstream=True))
     answer = await ask(world, "/check", *about("/api/x", "OPTIONS"), *PREFLIGHT)
     assert answer.status == 200
-    assert [answer[name] for name in NAMES] == [""] * 5
+    assert [answer[name] for name in NAMES] == [""] * len(NAMES)
 
 
 # --- proxies with ways of their own -------------------------------------------------------------------
@@ -392,7 +376,7 @@ async def test_a_yes_without_empty_fields(way: str) -> None:
     sent = (("Cookie", f"a=1; {world.cookie_of(await world.sign_in())}"), ("Cookie", "b=2"), ("Authorization", "X y"))
     answer = await ask(world, f"/check?{way}", *about(), *sent)
     assert answer.status == 200
-    assert [name for name in NAMES if name in answer] == [name for name in NAMES if name != "remote-email"]
+    assert [name for name in NAMES if name in answer] == [name for name in PERSON if name != "remote-email"]
     assert (answer["cookie"], answer["authorization"]) == ("a=1; b=2", "X y")
     nobody = await ask(world, f"/check?{way}", *about("/public/x"), ("Cookie", "demur-dev=1"))
     assert not {*NAMES, "cookie", "authorization"} & set(nobody.fields)
@@ -406,9 +390,9 @@ async def test_envoy_is_told_what_to_take_away() -> None:
     assert nobody["x-envoy-auth-headers-to-remove"].split(",") == everything
     cookie = ("Cookie", f"a=1; {world.cookie_of(await world.sign_in(replace(ANN, email='a@b.example')))}")
     somebody = await ask(world, "/check?for=envoy", *about(), cookie)
-    assert somebody["x-envoy-auth-headers-to-remove"] == "authorization"
+    assert somebody["x-envoy-auth-headers-to-remove"] == ",".join((*NAMES[5:], "authorization"))
     everybody = await ask(world, "/check?for=envoy", *about(), cookie, ("Authorization", "X y"))
-    assert "x-envoy-auth-headers-to-remove" not in everybody
+    assert everybody.fields.get("x-envoy-auth-headers-to-remove", [""]) == [",".join(NAMES[5:])]
 
 
 @pytest.mark.parametrize(("way", "status"), [("for=envoy", 204), ("for=traefik", 403)])
@@ -425,43 +409,6 @@ async def test_no_cookie_of_ours_is_for_the_site(way: str, cookie: str) -> None:
     """Under none of the names that it may have."""
     answer = await ask(World(), f"/check?{way}", *about("/public/x"), ("Cookie", f"a=1; {cookie}=2;b=3"))
     assert answer["cookie"] == "a=1;b=3"
-
-
-class Sender:
-    """A client that sends content to `/refusal`: what happened, in its order."""
-
-    def __init__(self, *sent: tuple[str, str]) -> None:
-        self.happened: list[str] = []
-        headers = [(name.lower().encode(), value.encode()) for name, value in (("Host", "check"), *sent)]
-        path = {"path": "/refusal", "raw_path": b"/refusal", "query_string": b""}
-        self.scope = {"type": "http", "scheme": "http", "method": "POST", **path, "headers": headers, "client": None}
-
-    async def receive(self) -> Any:
-        """Three pieces of content."""
-        self.happened.append("piece")
-        return {"type": "http.request", "body": b"x", "more_body": self.happened.count("piece") < 3}
-
-    async def send(self, message: Any) -> None:
-        """What is answered."""
-        self.happened.append(str(message.get("status", "body")))
-
-
-@pytest.mark.parametrize(
-    ("more", "happened"),
-    [
-        ([("Content-Length", "3")], ["piece", "piece", "piece", "401", "body"]),
-        ([("Transfer-Encoding", "chunked")], ["piece", "piece", "piece", "401", "body"]),
-        ([("Content-Length", "3"), ("Expect", "100-continue")], ["401", "body"]),
-    ],
-)
-async def test_the_second_step_takes_the_content_in(more: list[tuple[str, str]], happened: list[str]) -> None:
-    """Caddy stops reading when it has an answer, and whoever is still sending would not read it. Nothing is taken from
-    a client that waits to be asked."""
-    world = World()
-    brief = await ask(world, "/check?answer=fields", *about(method="POST"))
-    sender = Sender(*about(method="POST"), ("Demur-Refusal", brief["demur-refusal"]), *more)
-    await world.check(sender.scope, sender.receive, sender.send)
-    assert sender.happened == happened
 
 
 # --- the slip ---------------------------------------------------------------------------------------
@@ -506,8 +453,8 @@ async def test_the_slip_of_an_unknown_host() -> None:
 
 
 def forged(value: str) -> str:
-    head, payload, tag = value.split(".")
-    return f"{head}.{payload}.{'A' if tag[0] != 'A' else 'B'}{tag[1:]}"
+    head, _, tag = value.rpartition(".")
+    return f"{head}.{'0' if tag[0] != '0' else '1'}{tag[1:]}"
 
 
 @pytest.mark.parametrize(
@@ -519,7 +466,7 @@ def forged(value: str) -> str:
         ("/members/", 0, forged),
         ("/members/", 0, lambda value: "9" + value),
         ("/members/", 0, lambda value: value.rpartition(".")[0]),
-        ("/members/", 0, lambda value: "1.e30.AAAA"),
+        ("/members/", 0, lambda value: f"1.1800000010.x.e30.{'a' * 32}"),
         ("/members/", 0, lambda value: "[" * 5000),
         ("/members/", 0, lambda value: ""),
     ],

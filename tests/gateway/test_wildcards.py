@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from demur.core.model import Request
 from demur.gateway import app
 from demur.gateway.config import tables as config
 
@@ -99,8 +100,9 @@ async def test_the_check_finds_the_site(gateway: app.Gateway, host: str, status:
         "x_forwarded_uri": "/",
         "x_forwarded_for": "192.0.2.7",
     }
-    answered, _ = await ask(gateway.check, "/check", fields)
-    assert answered == status
+    sent = tuple((name.replace("_", "-").encode(), value.encode()) for name, value in fields.items())
+    answered = await gateway.check.answer(Request("GET", b"/check", "http", "", "", sent))
+    assert answered.status == status
 
 
 @pytest.mark.parametrize(("host", "status"), HOSTS)

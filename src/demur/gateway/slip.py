@@ -6,16 +6,17 @@ the decision on a slip, and the renderer reads it.
 
 - A slip is signed, and valid for some seconds and for one request: the same method, address and client's cookie.
 - It travels between the proxy and us only. It holds no more of a person than the page will show.
+- What is the same for many refusals is written once (`Pad`): to refuse is as cheap as to allow.
 """
 
 from __future__ import annotations
 
 import base64
-import hashlib
 import hmac
 import json
 import re
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 from demur.core.model import Details, Form, KeyRing, Preflight, Presented, Refuse, Request, Scheme, Subject
@@ -27,10 +28,13 @@ if TYPE_CHECKING:
 LASTS = 10
 """Seconds."""
 
-# Other things are signed with the same keys; none of them begins with these bytes.
-_PURPOSE = b"demur refusal slip, version 1\n"
+# Other things are signed with the same keys; none of them in this way, with these words.
+_PURPOSE = b"demur slip 2"
 
-_FORM = re.compile(rb"(?P<key>[0-9]{1,3})\.(?P<payload>[A-Za-z0-9_\-]+)\.(?P<tag>[A-Za-z0-9_\-]+)")
+_FORM = re.compile(
+    rb"(?P<key>[0-9]{1,3})\.(?P<until>[0-9]{1,12})\.(?P<reference>[A-Za-z0-9\-]{1,64})\.(?P<said>[A-Za-z0-9_\-]+)"
+    rb"\.(?P<tag>[0-9a-f]{32})"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +48,51 @@ class Slip:
     presented: Presented = Presented()  # noqa: RUF009 - frozen
 
 
+class Pad:
+    """Slips that differ in their reference, their time and the address that they are about, and in nothing else: of one
+    decision, about requests with the same method, site and credentials."""
+
+    __slots__ = ("_said", "_signed", "key")
+
+    def __init__(self, slip: Slip, request: Request, key: Key) -> None:
+        self.key = key
+        self._said = _encode(json.dumps(_content(slip), separators=(",", ":")).encode("ascii"))
+        self._signed = _signing(self._said, request, key)
+
+    def write(self, target: bytes, reference: str, now: int) -> bytes:
+        """A slip as the value of a field: some hundred bytes."""
+        head = b"%d.%b" % (now + LASTS, reference.encode("ascii"))
+        signed = self._signed.copy()
+        # The address is last: nothing can move from one part to the next.
+        signed.update(b"%b %b" % (head, target))
+        return b"%d.%b.%b.%b" % (self.key.id, head, self._said, signed.hexdigest().encode("ascii"))
+
+
 def write(slip: Slip, request: Request, key: Key, now: int) -> bytes:
-    """The slip as the value of a field: base64url, some hundred bytes."""
+    """The slip as the value of a field."""
+    return Pad(slip, request, key).write(request.target, slip.reference, now)
+
+
+def read(value: bytes, request: Request, ring: KeyRing, now: int) -> Slip:
+    """The slip for this request. Raises ValueError if we did not write it, or not for this, or not now."""
+    found = _FORM.fullmatch(value)
+    key = ring.find(int(found["key"])) if found else None
+    if found is None or key is None or not hmac.compare_digest(_tag(found, request, key), found["tag"]):
+        raise ValueError("the slip is not signed with a key of ours, or it is for another request")
+    # From here on it is what we wrote ourselves.
+    if not now <= int(found["until"]) <= now + LASTS:
+        raise ValueError("the slip is too old")
+    said = json.loads(base64.urlsafe_b64decode(found["said"] + b"=="))
+    reference = found["reference"].decode("ascii")
+    form = Form(said["form"]) if "form" in said else None
+    if "reason" not in said:
+        return Slip(Preflight(forward=False), reference, form)
+    refuse = Refuse(Reason(said["reason"]), _details(said["details"]))
+    return Slip(refuse, reference, form, _presented(said))
+
+
+def _content(slip: Slip) -> dict[str, Any]:
     said: dict[str, Any] = {
-        "until": now + LASTS,
-        "for": _digest(request),
-        "reference": slip.reference,
         "scheme": slip.presented.scheme,
         "challenges": slip.presented.challenges,
         "vary": [name.decode("ascii") for name in slip.presented.vary],
@@ -59,41 +102,23 @@ def write(slip: Slip, request: Request, key: Key, now: int) -> bytes:
     if isinstance(slip.decision, Refuse):
         said["reason"] = slip.decision.reason.value
         said["details"] = _plain(slip.decision.details)
-    payload = _encode(json.dumps(said, separators=(",", ":")).encode("ascii"))
-    return b"%d.%b.%b" % (key.id, payload, _encode(_tag(payload, key)))
+    return said
 
 
-def read(value: bytes, request: Request, ring: KeyRing, now: int) -> Slip:
-    """The slip for this request. Raises ValueError if we did not write it, or not for this, or not now."""
-    found = _FORM.fullmatch(value)
-    key = ring.find(int(found["key"])) if found else None
-    if found is None or key is None or not hmac.compare_digest(_encode(_tag(found["payload"], key)), found["tag"]):
-        raise ValueError("the slip is not signed with a key of ours")
-    # From here on it is what we wrote ourselves.
-    said = json.loads(base64.urlsafe_b64decode(found["payload"] + b"=="))
-    if not now <= said["until"] <= now + LASTS:
-        raise ValueError("the slip is too old")
-    if said["for"] != _digest(request):
-        raise ValueError("the slip is for another request")
-    form = Form(said["form"]) if "form" in said else None
-    if "reason" not in said:
-        return Slip(Preflight(forward=False), said["reference"], form)
-    refuse = Refuse(Reason(said["reason"]), _details(said["details"]))
-    return Slip(refuse, said["reference"], form, _presented(said))
-
-
-def _digest(request: Request) -> str:
-    """The request in a few characters. The host decides the site, and the credentials who is refused."""
+def _signing(said: bytes, request: Request, key: Key) -> blake2b:
+    """A signature begun with all but the address and the time. The host decides the site, and the credentials who is
+    refused."""
     cookies, authorization = (b";".join(request.values(name)) for name in (b"cookie", b"authorization"))
-    where = (request.method.encode(), request.scheme.encode(), request.host.encode(), request.target)
-    parts = (*where, cookies, authorization)
+    parts = (said, request.method.encode(), request.scheme.encode(), request.host.encode(), cookies, authorization)
     # Each part with its length, so that nothing can move from one to the next.
     whole = b"".join(b"%d:%b" % (len(part), part) for part in parts)
-    return _encode(hashlib.sha256(whole).digest()[:16]).decode("ascii")
+    return blake2b(whole, digest_size=16, key=key.secret, person=_PURPOSE)
 
 
-def _tag(payload: bytes, key: Key) -> bytes:
-    return hmac.digest(key.secret, _PURPOSE + payload, "sha256")
+def _tag(found: re.Match[bytes], request: Request, key: Key) -> bytes:
+    signed = _signing(found["said"], request, key)
+    signed.update(b"%b.%b %b" % (found["until"], found["reference"], request.target))
+    return signed.hexdigest().encode("ascii")
 
 
 def _encode(data: bytes) -> bytes:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
 from email.utils import formatdate
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
 from uvicorn.config import Config
 
@@ -37,6 +37,19 @@ Send: TypeAlias = Callable[[Event], Awaitable[None]]
 App: TypeAlias = Callable[[Event, Receive, Send], Awaitable[None]]
 
 
+class Serving(Protocol):
+    """A listener at work, from its start to its end."""
+
+    async def start(self) -> None: ...
+    async def end(self, seconds: float) -> bool: ...
+
+
+class Serves(Protocol):
+    """What can be served: a `Listener`, or one of another protocol."""
+
+    def serving(self) -> Serving: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Listener:
     """A bound socket, the ASGI app that answers there, the TLS context if it speaks TLS, and how many connections one
@@ -46,6 +59,10 @@ class Listener:
     app: App
     tls: ssl.SSLContext | None = None
     share: Share | None = None
+
+    def serving(self) -> Serving:
+        """It at work."""
+        return _Server(self)
 
 
 def tls_context(certificate: Path, key: Path) -> ssl.SSLContext:
@@ -76,7 +93,7 @@ def tls_context(certificate: Path, key: Path) -> ssl.SSLContext:
 
 
 async def serve(
-    listeners: Sequence[Listener],
+    listeners: Sequence[Serves],
     stop: asyncio.Event,
     *,
     ready: Callable[[], None] = lambda: None,
@@ -88,7 +105,7 @@ async def serve(
     `ready` is called once connections are accepted, `draining` once they no longer are. Whether everything came to
     its end by itself.
     """
-    servers = [_Server(listener) for listener in listeners]
+    servers = [listener.serving() for listener in listeners]
     for server in servers:
         await server.start()
     ready()
