@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from demur.cli import check_config, doctor, explain, init, recipe, serve, sessions, token, user
+from demur.cli import check_config, doctor, explain, init, keys, recipe, serve, sessions, token, user
 from demur.cli.terminal import fail
 from demur.core.model import ConfigError, StoreUnavailable
 
@@ -47,6 +47,7 @@ app.command("check-config")(check_config.check_config)
 app.command("explain")(explain.explain)
 app.command("recipe")(recipe.recipe)
 app.command("doctor")(doctor.doctor)
+app.add_typer(keys.app, name="keys")
 app.add_typer(sessions.app, name="sessions")
 app.add_typer(token.app, name="token")
 app.add_typer(user.app, name="user")

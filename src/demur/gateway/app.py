@@ -23,6 +23,7 @@ from demur.core.model import ConfigError, Details, Refuse, StoreUnavailable
 from demur.core.reasons import Reason
 from demur.core.site import find
 from demur.gateway.check import Check
+from demur.gateway.config.others import KEYS_DIFFER
 from demur.gateway.doctor import ticket
 from demur.gateway.proxy.forward import Proxy
 from demur.guard import Cache, Guard
@@ -55,12 +56,6 @@ HOUSEKEEPING = 60.0
 
 SOON = 1.0
 """Seconds until it is looked again whether the other nodes have the same keys, as long as that is not known."""
-
-KEYS_DIFFER = (
-    "Copy the folder of the keys from a node that runs. If the keys that the sessions were made with are lost, "
-    "`demur keys replace` makes new ones, and everybody stays signed in."
-)
-"""What to do if the keys here are not those of the other nodes."""
 
 _log = logging.getLogger("demur")
 _RENDERER: Renderer = page.DEFAULT

@@ -76,14 +76,20 @@ class AgreedKeys:
         held = self._keys.ring()
         said = _read(await self._store.peek(_PLACE, now), now)
         mine = {key.id: fingerprint(key) for key in held.keys}
-        differs = frozenset(each for each, (digest, _) in said.items() if mine.get(each, digest) != digest)
-        if differs or (said and not mine.keys() & said.keys()):
-            self._believe(frozenset(key for key in held.keys if key.id in said and key.id not in differs))
-            raise KeysDiffer(differs)
+        try:
+            _compare(mine, said)
+        except KeysDiffer as differ:
+            self._believe(frozenset(key for key in held.keys if key.id in said and key.id not in differ.ids))
+            raise
         if any(said.get(each, ("", 0))[1] + _AGAIN <= now for each in mine):
             both = {**said, **{each: (digest, now) for each, digest in mine.items()}}
             await self._store.put(_PLACE, json.dumps(both).encode("ascii"), now + TOMBSTONES_LAST)
         self._believe(frozenset(held.keys))
+
+    async def look(self, now: int) -> None:
+        """The same without saying or believing anything."""
+        said = _read(await self._store.peek(_PLACE, now), now)
+        _compare({key.id: fingerprint(key) for key in self._keys.ring().keys}, said)
 
     async def taken(self, now: int) -> frozenset[int]:
         """The ids that keys of this store have, here or elsewhere."""
@@ -103,6 +109,12 @@ class AgreedKeys:
 def fingerprint(key: Key) -> str:
     """A key's digest, by which it can be told apart from another and not be found."""
     return hashlib.blake2b(key=key.secret, digest_size=16, person=b"demur.finger").hexdigest()
+
+
+def _compare(mine: Mapping[int, str], said: Mapping[int, tuple[str, int]]) -> None:
+    differs = frozenset(each for each, (digest, _) in said.items() if mine.get(each, digest) != digest)
+    if differs or (said and not mine.keys() & said.keys()):
+        raise KeysDiffer(differs)
 
 
 def _read(value: bytes | None, now: int) -> Mapping[int, tuple[str, int]]:

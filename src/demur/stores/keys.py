@@ -20,9 +20,13 @@ import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from demur.core.model import Key, KeyRing, StoreUnavailable
 from demur.core.sessions import TOMBSTONES_LAST
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 _SECRET = 32
 _IDS = 256
@@ -113,6 +117,24 @@ class FileKeys:
                 )
             self._write(_Made(newest + 1, secrets.token_bytes(_SECRET), now))
             for one in _retired(self._load(), now):
+                self._file(one.number).unlink(missing_ok=True)
+            self._look_at = 0.0
+        except OSError as error:
+            raise self._unavailable(self._directory, error.strerror or str(error)) from error
+        return self.ring()
+
+    def replace(self, now: int, taken: Collection[int]) -> KeyRing:
+        """Have one new key in place of all others, under an id that is not `taken`: what was made with keys that are
+        lost is then asked of the store."""
+        try:
+            made = self._load()
+            first = max((one.number for one in made), default=-1) + 1
+            number = next((each for each in range(first, first + _IDS) if each % _IDS not in taken), None)
+            if number is None:
+                raise self._unavailable(self._directory, "cannot have a key whose id nobody has used for 30 days")
+            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._write(_Made(number, secrets.token_bytes(_SECRET), now))
+            for one in made:
                 self._file(one.number).unlink(missing_ok=True)
             self._look_at = 0.0
         except OSError as error:

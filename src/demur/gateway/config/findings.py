@@ -2,7 +2,7 @@
 
 - An error stops the start and a reload: a certificate that does not fit, a folder that is not there.
 - A warning is something that starts, and is likely not what was meant, or is less safe than it could be.
-- Only `check` with `online` opens connections, and only to upstreams; nothing is ever written.
+- Only `check` with `online` opens connections, to upstreams and to the store; nothing is ever written.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from demur.core.sessions import DAY
 from demur.core.site import covers
 from demur.gateway.config import tables as configuration
 from demur.gateway.config.faults import BadConfig, Fault, Finding
+from demur.gateway.config.others import store_faults
 from demur.signin.sessions import PASSWORD
 
 if TYPE_CHECKING:
@@ -40,7 +41,8 @@ _SQLITE_MAGIC = b"SQLite format 3\x00"
 def check(path: Path, *, online: bool = True) -> list[Finding]:
     """Everything worth knowing about the configuration at `path`, in the order of its lines.
 
-    With `online` each upstream is connected to once, for at most a second, all at the same time.
+    With `online` each upstream is connected to once, for at most a second, all at the same time, and the store is asked
+    whether the other nodes have the same keys.
     """
     try:
         document = configuration.load(path)
@@ -50,6 +52,7 @@ def check(path: Path, *, online: bool = True) -> list[Finding]:
     faults = [*_errors(config), *_warnings(config)]
     if online:
         faults.extend(_unreachable(config))
+        faults.extend(store_faults(config))
     return sorted((document.finding(fault) for fault in faults), key=lambda finding: finding.line)
 
 
