@@ -7,11 +7,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import threading
 import weakref
-from collections import deque
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -32,15 +30,13 @@ from demur.core.model import (
 )
 from demur.core.ports import Changed, Counter, Hits, Tombstone, Value
 from demur.stores import forks
+from demur.stores.feed import Feed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from demur.core.model import Kind
     from demur.core.ports import Kept
-
-_BACKLOG = 1000
-"""How many changes wait for one reader before they become a single "everything"."""
 
 
 class MemoryStore:
@@ -54,7 +50,7 @@ class MemoryStore:
         self._hits: dict[bytes, Hits] = {}
         self._generation = 0
         self._frozen = False
-        self._feeds: weakref.WeakSet[_Feed] = weakref.WeakSet()
+        self._feeds: weakref.WeakSet[Feed] = weakref.WeakSet()
         forks.watch(self)
 
     async def issue(self, session: Session, subject: Subject) -> None:
@@ -173,9 +169,9 @@ class MemoryStore:
         hits = self._hits.get(key)
         return hits if hits and now < hits.until else Hits(0, now)
 
-    def changes(self) -> _Feed:
+    def changes(self) -> Feed:
         """See `Store.changes`."""
-        feed = _Feed()
+        feed = Feed()
         with self._lock:
             self._feeds.add(feed)
         return feed
@@ -350,41 +346,3 @@ def _touches(session: Session, at: int) -> bool:
 
 def _is_over(row: Session | Ended, now: int) -> bool:
     return isinstance(row, Ended) and row.when + sessions.TOMBSTONES_LAST <= now
-
-
-class _Feed:
-    """One reader of changes; `tell` may be called from any thread."""
-
-    def __init__(self) -> None:
-        self._waiting: deque[Changed] = deque()
-        self._reader: asyncio.Future[None] | None = None
-
-    def __aiter__(self) -> _Feed:
-        return self
-
-    async def __anext__(self) -> Changed:
-        while True:
-            # The reader is announced before it looks: whatever is told in between wakes it.
-            reader = self._reader = asyncio.get_running_loop().create_future()
-            try:
-                return self._waiting.popleft()
-            except IndexError:
-                await reader
-            finally:
-                self._reader = None
-
-    def tell(self, changed: Changed) -> None:
-        if len(self._waiting) >= _BACKLOG:
-            self._waiting.clear()
-            changed = Changed()
-        self._waiting.append(changed)
-        if (reader := self._reader) is not None:
-            try:
-                reader.get_loop().call_soon_threadsafe(_wake, reader)
-            except RuntimeError:  # the reader's loop is closed: nobody waits any more
-                self._reader = None
-
-
-def _wake(reader: asyncio.Future[None]) -> None:
-    if not reader.done():
-        reader.set_result(None)

@@ -80,7 +80,8 @@ def person(snapshot: str) -> Subject:
     return Subject(key, name, frozenset(groups), held, suspended, version, display_name, email)
 
 
-def _snapshot(subject: Subject) -> str:
+def snapshot_of(subject: Subject) -> str:
+    """A person as they are kept; `person` reads it."""
     return json.dumps(
         [
             subject.id,
@@ -196,7 +197,7 @@ def changes_since(connection: sqlite3.Connection, position: int | None) -> tuple
 
 def keep(connection: sqlite3.Connection, subject: Subject) -> tuple[int, bool]:
     """The row of a person, with this snapshot unless a newer one is there; whether it was replaced."""
-    snapshot = _snapshot(subject)
+    snapshot = snapshot_of(subject)
     found = connection.execute("SELECT number, version, snapshot FROM person WHERE id = ?", (subject.id,)).fetchall()
     if not found:
         cursor = connection.execute(
