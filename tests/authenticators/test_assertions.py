@@ -45,6 +45,9 @@ class Ring:
         self.keys = (Key(newest, bytes((newest,)) * 32, now), *self.keys)
         return self.ring()
 
+    async def agree(self, now: int) -> None:
+        """Nobody else has these."""
+
 
 def assertions(keys: Any = None, site: str = SITE, **more: Any) -> Assertions:
     return Assertions(keys or Ring(), site, **more)
@@ -177,6 +180,19 @@ def test_a_new_key_is_published_before_it_signs() -> None:
 def test_a_key_that_is_all_there_is_signs() -> None:
     """If the others are gone, there is nothing to wait for."""
     signer = assertions(Ring(Key(5, b"n" * 32, NOW)))
+    assert verifier(signer).verify(signer.of(ADA, SESSION, SITE, NOW)).id == "0190"
+
+
+def test_keys_that_went_away_go_on(tmp_path: Path) -> None:
+    """A folder that cannot be read any more ends nothing in a process that has read it, and begins nothing."""
+    keys = FileKeys(tmp_path)
+    signer = assertions(keys)
+    published = signer.published()
+    (tmp_path / "000000.key").unlink()
+    keys._look_at = 0.0  # it is looked at again
+    with pytest.raises(StoreUnavailable):
+        assertions(keys).published()
+    assert signer.published() == published
     assert verifier(signer).verify(signer.of(ADA, SESSION, SITE, NOW)).id == "0190"
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from demur.authenticators.assertions.verifying import Verifier
 from demur.core import sessions
-from demur.core.model import ConfigError, Session, StoreUnavailable, Subject
+from demur.core.model import ConfigError, Request, Session, StoreUnavailable, Subject
 from demur.gateway import app
 from demur.gateway.config import tables as config
 from demur.stores.agreement import AgreedKeys
@@ -212,6 +212,60 @@ async def test_every_worker_publishes_the_same(gateway: app.Gateway, tmp_path: P
     assert found[0] == found[1]
 
 
+# --- what another proxy is told -------------------------------------------------------------------
+
+
+async def check(
+    gateway: app.Gateway, host: str, token: str = "", query: str = "", uri: str = "/"
+) -> tuple[int, dict[str, str]]:
+    """The answer to a proxy's question."""
+    about = {"x-forwarded-method": "GET", "x-forwarded-proto": "https", "x-forwarded-host": host}
+    about |= {"x-forwarded-uri": uri, "x-forwarded-for": "192.0.2.7", "remote-assertion": "mallory"}
+    about |= {"cookie": f"__Host-demur={token}"} if token else {}
+    lines = tuple((name.encode(), value.encode()) for name, value in about.items())
+    answer = await gateway.check.answer(Request("GET", b"/check" + query.encode(), "http", "check", "", lines))
+    return answer.status, {name.decode(): value.decode() for name, value in answer.fields}
+
+
+@pytest.mark.parametrize("query", ["", "?answer=fields", "?for=envoy", "?for=traefik"])
+async def test_other_proxies_are_told_too(gateway: app.Gateway, query: str) -> None:
+    """In the answer of the check; and where there is none to tell, that the client's own has to go."""
+    token = await signed_in(gateway)
+    checks = await verifier(gateway, "app.example.com")
+    status, fields = await check(gateway, "app.example.com", token, query)
+    assert (status, checks.verify(fields["remote-assertion"]).id) == (200, "0190")
+    for host, who in (("app.example.com", ""), ("plain.example.com", token)):
+        status, fields = await check(gateway, host, who, query, "/public/x")
+        assert status == 200
+        assert fields.get("remote-assertion", "") == ""
+        if query == "?for=envoy":
+            assert "remote-assertion" in fields["x-envoy-auth-headers-to-remove"].split(",")
+        elif query != "?for=traefik":
+            assert "remote-assertion" in fields
+
+
+async def test_what_cannot_be_signed_is_our_failure(
+    gateway: app.Gateway, site: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """503 and not a request without its assertion, which an app would take for nobody's."""
+    token = await signed_in(gateway)
+    assert (await ask(gateway, "api.example.com", token=token))[0] == 200  # whoever is asked for is known from now on
+
+    def broken(*_: Any) -> bytes:
+        raise StoreUnavailable("no keys")
+
+    for guard in gateway._guards:
+        if guard.site.assertions is not None:
+            monkeypatch.setattr(guard.site.assertions, "of", broken)
+    site.heads.clear()
+    status, fields, body = await ask(gateway, "app.example.com", token=token)
+    assert (status, json.loads(body)["reason"]) == (503, "unavailable")
+    assert "retry-after" in fields
+    assert site.heads == []
+    assert (await check(gateway, "app.example.com", token))[0] == 503
+    assert (await check(gateway, "app.example.com", token, "?answer=fields"))[0] == 403
+
+
 # --- nodes with keys of their own -----------------------------------------------------------------
 
 
@@ -222,6 +276,11 @@ async def test_other_keys_do_not_start(gateway: app.Gateway, tmp_path: Path) -> 
     second = app.build(config.read(tmp_path / "second.toml"))
     with pytest.raises(ConfigError, match="key 0 differs") as raised:
         await second.begin()
+    ready = Request("GET", b"/ready", "http", "check", "", ())
+    answer = await second.check.answer(ready)
+    assert answer.status == 503
+    assert answer.body.startswith(b"Not ready: the keys here are not those of the other nodes")
+    assert (await gateway.check.answer(ready)).status == 200
     await second.aclose()
     assert "Copy the folder" in str(raised.value)
     assert "demur keys replace" in str(raised.value)
@@ -242,7 +301,7 @@ async def test_without_the_store_it_starts(tmp_path: Path, site: Any, monkeypatc
     forged = sessions.mint(b"x" * 32, MemoryKeys().ring().current)
     _, _, body = await ask(made, "app.example.com", token=forged)
     assert json.loads(body)["reason"] == "credentials-invalid"
-    assert not made._parts.keys.agreed
+    assert [key.agreed for key in made._parts.keys.ring().keys] == [False]
     await real(made._parts.keys, int(time.time()))
-    assert made._parts.keys.agreed
+    assert [key.agreed for key in made._parts.keys.ring().keys] == [True]
     await made.aclose()

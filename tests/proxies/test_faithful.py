@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import json
 import sqlite3
 import time
 import tomllib
@@ -19,6 +20,7 @@ from tests.proxies.recorder import ID, Reply
 from tests.proxies.websocket import opened, say
 from tests.site.wire import CROSS_SITE, NAVIGATION, SCRIPT, Answer
 
+from demur.authenticators.assertions.verifying import Verifier
 from demur.core.model import Ending
 
 if TYPE_CHECKING:
@@ -442,12 +444,13 @@ def an_absolute_target_is_its_path(stand: Stand) -> None:
 
 @behaviour
 def the_app_is_told_who_it_is(stand: Stand) -> None:
-    """By five fields, or fewer where there is nothing to say; never by the client's."""
+    """By six fields, or fewer where there is nothing to say; never by the client's."""
     token, session = stand.session("ann")
     forged = [
         (name, "root") for name in ("Remote-User", "Remote-Groups", "remote-name", "REMOTE-EMAIL", "Remote-Subject")
     ]
     forged += [(name, "root") for name in ("Remote_User", "Remote.User", "remote_groups", "REMOTE_USER")]
+    forged += [(name, "root") for name in ("Remote-Assertion", "Remote_Assertion", "remote.assertion")]
     _, seen = passed(stand.try_("GET", "/members/x", *forged, token=token))
     assert seen.value("remote-subject") == session.subject
     assert (seen.value("remote-user"), seen.value("remote-groups")) == ("ann", "staff")
@@ -455,7 +458,7 @@ def the_app_is_told_who_it_is(stand: Stand) -> None:
     for target in ("/public/x", "/hello/x"):
         _, seen = passed(stand.try_("GET", target, *forged))
         assert "root" not in [value for _, value in seen.lines], target
-        assert [value for name, value in seen.lines if name.lower().startswith("remote")] in ([], [""] * 5), target
+        assert [value for name, value in seen.lines if name.lower().startswith("remote")] in ([], [""] * 6), target
 
 
 @behaviour
@@ -792,7 +795,7 @@ def secure(request: pytest.FixtureRequest, tmp_path: Path, tls: Path) -> Iterato
     """Each proxy, speaking TLS."""
     if request.param in UNTESTED:
         pytest.skip(UNTESTED[request.param])
-    servers = f'{CORS}\nauthorization_servers = ["https://login.example"]'
+    servers = f'{CORS}\nauthorization_servers = ["https://login.example"]\nassertion = true'
     with behind(request.param, tmp_path, tls=tls, site=servers) as here:
         yield here
 
@@ -804,6 +807,14 @@ def test_with_tls(secure: Stand) -> None:
     document = secure.ask("GET", "/.well-known/oauth-protected-resource")
     assert (document.status, document.value("content-type")) == (200, "application/json")
     assert "https://login.example" in document.text
+
+    # The assertion reaches the app, whatever the client said, and what is published verifies it.
+    token, session = secure.session("ann")
+    _, seen = passed(secure.try_("GET", "/members/x", ("Remote-Assertion", "root"), token=token))
+    document = secure.ask("GET", "/.well-known/jwks.json")
+    assert (document.status, document.value("content-type")) == (200, "application/jwk-set+json")
+    said = Verifier(secure.origin, keys=json.loads(document.text)).verify(seen.value("remote-assertion"))
+    assert (said.id, said.name, said.groups) == (session.subject, "ann", {"staff"})
 
 
 @pytest.mark.parametrize("name", ["nginx", "caddy", "envoy", "haproxy"])

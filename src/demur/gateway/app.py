@@ -19,7 +19,7 @@ from demur.adapters import asgi
 from demur.authenticators.password import DEFAULT_PRESET, Argon2Hasher
 from demur.authenticators.throttle import Throttle
 from demur.core import fields, identity, page, respond
-from demur.core.model import ConfigError, Details, Refuse, StoreUnavailable
+from demur.core.model import ConfigError, Details, Refuse, Refused, StoreUnavailable
 from demur.core.reasons import Reason
 from demur.core.site import find
 from demur.gateway.check import Check
@@ -130,7 +130,11 @@ class Gateway:
             return _no_upstream
 
         def told(request: Request, allow: Allow) -> Fields:
-            return identity.told(guard.site, allow, guard.site.origin_of(request), int(guard.clock()))
+            try:
+                return identity.told(guard.site, allow, guard.site.origin_of(request), int(guard.clock()))
+            except StoreUnavailable as down:
+                refuse = Refuse(Reason.UNAVAILABLE, Details(retry_after=down.retry_after))
+                raise Refused(refuse.reason, decision=refuse) from down
 
         proxy = Proxy(upstream, connect=timeouts.connect, answer=timeouts.answer, told=told)
         self._proxies.append(proxy)

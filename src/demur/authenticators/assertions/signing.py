@@ -21,6 +21,7 @@ from joserfc.jwk import OKPKey
 
 from demur.authenticators.assertions.jose import REGISTRY
 from demur.core import asserted
+from demur.core.model import StoreUnavailable
 
 if TYPE_CHECKING:
     from demur.core.model import Key, KeyRing, Session, Subject
@@ -97,7 +98,13 @@ class Assertions:
         self._young[name] = made
 
     def _held(self) -> _Signers:
-        ring, held = self._keys.ring(), self._signers
+        held = self._signers
+        try:
+            ring = self._keys.ring()
+        except StoreUnavailable:
+            if held is None:
+                raise
+            return held  # what is known goes on for as long as this process does
         if held is None or (held.ring is not ring and held.ring != ring):
             keys = tuple((key.at + AHEAD if key.at else 0, _derive(key, self._site)) for key in ring.keys)
             document = {"keys": [_public(key) for _, key in keys]}

@@ -15,6 +15,7 @@ It has a listener of its own, because here the fields of the proxy are believed:
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from demur.core import respond
@@ -130,6 +131,7 @@ class Check:
         try:
             self._keys.ring()
             await self._store.check()
+            await self._keys.agree(int(self._some_guard.clock()))
         except StoreUnavailable as down:
             # The cause names files and errors; this listener is for operators and their proxies.
             return _text(503, f"Not ready: {down.cause}")
@@ -171,7 +173,12 @@ class Check:
         decision = checked.decision
         if isinstance(decision, Allow):
             rest = left(asked.request, checked.requirement.accepts)
-            return Response(200, yes(asked, decision, checked.now, rest, way))
+            try:
+                return Response(200, yes(asked, decision, checked.now, rest, way))
+            except StoreUnavailable as down:
+                _log.error("demur has no key to sign with who asks: %s", down.cause)
+                decision = Refuse(Reason.UNAVAILABLE, Details(retry_after=down.retry_after))
+                return self._no(asked, replace(checked, decision=decision), way)
         if isinstance(decision, Preflight) and decision.forward:
             return Response(200, yes(asked, Allow(), checked.now, (), way))
         return self._no(asked, checked, way)

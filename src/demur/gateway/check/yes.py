@@ -18,7 +18,8 @@ _COOKIES = tuple(name.encode("ascii") for name in COOKIES)
 
 def yes(asked: Asked, allow: Allow, now: int, left: Fields, way: Way) -> Fields:
     """Who it is, what is `left` of the client's credentials, and last when the session ends."""
-    said = identity.identity_fields(allow.subject)
+    site = asked.guard.site
+    said = identity.told(site, allow, site.origin_of(asked.request), now)
     given = dict((*said, *left))
     lines = [(name, given.get(name, b"")) for name in _GIVEN if way.empty or name in given]
     if way.removes and (gone := [name for name in _GIVEN if name not in given]):
