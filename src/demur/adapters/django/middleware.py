@@ -15,6 +15,7 @@ from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.http import HttpResponse
 
 from demur.adapters.django import answers, config, replies, views, wire
+from demur.adapters.django.short import Short
 from demur.adapters.django.signals import HERE
 from demur.adapters.django.visit import Visit
 from demur.core.model import Response
@@ -37,6 +38,7 @@ class Middleware:
     def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
         self.get_response = get_response
         self.surface = config.surface()
+        self.short = Short(self.surface)
         self._async = bool(iscoroutinefunction(get_response))
         if self._async:
             markcoroutinefunction(self)
@@ -47,10 +49,14 @@ class Middleware:
         """Answer a request, or let the app do it."""
         if self._async:
             return self._acall(request)
+        known = self.short.enter(request)
+        if known is not None:
+            return self._out(self._begin(Visit(request, known, asynchronous=False)), self.get_response(request))
         asked = wire.read(request)
         said = self.surface.enter(asked, partial(wire.body, request))
         if isinstance(said, Response):
             return replies.answer(said, request)
+        self.short.learn(request, asked, said)
         visit = self._visit(request, asked, said)
         if not answers.by_rule(visit) or visit.judge(()):
             return self._out(visit, self.get_response(request))
@@ -74,11 +80,15 @@ class Middleware:
         return answers.leave(visit, response)
 
     def _visit(self, request: HttpRequest, asked: Request, said: Any) -> Visit:  # noqa: ANN401 - Passed
-        visit = Visit(request, said, asynchronous=self._async)
-        request.demur, request._demur = visit.passed, visit  # noqa: SLF001 - beside what Django keeps there
+        visit = self._begin(Visit(request, said, asynchronous=self._async))
         wire.withhold(request, visit.passed)
         if visit.passed.request is not asked:
             wire.retarget(request, visit.passed.request)
+        return visit
+
+    def _begin(self, visit: Visit) -> Visit:
+        request = visit.request
+        request.demur, request._demur = visit.passed, visit  # noqa: SLF001 - beside what Django keeps there
         if self.surface.bridge is None:
             HERE.set(visit.passed)
         return visit
@@ -86,6 +96,8 @@ class Middleware:
     def _out(self, visit: Visit, response: HttpResponseBase) -> HttpResponseBase:
         if (marks := answers.late(visit, response)) is not None:
             visit.judge(marks, closed=False)
+        elif not (visit.forged or visit.said) and self.short.leave(visit.passed, response):
+            return response
         return answers.leave(visit, response)
 
     # --- at the view

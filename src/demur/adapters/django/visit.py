@@ -7,16 +7,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any
 
 from asgiref.sync import sync_to_async
 from django.utils.functional import SimpleLazyObject
 
 from demur.adapters.django import people
-from demur.adapters.django.who import Bridge, Who, in_loop
-from demur.adapters.passed import Passed
-from demur.core.marks import identified
-from demur.core.model import Access, Allow, Left
+from demur.adapters.django.here import Here, InDjango
+from demur.adapters.django.who import Bridge, Who
+from demur.core.model import Access, Left
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,69 +23,11 @@ if TYPE_CHECKING:
     from django.http import HttpRequest
 
     from demur.adapters.django.views import Asked as AskedOf
-    from demur.adapters.passed import Asked
+    from demur.adapters.passed import Passed
     from demur.adapters.surface import Surface
     from demur.core.marks import Mark
-    from demur.core.model import Refused, Session, Subject
+    from demur.core.model import Refused, Subject
     from demur.core.site import Permits
-
-
-class Here(Passed):
-    """What a view finds at `request.demur`: as every adapter's, and it knows Django's groups and permissions."""
-
-    __slots__ = ("_looked",)
-
-    def __init__(self, passed: Passed, visit: Visit) -> None:
-        super().__init__(passed.surface, passed.checked, passed.request, allow=passed._allow)  # noqa: SLF001 - its own
-        self.native = visit
-        self._looked = False
-
-    @property
-    def subject(self) -> Subject | None:
-        """Who it is; None for nobody in particular."""
-        self._look()
-        return super().subject
-
-    @property
-    def session(self) -> Session | None:
-        """Their session."""
-        self._look()
-        return super().session
-
-    def _look(self) -> None:
-        """Where the app decides, who it is is found out when the view asks. In an event loop it is known before."""
-        self._looked = True
-        if self.left and isinstance(self.native, Visit) and self.native.viewed and not in_loop():
-            self.native.judge((identified,), closed=False)
-
-    def forget(self) -> None:
-        """The view did not ask who it is, so its answer is for anybody."""
-        if not self._looked:
-            self._allow = Allow()
-
-    def require(self, permission: str | None = None, **more: Unpack[Asked]) -> Subject:
-        """Ask for this here, in the middle of a view, as `demur.require` does beside one. Raises Refused."""
-        self._prepare(permission, more)
-        self.add_groups()
-        return super().require(permission, **more)
-
-    async def arequire(self, permission: str | None = None, **more: Unpack[Asked]) -> Subject:
-        """The same in an async view."""
-        if self._prepare(permission, more):
-            return await sync_to_async(self.require)(permission, **more)  # all this is in Django's database
-        return await super().arequire(permission, **more)
-
-    def add_groups(self) -> None:
-        """Where groups matter, add them to what is known without them."""
-        who = self.native.who if isinstance(self.native, Visit) else None
-        if who is not None and who.groups:
-            self.checked = replace(self.checked, evidence=who.with_groups(self.checked.evidence))
-
-    def _prepare(self, permission: str | None, more: Asked) -> bool:
-        grouped = bool(more.get("groups") or more.get("all_groups") or permission in people.table())
-        if isinstance(self.native, Visit) and self.native.who is not None:
-            self.native.who.groups = grouped
-        return grouped or permission is not None
 
 
 class Visit:
@@ -99,7 +40,7 @@ class Visit:
         self.request = request
         self.asynchronous = asynchronous
         self.surface: Surface = passed.surface
-        self.passed = Here(passed, self)
+        self.passed: InDjango = passed if isinstance(passed, InDjango) else Here(passed, self)
         self.viewed = False
         self.forged = False
         self.led_to = ""
@@ -109,8 +50,9 @@ class Visit:
         self.detail = ""
         bridge = self.surface.bridge
         self.who = Who(request, bridge.given if isinstance(bridge, Bridge) else None) if bridge is not None else None
+        self._told = False
         if bridge is None:
-            _sessions_person(request, self.passed)
+            self._sessions_person()
 
     @property
     def known(self) -> bool:
@@ -121,10 +63,14 @@ class Visit:
     # --- whether it may go on
 
     def judge(self, marks: Sequence[Mark], *, closed: bool = True) -> bool:
-        """Whether a view may have it."""
+        """Whether a view may have it. `marks` are the same object whenever they are those of that view."""
+        if self.passed.recalled(marks):
+            return self._judged(allowed=True)
         self._prepare(marks)
         self.passed.add_groups()
         allowed = self.surface.judge(self.passed, marks, native=self, permits=self._permits(), closed=closed)
+        if allowed:
+            self.passed.remember(marks)
         return self._judged(allowed=allowed)
 
     async def ajudge(self, marks: Sequence[Mark], *, closed: bool = True) -> bool:
@@ -164,8 +110,8 @@ class Visit:
         return grouped or any(each.permission for each in terms)
 
     def _judged(self, *, allowed: bool) -> bool:
-        if self.surface.bridge is None:
-            _sessions_person(self.request, self.passed)
+        if self._told:
+            self._sessions_person()
         return allowed
 
     def _permits(self) -> Permits | None:
@@ -178,12 +124,17 @@ class Visit:
             return people.permits(subject, permission, captures)
         return bool(user.has_perm(permission))
 
+    # --- where demur keeps the sessions
 
-def _sessions_person(request: HttpRequest, passed: Passed) -> None:
-    """Where demur keeps the sessions, `request.user` is whoever they say."""
+    def _sessions_person(self) -> None:
+        """`request.user` is whoever they say; another one, once it was asked for and something new was decided."""
+        self._told = False
+        self.request.user = SimpleLazyObject(self._person)
+        self.request.auser = self._aperson
 
-    async def auser() -> Any:  # noqa: ANN401 - a project's own user
-        return await sync_to_async(people.user)(passed.subject)
+    def _person(self) -> Any:  # noqa: ANN401 - a project's own user
+        self._told = True
+        return people.user(self.passed.subject)
 
-    request.user = SimpleLazyObject(lambda: people.user(passed.subject))
-    request.auser = auser
+    async def _aperson(self) -> Any:  # noqa: ANN401 - as above
+        return await sync_to_async(self._person)()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
 
 from django.core.exceptions import DisallowedHost
@@ -16,6 +16,8 @@ from demur.core.fields import without_cookies
 from demur.core.model import Request
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from django.http import HttpRequest
 
     from demur.adapters.passed import Passed
@@ -27,17 +29,19 @@ _NEVER_ENCODED = "/:@!$&'()*+,;=~"
 _PLAIN = re.compile(r"[A-Za-z0-9/:@!$&'()*+,;=~._-]*")
 
 
-def read(request: HttpRequest) -> Request:
-    """The facts of a request, as Django reads them. The host is "" unless Django lets it in."""
-    query = request.META.get("QUERY_STRING", "")
+def read(request: HttpRequest, came: Mapping[str, Any] | None = None) -> Request:
+    """The facts of a request, as Django reads them. The host is "" unless Django lets it in. `came` is what it brought,
+    if some of that has been taken from it."""
+    meta = request.META if came is None else came
+    query = meta.get("QUERY_STRING", "")
     target = _path(request)
     return Request(
         method=request.method or "GET",
         target=f"{target}?{query}".encode("latin-1", "replace") if query else target.encode("ascii"),
         scheme=request.scheme or "http",
         host=_host(request),
-        peer=request.META.get("REMOTE_ADDR") or "",
-        fields=_fields(request),
+        peer=meta.get("REMOTE_ADDR") or "",
+        fields=_fields(request, meta),
     )
 
 
@@ -57,13 +61,13 @@ def _host(request: HttpRequest) -> str:
         return ""
 
 
-def _fields(request: HttpRequest) -> Fields:
+def _fields(request: HttpRequest, meta: Mapping[str, Any]) -> Fields:
     scope = getattr(request, "scope", None)
     if scope is not None:
         return tuple((bytes(name), bytes(value)) for name, value in scope["headers"])
     return tuple(
         (name, value.encode("latin-1", "replace"))
-        for key, value in request.META.items()
+        for key, value in meta.items()
         if value and (name := _name(key)) is not None
     )
 
@@ -74,6 +78,11 @@ def _name(key: str) -> bytes | None:
     if key.startswith("HTTP_"):
         return key[5:].replace("_", "-").lower().encode("latin-1", "replace")
     return _OWN_FIELDS.get(key)
+
+
+def name_of(key: str) -> bytes:
+    """The name of a field; b"" for what is none."""
+    return _name(key) or b""
 
 
 def retarget(request: HttpRequest, target: Request) -> None:

@@ -1,0 +1,141 @@
+"""The short way of Django (see `demur.adapters.short`), where demur keeps the sessions and threads answer."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, cast
+
+from django.conf import settings
+
+from demur.adapters.django import wire
+from demur.adapters.django.here import InDjango
+from demur.adapters.short import CHANGES, LONGEST, USUAL, LeftToTheView, Noted, ShortPassed, Ways, room
+from demur.core import fields, respond
+
+if TYPE_CHECKING:
+    from django.http import HttpRequest
+    from django.http.response import HttpResponseBase
+
+    from demur.adapters.passed import Passed
+    from demur.adapters.surface import Surface
+    from demur.core.model import Request
+    from demur.core.ports import Decided
+
+_CHANGES = frozenset(name.decode() for name in CHANGES) | {"server-timing"}
+
+
+class _Read(InDjango):
+    """What Django's request says. `scope` is that, and `meta` what came with it."""
+
+    __slots__ = ()
+    scope: HttpRequest
+    meta: dict[str, Any]
+
+    def inner(self) -> Any:  # noqa: ANN401 - a Visit
+        """What the app sees: see `native`."""
+        return self.scope._demur  # noqa: SLF001 - ours
+
+    def _read(self) -> Request:
+        return wire.read(self.scope, self.meta)
+
+
+class KnownPassed(_Read, ShortPassed):
+    """A request that may go on."""
+
+    __slots__ = ("_looked", "meta")
+
+
+class LeftPassed(_Read, LeftToTheView):
+    """A request that is left to the view."""
+
+    __slots__ = ("_looked", "meta")
+
+
+class Short(Ways):
+    """The short way of one project."""
+
+    def __init__(self, surface: Surface) -> None:
+        super().__init__(surface)
+        self._harmless = {f"HTTP_{name.decode().upper().replace('-', '_')}" for name in USUAL}
+        self._shapes: set[tuple[str, ...]] = set()
+        told = settings.SECURE_PROXY_SSL_HEADER
+        self._place = (
+            *("REQUEST_METHOD", "HTTP_HOST", "wsgi.url_scheme"),
+            *(("HTTP_X_FORWARDED_HOST",) if settings.USE_X_FORWARDED_HOST else ()),
+            *((told[0],) if told else ()),
+        )
+
+    def enter(self, request: HttpRequest) -> KnownPassed | LeftPassed | None:
+        """The way on, with the request made what the app sees; None if this has to go the long way."""
+        meta = request.META
+        way = self._ways.get((request.method, request.path, *map(meta.get, self._place)))
+        if way is None or not self._harmless.issuperset(meta):
+            return None
+        observer = self._guard.observer
+        began = time.perf_counter() if observer is not None else 0.0
+        at, cookie, query = self._guard.clock(), meta.get("HTTP_COOKIE"), meta.get("QUERY_STRING")
+        try:
+            sent = cookie.encode("latin-1") if cookie else None
+            if query and not fields.plain_query(query.encode("latin-1")):
+                return None
+        except UnicodeEncodeError:
+            return None
+        key = None if way.open or sent is None else self.key(sent)
+        passed: KnownPassed | LeftPassed
+        if way.open:
+            passed = KnownPassed(self._surface, request, way, None, int(at))
+        elif key is None:
+            return None
+        elif way.left:
+            passed = LeftPassed(self._surface, request, way, int(at), key=key, ways=self)
+            observer = None  # it is decided at the view, and noted there
+        else:
+            known = self._recall(key, way.requirement, int(at))
+            if known is None:
+                return None
+            passed = KnownPassed(self._surface, request, way, known, int(at))
+        passed.meta, passed._looked = dict(meta), False  # noqa: SLF001 - half made
+        if sent is not None:
+            self._take_ours(request, sent)
+        if observer is not None:
+            observer.decided(cast("Decided", Noted(passed, at, time.perf_counter() - began)))
+        return passed
+
+    def _take_ours(self, request: HttpRequest, cookie: bytes) -> None:
+        request.META["HTTP_COOKIE"] = self.without_ours(cookie).decode("latin-1")
+        known = vars(request)
+        known.pop("headers", None)  # kept by whoever looked at them first, as these are
+        for name in self._surface.names if "COOKIES" in known else ():
+            known["COOKIES"].pop(name.decode("ascii"), None)
+
+    def learn(self, request: HttpRequest, asked: Request, passed: Passed) -> None:
+        """What was decided on the long way, of a request as it came."""
+        way = self.learned(asked, passed.checked) if passed.request is asked else None
+        meta = request.META
+        if way is None or hasattr(request, "scope") or "HTTP_HOST" not in meta or len(request.path) > LONGEST:
+            return
+        room(self._ways)[(request.method, request.path, *map(meta.get, self._place))] = way
+        for key in meta:
+            if not key.startswith("HTTP_") or self.harmless(wire.name_of(key)):
+                room(self._harmless).add(key)
+
+    def leave(self, passed: Passed, response: HttpResponseBase) -> bool:
+        """Give an answer the fields with which it leaves; whether that is done."""
+        if not isinstance(passed, ShortPassed) or not self._dresses or not 200 <= response.status_code < 300:
+            return False
+        allow = passed.given
+        if allow is None or passed.refused or passed.answer or response.cookies:
+            return False
+        shape = tuple(response.headers)
+        if shape not in self._shapes:
+            if _CHANGES.isdisjoint(map(str.lower, shape)) and not any(
+                name.lower().endswith("-cache-control") for name in shape
+            ):
+                room(self._shapes).add(shape)
+            return False
+        if allow.subject is not None:
+            control = response.headers.get("cache-control")
+            private = "private, no-cache" if control is None else respond.private(control.encode("latin-1")).decode()
+            response.headers["Cache-Control"] = private
+            response.headers["Server-Timing"] = passed.timing().decode("latin-1")
+        return True
