@@ -76,9 +76,15 @@ def make() -> Make:
     return Make()
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+REDIS = [pytest.param(name, marks=pytest.mark.redis) for name in ("redis", "valkey")]
+POSTGRES = pytest.param("postgres", marks=pytest.mark.postgres)
+
+
+@pytest.fixture(params=["memory", "sqlite", POSTGRES, *REDIS])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The URL of each store that must keep the contract."""
+    if request.param in ("postgres", "redis", "valkey"):
+        return str(request.getfixturevalue(f"{request.param}_url"))
     return {"memory": "memory:", "sqlite": f"sqlite:{tmp_path / 'sessions.db'}"}[request.param]
 
 
