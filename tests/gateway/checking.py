@@ -94,7 +94,7 @@ def bare(answer: Answered) -> tuple[int, Pairs, bytes]:
 
 def _without_reference(value: str) -> str:
     parts = _UUID.sub(b"{uuid}", value.encode("latin-1")).decode("latin-1").split(".")
-    return ".".join([*parts[:-1], "{tag}"]) if len(parts) == 5 and parts[2] == "{uuid}" else value
+    return ".".join([*parts[:-1], "{tag}"]) if len(parts) == 5 and parts[3] == "{uuid}" else value
 
 
 async def everywhere(check: Check, target: str, sent: Sequence[tuple[str, str]], method: str = "GET") -> Answered:

@@ -466,7 +466,7 @@ def forged(value: str) -> str:
         ("/members/", 0, forged),
         ("/members/", 0, lambda value: "9" + value),
         ("/members/", 0, lambda value: value.rpartition(".")[0]),
-        ("/members/", 0, lambda value: f"1.1800000010.x.e30.{'a' * 32}"),
+        ("/members/", 0, lambda value: f"1.e30.1800000010.x.{'a' * 32}"),
         ("/members/", 0, lambda value: "[" * 5000),
         ("/members/", 0, lambda value: ""),
     ],

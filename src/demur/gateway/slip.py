@@ -32,7 +32,7 @@ LASTS = 10
 _PURPOSE = b"demur slip 2"
 
 _FORM = re.compile(
-    rb"(?P<key>[0-9]{1,3})\.(?P<until>[0-9]{1,12})\.(?P<reference>[A-Za-z0-9\-]{1,64})\.(?P<said>[A-Za-z0-9_\-]+)"
+    rb"(?P<key>[0-9]{1,3})\.(?P<said>[A-Za-z0-9_\-]+)\.(?P<until>[0-9]{1,12})\.(?P<reference>[A-Za-z0-9\-]{1,64})"
     rb"\.(?P<tag>[0-9a-f]{32})"
 )
 
@@ -52,25 +52,27 @@ class Pad:
     """Slips that differ in their reference, their time and the address that they are about, and in nothing else: of one
     decision, about requests with the same method, site and credentials."""
 
-    __slots__ = ("_said", "_signed", "key")
+    __slots__ = ("_signed", "begins", "key")
 
     def __init__(self, slip: Slip, request: Request, key: Key) -> None:
+        said = _encode(json.dumps(_content(slip), separators=(",", ":")).encode("ascii"))
         self.key = key
-        self._said = _encode(json.dumps(_content(slip), separators=(",", ":")).encode("ascii"))
-        self._signed = _signing(self._said, request, key)
+        self.begins = b"%d.%b." % (key.id, said)
+        self._signed = _signing(said, request, key)
 
-    def write(self, target: bytes, reference: str, now: int) -> bytes:
-        """A slip as the value of a field: some hundred bytes."""
-        head = b"%d.%b" % (now + LASTS, reference.encode("ascii"))
+    def rest(self, target: bytes, reference: str, now: int) -> bytes:
+        """What a slip has beside what it `begins` with."""
+        told = f"{now + LASTS}.{reference}".encode("ascii")
         signed = self._signed.copy()
         # The address is last: nothing can move from one part to the next.
-        signed.update(b"%b %b" % (head, target))
-        return b"%d.%b.%b.%b" % (self.key.id, head, self._said, signed.hexdigest().encode("ascii"))
+        signed.update(b"%b %b" % (told, target))
+        return b"%b.%b" % (told, signed.hexdigest().encode("ascii"))
 
 
 def write(slip: Slip, request: Request, key: Key, now: int) -> bytes:
     """The slip as the value of a field."""
-    return Pad(slip, request, key).write(request.target, slip.reference, now)
+    pad = Pad(slip, request, key)
+    return pad.begins + pad.rest(request.target, slip.reference, now)
 
 
 def read(value: bytes, request: Request, ring: KeyRing, now: int) -> Slip:

@@ -34,9 +34,8 @@ class _Dates:
         self._second = 0
         self._text = b""
 
-    def end(self) -> bytes:
+    def end(self, second: int) -> bytes:
         """The date, without which no answer leaves (RFC 9110, 6.6.1), and the empty line."""
-        second = int(time.time())
         if second != self._second:
             self._second, self._text = second, b"date: %b\r\n\r\n" % formatdate(second, usegmt=True).encode("ascii")
         return self._text
@@ -52,4 +51,4 @@ def whole(response: Response, *, close: bool, bodiless: bool) -> bytes:
         said += b"content-length: %d\r\n" % len(response.body)
     if close:
         said += b"connection: close\r\n"
-    return said + end() + (b"" if bodiless else response.body)
+    return said + end(int(time.time())) + (b"" if bodiless else response.body)

@@ -16,10 +16,11 @@ import time
 from dataclasses import dataclass, field
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from demur.gateway.check.protocol import Answers, Connection
 from demur.gateway.server.crowd import room
+from demur.gateway.server.sockets import LastOnes
 from demur.gateway.server.wire import LAST_CALL
 
 if TYPE_CHECKING:
@@ -170,14 +171,14 @@ class Serving:
     async def end(self, seconds: float) -> bool:
         """Accept nothing more, and wait until everybody has been answered; break off what takes longer."""
         shared = self.shared
-        if self._server is not None:
-            self._server.close()
         shared.draining = True
+        late = self._close()
         for connection in list(shared.connections):
             connection.last_call()
         clean = True
         try:
             async with asyncio.timeout(seconds):
+                await asyncio.gather(*late, return_exceptions=True)
                 # A question may be on its way already; a client that was let in should not find the door shut.
                 await self._empty(LAST_CALL)
                 for connection in list(shared.connections):
@@ -192,6 +193,17 @@ class Serving:
             self._beating.cancel()
             await asyncio.wait((self._beating,))
         return clean
+
+    def _close(self) -> list[asyncio.Task[Any]]:
+        """Let nobody in any more but those who have come already."""
+        if self._server is None:
+            return []
+        last, loop = LastOnes(self._socket), asyncio.get_running_loop()
+        self._server.close()
+        return [
+            loop.create_task(loop.connect_accepted_socket(lambda: Connection(self.shared), connection))
+            for connection in last.taken()
+        ]
 
     async def _empty(self, patience: float = float("inf")) -> None:
         """Wait until nobody is there, at most that long."""

@@ -16,10 +16,9 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from hashlib import blake2b
 from typing import TYPE_CHECKING, Final, cast
 
-from demur.core import credentials, fields, paths
+from demur.core import credentials, fields, paths, sessions
 from demur.core.model import Access, Allow, Refuse, StoreUnavailable
 from demur.core.reasons import REASONS, Reason
 from demur.gateway import slip
@@ -88,14 +87,15 @@ class _Ready:
 
 @dataclass(slots=True, eq=False)
 class _Frame:
-    """What a request says beside the address. `mark` stands for the cookie's token; b"" if nothing of ours is sent."""
+    """What a request says beside the address. `mark` is the id of the cookie's session; b"" if nothing
+    of ours is sent."""
 
     asked: Asked
     way: Way
     mark: bytes
     left: Fields
     places: dict[bytes, _Place]
-    recall: Callable[[Requirement, bytes, int], Known | None]
+    recall: Callable[[bytes, Requirement, int], Known | None]
     clock: Callable[[], float]
     ready: dict[int, _Ready] = field(default_factory=dict)
 
@@ -105,6 +105,8 @@ class Short:
 
     def __init__(self, keys: Keys, observer: Observer | None) -> None:
         self._keys = keys
+        self._key: Key | None = None
+        self._looked = 0
         self._observer = observer
         self._young: dict[bytes, _Frame] = {}
         self._old: dict[bytes, _Frame] = {}
@@ -129,11 +131,11 @@ class Short:
         now = int(clock)
         requirement, known = place.requirement, None
         if frame.mark and not place.open:
-            known = frame.recall(requirement, frame.mark, now)
+            known = frame.recall(frame.mark, requirement, now)
             if known is None:
                 return None
         elif not place.open and requirement.access is Access.REQUIRED:
-            return self._refuse(frame, place, data[at + _VALUE : end], clock, began)
+            return self._refuse(frame, place, data[at + _VALUE : end], path, clock, began)
         ready = frame.ready.get(id(requirement))
         allow = _NOBODY if known is None else known.allow
         if ready is None or ready.allow is not allow or ready.until != now:
@@ -172,14 +174,15 @@ class Short:
         mark = _mark(asked)
         if mark is None:
             return
-        if mark and isinstance(checked.decision, Allow) and checked.decision.session is not None:
-            guard.learn(checked, mark)
+        decision = checked.decision
+        if isinstance(decision, Allow) and decision.session is not None and decision.session.id == mark:
+            guard.learn(checked)
         whole = raw[:at] + raw[end:]
         if whole not in self._young:
             places = self._places.setdefault((id(guard), request.method, request.host), {})
             if len(self._places) > _MOST_PATHS:
                 self._places.clear()  # somebody asks at ever new hosts of a pattern
-            frame = _Frame(asked, way, mark, left(request, frozenset()), places, guard.recall, guard.clock)
+            frame = _Frame(asked, way, mark, left(request, frozenset()), places, guard.cache.recall, guard.clock)
             self._keep(whole, frame)
 
     def _keep(self, whole: bytes, frame: _Frame) -> None:
@@ -220,30 +223,37 @@ class Short:
             ready = _Ready(requirement, _said(frame, requirement, allow), allow, head.lines(200, said))
             _room(frame.ready)[id(requirement)] = ready
         ready.until = now
-        ready.whole = ready.steady + head.more(timing(allow, now)) + head.end()
+        ready.whole = ready.steady + head.more(timing(allow, now)) + head.end(now)
         return ready
 
-    def _refuse(self, frame: _Frame, place: _Place, target: bytes, clock: float, began: float) -> bytes | None:
+    def _refuse(
+        self, frame: _Frame, place: _Place, target: bytes, path: bytes, clock: float, began: float
+    ) -> bytes | None:
         """Nobody asks for what somebody has to be for. It depends on nothing but the rule."""
-        if frame.way.whole:
+        requirement, now = place.requirement, int(clock)
+        key = self._key if now == self._looked else self._look(now)
+        if key is None or frame.way.whole:
             return None
-        try:
-            key = self._keys.ring().current
-        except StoreUnavailable:
-            return None
-        requirement = place.requirement
         ready = frame.ready.get(id(requirement))
         if ready is None or ready.pad is None or ready.pad.key is not key:
             ready = _room(frame.ready)[id(requirement)] = self._refusing(frame, requirement, key)
-        pad = ready.pad
-        if pad is None:
-            return None
-        reference = new_reference()
-        written = pad.write(target, reference, int(clock))
+        pad, reference = cast("slip.Pad", ready.pad), new_reference()
+        answer = b"%b%b\r\n%b" % (ready.steady, pad.rest(target, reference, now), head.end(now))
         if self._observer is not None:
-            note = Refused(ready.said, place, clock, time.perf_counter() - began, target.partition(b"?")[0], reference)
+            note = Refused(ready.said, place, clock, time.perf_counter() - began, path, reference)
             self._observer.decided(cast("Decided", note))
-        return b"%b%b\r\n%b" % (ready.steady, written, head.end())
+        return answer
+
+    def _look(self, now: int) -> Key | None:
+        """The key to sign with, for a second."""
+        try:
+            key = self._keys.ring().current
+            self._looked = now
+            if key != self._key:
+                self._key = key
+        except StoreUnavailable:
+            self._key = None
+        return self._key
 
     @staticmethod
     def _refusing(frame: _Frame, requirement: Requirement, key: Key) -> _Ready:
@@ -251,8 +261,9 @@ class Short:
         presented = credentials.presented(site, request, requirement, requirement.accepts)
         said = slip.Slip(_SIGN_IN, "", requirement.form, presented)
         status = REASONS[_SIGN_IN.reason].status
-        steady = head.lines(status, (NO_STORE, (b"content-length", b"0"))) + SLIP + b": "
-        return _Ready(requirement, _said(frame, requirement, None), None, steady, pad=slip.Pad(said, request, key))
+        pad = slip.Pad(said, request, key)
+        steady = head.lines(status, (NO_STORE, (b"content-length", b"0"))) + SLIP + b": " + pad.begins
+        return _Ready(requirement, _said(frame, requirement, None), None, steady, pad=pad)
 
 
 def _said(frame: _Frame, requirement: Requirement, allow: Allow | None) -> Said:
@@ -261,14 +272,14 @@ def _said(frame: _Frame, requirement: Requirement, allow: Allow | None) -> Said:
 
 
 def _mark(asked: Asked) -> bytes | None:
-    """What stands for the token that a request holds: b"" if it holds nothing of ours, None if that is not simple."""
+    """The id of the session that a request says it has: b"" if it holds nothing of ours, None if that is not simple."""
     name, cookies = asked.guard.site.cookie.name.encode("ascii"), asked.request.values(b"cookie")
     tokens = fields.cookie_values(cookies, name) if name else []
     if not tokens:
         return b""
     if len(tokens) > 1 or len(cookies) > 1 or len(tokens[0]) != _TOKEN:
         return None
-    return blake2b(tokens[0], digest_size=32).digest()
+    return sessions.identify(tokens[0])
 
 
 def _room(kept: dict[int, _Ready]) -> dict[int, _Ready]:
