@@ -11,6 +11,12 @@ if TYPE_CHECKING:
 
 
 def store(url: str) -> Store:
-    """The store that a URL names. Raises ConfigError."""
-    scheme = url.partition(":")[0]
-    raise ConfigError(f"This version cannot keep sessions at {scheme}: yet.", fix='Use "sqlite:PATH".')
+    """The store that a URL names, as libpq reads it. Raises ConfigError."""
+    try:
+        from demur.stores.postgres.sessions import PostgresStore  # noqa: PLC0415 - psycopg only where it is used
+    except ImportError as error:
+        if error.name is None or error.name.partition(".")[0] != "psycopg":
+            raise
+        raise ConfigError("Sessions in PostgreSQL need psycopg.", fix='Run: pip install "demur[postgresql]"') from None
+
+    return PostgresStore(url)

@@ -1,0 +1,173 @@
+"""How one process and event loop hears what others change: a connection of its own that listens.
+
+- Every half second it asks that very connection whether it still listens. PostgreSQL hands out what was notified
+  before it says that it is ready for the next statement, and it notifies before it acknowledges a commit: so the
+  answer says that everything that was acknowledged before the question has been heard. No other node is woken by it.
+- A connection that is lost, silent for two seconds, or not the one that listens (a pooler has put another in its
+  place) ends what was known (`stores.heard`), and another one is made, again and again.
+- What this process changes itself it knows before it says that it is done; the notification of that is no news.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+import weakref
+from typing import TYPE_CHECKING
+
+from demur.core.model import StoreUnavailable
+from demur.core.ports import Changed
+from demur.stores.feed import Feed
+from demur.stores.heard import SILENCE, Heard
+from demur.stores.postgres import rows
+from demur.stores.postgres.line import Failed, Lost
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from demur.stores.postgres.line import Line
+
+_BEAT = 0.5
+_PAUSES = (0.05, 0.1, 0.2, 0.5, 1.0)
+_MOST = 7000
+"""Bytes of one notification; PostgreSQL takes less than 8000."""
+
+_IDS = 100
+_KNOWN = 1000
+
+
+class Channel:
+    """The listening connection, what was heard through it (`heard`), and who wants to be told (`feed`). `beat` is
+    called with every beat."""
+
+    def __init__(self, connect: Callable[[], Awaitable[Line]], node: str, beat: Callable[[], None]) -> None:
+        self._connect = connect
+        self._node = node
+        self._beat = beat
+        self._number = 0
+        self._ours: set[int] = set()
+        self._feeds: weakref.WeakSet[Feed] = weakref.WeakSet()
+        self._listening = asyncio.Event()
+        self.heard = Heard()
+        # Held here, and by the loop as long as it waits for the socket: it cannot be collected while it listens.
+        self._task = asyncio.get_running_loop().create_task(self._listen(), name="demur: listening")
+
+    def feed(self) -> Feed:
+        """One more who is told of every change from now on; of everything, if this is not listening."""
+        feed = Feed()
+        if not self.heard.listening:
+            feed.tell(Changed())
+        self._feeds.add(feed)
+        return feed
+
+    async def listening(self) -> None:
+        """Wait until it does."""
+        await self._listening.wait()
+
+    def payloads(self, told: Sequence[Changed]) -> tuple[list[str], int]:
+        """What to notify others of in a transaction, and its number here, for `made`."""
+        self._number += 1
+        keys = [changed.session.hex() for changed in told if changed.session is not None]
+        texts = ["s" + ",".join(keys[start : start + _IDS]) for start in range(0, len(keys), _IDS)]
+        texts += ["p" + changed.subject for changed in told if changed.subject is not None]
+        if any(changed == Changed() for changed in told):
+            texts.append("*")
+        head = f"{self._node}:{self._number}:"
+        return [head + (text if len(text.encode()) < _MOST else "*") for text in texts], self._number
+
+    def made(self, told: Sequence[Changed], number: int, *, surely: bool = True) -> None:
+        """It was done here. If not even that is certain, the notification is news as well."""
+        if surely:
+            if len(self._ours) > _KNOWN:
+                self._ours.clear()
+            self._ours.add(number)
+        self._tell(told)
+
+    async def aclose(self) -> None:
+        """Listen no more."""
+        self._task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._task
+        self.leave()
+
+    def leave(self) -> None:
+        """Its loop has gone: what was heard does not hold."""
+        self.heard.lost()
+
+    def _tell(self, told: Sequence[Changed]) -> None:
+        for changed in told:
+            self.heard.change(changed)
+            for feed in self._feeds:
+                feed.tell(changed)
+
+    def _notified(self, payload: str) -> None:
+        node, _, rest = payload.partition(":")
+        number, _, text = rest.partition(":")
+        if node == self._node and number.isdecimal() and int(number) in self._ours:
+            self._ours.discard(int(number))
+            return
+        self._tell(_changed(text))
+
+    async def _listen(self) -> None:
+        failures = 0
+        while True:
+            try:
+                await self._once()
+            except (Lost, Failed, StoreUnavailable, TimeoutError, OSError):
+                failures = 0 if self._listening.is_set() else failures + 1
+            finally:
+                self._lose()
+            await asyncio.sleep(_PAUSES[min(failures, len(_PAUSES) - 1)])
+
+    async def _once(self) -> None:
+        line = await self._connect()
+        line.notified = self._notified
+        try:
+            await line.command(f"LISTEN {rows.CHANNEL}")
+            while True:
+                asked = time.monotonic()
+                async with asyncio.timeout(SILENCE):
+                    if not await line.ask(rows.LISTENING, rows.CHANNEL):
+                        raise Lost("this connection does not listen any more: is there a transaction pooler?")
+                if self._listening.is_set():
+                    self.heard.beat(asked)
+                else:
+                    self.heard.start(asked)
+                    self._listening.set()
+                self._beat()
+                await _pause_or_lost(line)
+        finally:
+            line.close()
+
+    def _lose(self) -> None:
+        if not self._listening.is_set():
+            return
+        self._listening.clear()
+        self.heard.lost()
+        for feed in self._feeds:
+            feed.tell(Changed())
+
+
+async def _pause_or_lost(line: Line) -> None:
+    """Wait for the next beat, or until the connection has ended."""
+    ended = asyncio.get_running_loop().create_future()
+    line.lost = lambda: None if ended.done() else ended.set_result(None)
+    try:
+        async with asyncio.timeout(_BEAT):
+            await ended
+    except TimeoutError:
+        return
+    finally:
+        line.lost = None
+    raise Lost("the connection has ended")
+
+
+def _changed(text: str) -> list[Changed]:
+    kind, rest = text[:1], text[1:]
+    if kind == "s":
+        try:
+            return [Changed(session=bytes.fromhex(key)) for key in rest.split(",")]
+        except ValueError:
+            return [Changed()]
+    return [Changed(subject=rest)] if kind == "p" else [Changed()]
