@@ -14,6 +14,7 @@ import asyncio
 import contextlib
 import time
 import weakref
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from demur.core.model import StoreUnavailable
@@ -24,7 +25,7 @@ from demur.stores.postgres import rows
 from demur.stores.postgres.line import Failed, Lost
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
 
     from demur.stores.postgres.line import Line
 
@@ -37,6 +38,15 @@ _IDS = 100
 _KNOWN = 1000
 
 
+@dataclass(frozen=True, slots=True)
+class Note:
+    """One notification: its number here, its text, and what it tells."""
+
+    number: int
+    text: str
+    told: Sequence[Changed]
+
+
 class Channel:
     """The listening connection, what was heard through it (`heard`), and who wants to be told (`feed`). `beat` is
     called with every beat."""
@@ -47,6 +57,7 @@ class Channel:
         self._beat = beat
         self._number = 0
         self._ours: set[int] = set()
+        self._early: set[int] = set()
         self._feeds: weakref.WeakSet[Feed] = weakref.WeakSet()
         self._listening = asyncio.Event()
         self.heard = Heard()
@@ -65,24 +76,22 @@ class Channel:
         """Wait until it does."""
         await self._listening.wait()
 
-    def payloads(self, told: Sequence[Changed]) -> tuple[list[str], int]:
-        """What to notify others of in a transaction, and its number here, for `made`."""
-        self._number += 1
-        keys = [changed.session.hex() for changed in told if changed.session is not None]
-        texts = ["s" + ",".join(keys[start : start + _IDS]) for start in range(0, len(keys), _IDS)]
-        texts += ["p" + changed.subject for changed in told if changed.subject is not None]
-        if any(changed == Changed() for changed in told):
-            texts.append("*")
-        head = f"{self._node}:{self._number}:"
-        return [head + (text if len(text.encode()) < _MOST else "*") for text in texts], self._number
+    def notes(self, told: Sequence[Changed]) -> list[Note]:
+        """What to notify others of in the transaction, and to say here when it is done (`made`)."""
+        sessions = [changed for changed in told if changed.session is not None]
+        parts = [sessions[start : start + _IDS] for start in range(0, len(sessions), _IDS)]
+        parts += [[changed] for changed in told if changed.session is None]
+        return [self._note(part) for part in parts]
 
-    def made(self, told: Sequence[Changed], number: int, *, surely: bool = True) -> None:
-        """It was done here. If not even that is certain, the notification is news as well."""
-        if surely:
-            if len(self._ours) > _KNOWN:
-                self._ours.clear()
-            self._ours.add(number)
-        self._tell(told)
+    def made(self, notes: Iterable[Note], *, surely: bool = True) -> None:
+        """It was done here, and is known here from now on. If not even that is certain, the notification is news."""
+        for note in notes:
+            if note.number in self._early:
+                self._early.discard(note.number)
+                continue
+            if surely:
+                self._remember(self._ours, note.number)
+            self._tell(note.told)
 
     async def aclose(self) -> None:
         """Listen no more."""
@@ -104,10 +113,22 @@ class Channel:
     def _notified(self, payload: str) -> None:
         node, _, rest = payload.partition(":")
         number, _, text = rest.partition(":")
-        if node == self._node and number.isdecimal() and int(number) in self._ours:
-            self._ours.discard(int(number))
-            return
+        if node == self._node:
+            if int(number) in self._ours:
+                self._ours.discard(int(number))
+                return
+            self._remember(self._early, int(number))
         self._tell(_changed(text))
+
+    def _note(self, told: Sequence[Changed]) -> Note:
+        self._number += 1
+        return Note(self._number, f"{self._node}:{self._number}:{_text(told)}", told)
+
+    @staticmethod
+    def _remember(numbers: set[int], number: int) -> None:
+        if len(numbers) > _KNOWN:
+            numbers.clear()
+        numbers.add(number)
 
     async def _listen(self) -> None:
         failures = 0
@@ -161,6 +182,15 @@ async def _pause_or_lost(line: Line) -> None:
     finally:
         line.lost = None
     raise Lost("the connection has ended")
+
+
+def _text(told: Sequence[Changed]) -> str:
+    """Either sessions, or one person, or everything."""
+    keys = [changed.session.hex() for changed in told if changed.session is not None]
+    if keys:
+        return "s" + ",".join(keys)
+    subject = told[0].subject
+    return "*" if subject is None or len(subject.encode()) > _MOST else "p" + subject
 
 
 def _changed(text: str) -> list[Changed]:

@@ -230,25 +230,24 @@ class PostgresStore:
     async def _keep(self, statement: str, subject: Subject, *values: Value) -> None:
         """`ISSUE` or `PUBLISH`. If somebody else makes the same person at this moment, it is done again."""
         here = self._here.here()
-        told = [Changed(subject=subject.id)]
-        (payload,), number = here.channel.payloads(told)
+        notes = here.channel.notes([Changed(subject=subject.id)])
 
         async def work(line: Line) -> None:
             done = False
             while not done:
                 try:
-                    ((news, done),) = await line.ask(statement, *rows.of_person(subject), payload, *values)
+                    ((news, done),) = await line.ask(statement, *rows.of_person(subject), notes[0].text, *values)
                 except Failed as error:
                     if error.state == _UNIQUE:
                         raise ValueError("a session id is used once") from None
                     if error.state != _NOT_NULL:
                         raise
                 except BaseException:
-                    here.channel.made(told, number, surely=False)
+                    here.channel.made(notes, surely=False)
                     raise
                 else:
                     if news:
-                        here.channel.made(told, number)
+                        here.channel.made(notes)
 
         await here.pool.run(work, PATIENCE)
 
@@ -313,9 +312,9 @@ async def _whole(channel: Channel, work: Work[T], long: bool, line: Line) -> T: 
     try:
         await line.command(f"BEGIN; {_LONGER}" if long else "BEGIN")
         result, told = await work(line)
-        payloads, number = channel.payloads(told)
-        for payload in payloads:
-            await line.ask(rows.TELL, payload)
+        notes = channel.notes(told)
+        for note in notes:
+            await line.ask(rows.TELL, note.text)
     except Lost as error:
         raise Lost(error.message, before=True) from error
     except (Failed, ValueError):
@@ -324,9 +323,9 @@ async def _whole(channel: Channel, work: Work[T], long: bool, line: Line) -> T: 
     try:
         await line.command("COMMIT")
     except BaseException:
-        channel.made(told, number, surely=False)
+        channel.made(notes, surely=False)
         raise
-    channel.made(told, number)
+    channel.made(notes)
     return result
 
 
