@@ -354,6 +354,21 @@ def valkey_server() -> Iterator[Server]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def redis_cluster() -> Iterator[list[Server]]:
+    """A Cluster for all tests of this process that do not break it."""
+    with cluster() as servers:
+        yield servers
+
+
+@pytest.fixture
+def redis_cluster_url(redis_cluster: list[Server]) -> str:
+    """An empty Cluster."""
+    for server in redis_cluster:
+        server.say("FLUSHALL")
+    return f"redis+cluster://127.0.0.1:{redis_cluster[0].port}"
+
+
 @pytest.fixture
 def redis_url(redis_server: Server) -> str:
     """An empty Redis."""

@@ -76,14 +76,17 @@ def make() -> Make:
     return Make()
 
 
-REDIS = [pytest.param(name, marks=pytest.mark.redis) for name in ("redis", "valkey")]
+REDIS = [
+    *(pytest.param(name, marks=pytest.mark.redis) for name in ("redis", "valkey")),
+    pytest.param("redis_cluster", marks=[pytest.mark.redis, pytest.mark.slow]),
+]
 POSTGRES = pytest.param("postgres", marks=pytest.mark.postgres)
 
 
 @pytest.fixture(params=["memory", "sqlite", POSTGRES, *REDIS])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The URL of each store that must keep the contract."""
-    if request.param in ("postgres", "redis", "valkey"):
+    if request.param not in ("memory", "sqlite"):
         return str(request.getfixturevalue(f"{request.param}_url"))
     return {"memory": "memory:", "sqlite": f"sqlite:{tmp_path / 'sessions.db'}"}[request.param]
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from tests.stores.conftest import Make
 
-    from demur.core.model import Change, Session
+    from demur.core.model import Change, Session, Subject
     from demur.core.ports import Store
 
 NOW = 1_800_000_000
@@ -423,7 +423,9 @@ async def test_a_sweep_forgets_values_and_hits_after_their_time(store: Store, ma
 
 async def test_a_sweep_of_many_leaves_none(store: Store, make: Make) -> None:
     """More than one batch of them; and a session long past its end is turned first and forgotten next."""
-    await asyncio.gather(*(keep(store, make, make.session(n)) for n in range(1201)))
+    for start in range(0, 1201, 100):  # all at once would keep the last ones waiting
+        batch = (make.session(n) for n in range(start, min(start + 100, 1201)))
+        await asyncio.gather(*(keep(store, make, session) for session in batch))
     assert await store.sweep(NOW + 10 * MONTH) == 1201
     assert await store.sessions() == []
     assert await one(store, make.id(7)) == Ended(Ending.IDLE, NOW + HOUR, Actor.SYSTEM, "alice")
@@ -562,11 +564,13 @@ async def test_changes_tells_ends_rotations_and_snapshots(store: Store, make: Ma
 async def test_the_end_of_everybody_is_a_change_of_everything(store: Store, make: Make) -> None:
     """One row says it, however many sessions there were."""
     await keep(store, make, make.session(1), make.session(2, "bob"))
+    await store.check()
     changes = store.changes()
     await store.end_all(None, Ending.REVOKED, Actor.ADMINISTRATOR, NOW)
     assert await gather(changes, Changed()) == [Changed()]
     await store.publish(make.subject(version=2))
-    assert await gather(changes, Changed(subject="alice")) == [Changed(subject="alice")]
+    told = await gather(changes, Changed(subject="alice"))
+    assert [changed for changed in told if changed != Changed()] == [Changed(subject="alice")]
 
 
 async def test_each_reader_of_changes_is_told(store: Store, make: Make) -> None:
@@ -584,17 +588,19 @@ async def test_each_reader_of_changes_is_told(store: Store, make: Make) -> None:
     assert told[-2:] == [Changed(session=make.id(1)), Changed(session=make.id(2))]
 
 
+async def _publish(store: Store, people: Sequence[Subject]) -> None:
+    for start in range(0, len(people), 200):
+        await asyncio.gather(*map(store.publish, people[start : start + 200]))
+
+
 async def test_a_reader_far_behind_is_told_everything(store: Store, make: Make) -> None:
     """None is lost: what is too much to keep becomes one "everything"."""
     await keep(store, make, make.session(1))
     await store.check()
     people = [f"person {n}" for n in range(2400)]  # each their own: what happens to one may be told once
-    for version in (1, 2):
-        if version == 2:
-            changes = store.changes()
-        for start in range(0, len(people), 400):
-            batch = (make.subject(person, version=version) for person in people[start : start + 400])
-            await asyncio.gather(*map(store.publish, batch))
+    await _publish(store, [make.subject(person) for person in people])
+    changes = store.changes()
+    await _publish(store, [make.subject(person, version=2) for person in people])
     await store.sweep(NOW)
     assert Changed() in await gather(changes, Changed())
 

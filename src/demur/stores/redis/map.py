@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import binascii
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 from demur.core.model import StoreUnavailable
@@ -14,6 +16,8 @@ if TYPE_CHECKING:
 
 _SLOTS = 16384
 _BUCKETS = 256
+_PATIENCE = 0.3
+"""Seconds that one of several has to say who is the master, before the next is asked."""
 
 
 def tag(number: int) -> str:
@@ -41,6 +45,7 @@ class Map:
         self._masters: tuple[Place, ...] = (where.server,) if where.way == "single" else ()
         self._by_tag: dict[str, Place] = {}
         self._asked: dict[Place, Wire] = {}
+        self._looking: asyncio.Task[None] | None = None
 
     @property
     def tags(self) -> tuple[str, ...]:
@@ -64,13 +69,25 @@ class Map:
             self._masters, self._by_tag = (), {}
 
     async def look(self) -> None:
-        """Look again now. Raises StoreUnavailable if nobody can be asked."""
+        """Look again now; whoever comes meanwhile waits for the same. Raises StoreUnavailable if nobody can be asked."""
         if self._where.way == "single":
             return
+        looking = self._looking
+        if looking is None or looking.done():
+            looking = self._looking = asyncio.get_running_loop().create_task(self._look())
+            looking.add_done_callback(lambda done: None if done.cancelled() else done.exception() and None)
+        await asyncio.shield(looking)
+
+    async def _look(self) -> None:
         tried: list[str] = []
         for place in dict.fromkeys((*self._masters, *self._where.places)) if self._clustered else self._where.places:
             try:
-                await self._ask(place)
+                async with asyncio.timeout(_PATIENCE):
+                    await self._ask(place)
+            except TimeoutError:
+                tried.append(causes.silent(place))
+                if (wire := self._asked.get(place)) is not None:
+                    wire.close(causes.silent(place))
             except StoreUnavailable as error:
                 tried.append(error.cause)
             except Said as said:
@@ -83,6 +100,9 @@ class Map:
 
     def close(self) -> None:
         """Hang up."""
+        if self._looking is not None:
+            with contextlib.suppress(RuntimeError):  # its loop is closed
+                self._looking.cancel()
         for wire in list(self._asked.values()):
             wire.close(causes.closed())
 

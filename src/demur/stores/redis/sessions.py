@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 _BATCH = 500
 """How many rows one script goes through where there may be many, so that nobody waits for it."""
 
+_AT_ONCE = 16
+"""How many buckets of a Cluster are gone through at once."""
+
 _LAYOUT = b"1"
 """How a mark begins."""
 
@@ -183,7 +186,10 @@ class RedisStore:
 
     async def sweep(self, now: int) -> int:
         """See `Store.sweep`. In small steps, each of them whole: others come in between."""
-        return sum([await self._sweep(tag, now) for tag in self._here.here().map.tags])
+        tags, total = self._here.here().map.tags, 0
+        for start in range(0, len(tags), _AT_ONCE):
+            total += sum(await asyncio.gather(*(self._sweep(tag, now) for tag in tags[start : start + _AT_ONCE])))
+        return total
 
     async def _sweep(self, tag: str, now: int) -> int:
         total, minute, left = 0, b"-inf", -1
