@@ -15,6 +15,7 @@ from tests.faults.networked import Networked, fill, mount, unmount
 from tests.servers.postgres import PASSWORD, ROLE, Server
 
 from demur import stores
+from demur.core.model import StoreUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from demur.core.ports import Store
 
 S = TypeVar("S", bound=Server)
+
+_OWN = ("restart", "failover", "full_disk")
+"""What a server does not survive as it was."""
 
 _WHO = f"{ROLE}:{quote(PASSWORD)}"
 
@@ -42,13 +46,14 @@ class Ground(Networked):
     async def open(self, fault: str) -> None:
         """What has to be there before anybody comes."""
         name = f"faults_{fault}"
-        if fault in {"restart", "failover"}:
+        if fault in _OWN:
             self.server = await self._serve(Server(template=self._shared._template))
+        else:
+            self.stack.push_async_callback(asyncio.to_thread, self.server.drop, name)
         if fault == "full_disk":
             await self._on_a_small_disk(name)
         else:
             await asyncio.to_thread(self.server.create, name)
-            self.stack.push_async_callback(asyncio.to_thread, self.server.drop, name)
         self.name_of_database = name
         await self.lay(self.server.port, tls=fault == "tls_expired")
         self.url = self.server.tcp(name, port=self.wire.port)
@@ -78,12 +83,7 @@ class Ground(Networked):
             self.server.sql(f"CREATE TABLESPACE small OWNER {ROLE} LOCATION '{there}'", database="postgres")
             self.server.sql(f"CREATE DATABASE {name} OWNER {ROLE} TABLESPACE small", database="postgres")
 
-        def unmake() -> None:
-            self.server.drop(name)
-            self.server.sql("DROP TABLESPACE small", database="postgres")
-
         await asyncio.to_thread(make)
-        self.stack.push_async_callback(asyncio.to_thread, unmake)
 
     def neighbour(self) -> Store:
         """The store as another process sees it, by a way of its own."""
@@ -119,6 +119,9 @@ class Ground(Networked):
     @contextlib.asynccontextmanager
     async def full_disk(self, app: App, other: Store) -> AsyncIterator[None]:
         fill(self.disk)
+        with contextlib.suppress(StoreUnavailable):  # there is room in pages that are there
+            while True:
+                await app.somebody(other)
         yield
         (self.disk / "filler").unlink()
 

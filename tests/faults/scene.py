@@ -6,15 +6,16 @@ import asyncio
 import contextlib
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from tests.faults.app import eventually, running
 from tests.faults.table import TABLE, Does, Row
 
-from demur.core.model import Actor, End, Ending
+from demur.core.model import Actor, End, Ending, StoreUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Iterator
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
     from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
@@ -115,18 +116,33 @@ async def _gather(app: App, other: Store) -> _Cast:
     """Everybody is signed in, some were asked about just now, and one has signed out."""
 
     async def some(count: int) -> list[Person]:
-        return [await app.somebody(other) for _ in range(count)]
+        return [await _patiently(app, other) for _ in range(count)]
 
     ended, revoked = await some(2)
     cast = _Cast(await some(3), await some(12), await some(4), await some(5), ended, revoked)
     for person in (*cast.cached, *cast.bystanders, cast.revoked, cast.ended):
         for _ in range(2):
-            assert (await app.get(person)).status == 200
-    assert (await app.sign_in(app.subjects[0])).status == 200
-    assert (await app.sign_out(cast.ended)).status == 204
+            await _see_to_it(partial(app.get, person), 200)
+    await _see_to_it(lambda: app.sign_in(app.subjects[0]), 200)
+    await _see_to_it(lambda: app.sign_out(cast.ended), 204)
     for person in (*cast.cached, cast.revoked):  # once more, now that nothing changes any more
-        assert (await app.get(person)).status == 200
+        await _see_to_it(partial(app.get, person), 200)
     return cast
+
+
+async def _patiently(app: App, other: Store) -> Person:
+    while True:
+        with contextlib.suppress(StoreUnavailable):
+            return await app.somebody(other)
+
+
+async def _see_to_it(what: Callable[[], Awaitable[Answer]], status: int) -> None:
+    """On a machine with too much to do even a store that is well may be late."""
+
+    async def happens() -> bool:
+        return (await what()).status in {status, 401 if status == 204 else status}
+
+    assert await eventually(happens, 20)
 
 
 async def _live_through(app: App, other: Store, cast: _Cast, told: Told, row: Row) -> None:

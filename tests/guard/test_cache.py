@@ -204,6 +204,21 @@ async def test_a_store_that_is_away_is_waited_for_once(store: Counting, cache: C
     assert isinstance(await cache.load(keys[0], NOW), Live)
 
 
+async def test_nobody_waits_for_the_sum(store: Counting, cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever comes while the store is asked waits no longer than one question may take, however long that one and
+    the next do; and what is said later is good for the next request."""
+    monkeypatch.setattr("demur.guard.cache.PATIENCE", 0.001)
+    keys = [await issue(store) for _ in range(2)]
+    store.answer = asyncio.Event()
+    first = asyncio.create_task(cache.load(keys[0], NOW))
+    await asyncio.sleep(0)
+    with pytest.raises(StoreUnavailable):
+        await cache.load(keys[1], NOW)
+    store.answer.set()
+    assert isinstance(await first, Live)
+    assert isinstance(await cache.load(keys[1], NOW), Live)
+
+
 async def test_a_fault_is_everybodys(store: Counting, cache: Cache) -> None:
     """Nobody waits for ever because somebody else's question failed, nor is told of their fault."""
     keys = [await issue(store) for _ in range(3)]

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from demur.core import sessions
 from demur.core.model import Live, StoreUnavailable
+from demur.stores import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -106,7 +107,11 @@ class Cache:
         waiting = asking.waiting.get(key)
         if waiting is None:
             waiting = asking.waiting[key] = loop.create_future()
-        return await asyncio.shield(waiting)
+        try:
+            async with asyncio.timeout(PATIENCE):  # not for the sum of what goes before them and what is asked for them
+                return await asyncio.shield(waiting)
+        except TimeoutError:
+            raise StoreUnavailable("sessions: too many questions before this one are not answered yet") from None
 
     async def _first(self, loop: asyncio.AbstractEventLoop, key: bytes, now: int) -> _Found:
         """Ask at once: a store that does not have to wait is not waited for. Who comes in between is asked for next."""
