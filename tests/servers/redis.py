@@ -258,6 +258,18 @@ sentinel parallel-syncs demur 1
             assert time.monotonic() < until, self.log()
             time.sleep(0.02)
 
+    def promote(self, replica: Server) -> None:
+        """Make that replica the master, while the old one still serves."""
+        until = time.monotonic() + _PATIENCE
+        while True:
+            try:
+                self.say("SENTINEL", "FAILOVER", "demur")
+            except Failed:  # it does not know yet how good the replica is
+                assert time.monotonic() < until, self.log()
+                time.sleep(0.05)
+            else:
+                return self.follows(replica)
+
     def follows(self, master: Server) -> None:
         """Wait until it names that server as the master."""
         until = time.monotonic() + _PATIENCE

@@ -69,7 +69,7 @@ class Map:
             self._masters, self._by_tag = (), {}
 
     async def look(self) -> None:
-        """Look again now; whoever comes meanwhile waits for the same. Raises StoreUnavailable if nobody can be asked."""
+        """Look again now; whoever comes meanwhile waits for the same. Raises StoreUnavailable if nobody answers."""
         if self._where.way == "single":
             return
         looking = self._looking
