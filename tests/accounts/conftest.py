@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from demur import stores
-from demur.accounts.database import Database
+from demur.accounts import database_of
 from demur.accounts.people import Accounts
 
 if TYPE_CHECKING:
@@ -25,6 +25,14 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "accounts.db"
 
 
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def database(request: pytest.FixtureRequest) -> str:
+    """The URL of each kind of database, empty."""
+    if request.param == "postgres":
+        return str(request.getfixturevalue("postgres_url"))
+    return f"sqlite:{request.getfixturevalue('file')}"
+
+
 @pytest.fixture
 async def store() -> AsyncIterator[Store]:
     """A session store that forgets."""
@@ -34,8 +42,8 @@ async def store() -> AsyncIterator[Store]:
 
 
 @pytest.fixture
-async def accounts(file: Path, store: Store) -> AsyncIterator[Accounts]:
-    """Accounts whose clock stands still."""
-    made = Accounts(Database(file), store, clock=lambda: NOW)
+async def accounts(database: str, store: Store) -> AsyncIterator[Accounts]:
+    """Accounts in each kind of database, whose clock stands still."""
+    made = Accounts(database_of(database), store, clock=lambda: NOW)
     yield made
     await made.aclose()

@@ -1,4 +1,5 @@
 """The database of the accounts: opened at its first use, once for each process, and asked in a few threads of its own.
+What is said here is for an SQLite file; `accounts.postgres` has what differs.
 
 - A change is one transaction, begun at once as a writing one (`BEGIN IMMEDIATE`), so that two commands wait for each
   other and none fails half way.
@@ -42,12 +43,10 @@ def file_of(url: str) -> Path:
     if colon and scheme == "sqlite" and path and not path.startswith(":memory:"):
         # SQLAlchemy's spelling has three slashes before a relative path, and four before an absolute one.
         return Path(path.removeprefix("///"))
-    if colon and scheme.partition("+")[0] in {"postgresql", "postgres"}:
-        message = "accounts in PostgreSQL are not possible yet."
-    else:
-        message = f'"{scheme}{colon}…" does not name a database for accounts.'
     raise ConfigError(
-        message, place="accounts.database", fix='Write "sqlite:" and a file, such as "sqlite:accounts.db".'
+        f'"{scheme}{colon}…" does not name a database for accounts.',
+        place="accounts.database",
+        fix='Write "sqlite:" and a file, such as "sqlite:accounts.db", or "postgresql://ROLE@HOST/DATABASE".',
     )
 
 
@@ -85,7 +84,7 @@ class _Gate:
 class Database:
     """One SQLite file. Nothing is opened before the first `read` or `write`; survives a fork; any event loop."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path | str) -> None:
         self.path = path
         self._start()
         _databases.add(self)
@@ -96,14 +95,15 @@ class Database:
         self._engine: Engine | None = None
         self._pool: ThreadPoolExecutor | None = None
 
-    async def read(self, job: Callable[[Connection], T]) -> T:
-        """Do what only reads, in one transaction, in a thread. Raises `StoreUnavailable`."""
-        return await self._run(job, "BEGIN")
+    async def read(self, job: Callable[[Connection], T], *, long: bool = False) -> T:
+        """Do what only reads, in one transaction, in a thread. `long` is what goes through all persons. Raises
+        `StoreUnavailable`."""
+        return await self._run(job, writing=False, long=long)
 
-    async def write(self, job: Callable[[Connection], T]) -> T:
+    async def write(self, job: Callable[[Connection], T], *, long: bool = False) -> T:
         """Do what changes something, in one transaction, in a thread: it is kept when this returns, and if the job
         raises, nothing of it is. Raises `StoreUnavailable`."""
-        return await self._run(job, "BEGIN IMMEDIATE")
+        return await self._run(job, writing=True, long=long)
 
     async def aclose(self) -> None:
         """Let go of file and threads; the next use opens them again."""
@@ -130,23 +130,40 @@ class Database:
         if engine is not None:
             engine.dispose()
 
-    async def _run(self, job: Callable[[Connection], T], begin: str) -> T:
+    async def _run(self, job: Callable[[Connection], T], *, writing: bool, long: bool) -> T:
+        # A file answers, or is locked for a while; `long` is of no interest to it.
+        return await asyncio.wrap_future(self._threads().submit(self._in_thread, job, writing=writing))
+
+    def _threads(self) -> ThreadPoolExecutor:
         if self._pool is None:
             self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="demur-accounts")
-        return await asyncio.wrap_future(self._pool.submit(self._in_thread, job, begin))
+        return self._pool
 
-    def _in_thread(self, job: Callable[[Connection], T], begin: str) -> T:
+    def _in_thread(self, job: Callable[[Connection], T], *, writing: bool) -> T:
         try:
             with self._gate:
                 with self._opening:
                     engine = self._engine = self._engine or self._open()
-                with engine.connect().execution_options(demur_begin=begin) as connection, connection.begin():
-                    return job(connection)
+                return self._do(engine, job, writing=writing)
         except (SQLAlchemyError, sqlite3.Error, OSError) as error:
             raise StoreUnavailable(f"{self.path}: {_reason(error)}") from error
 
+    def _do(self, engine: Engine, job: Callable[[Connection], T], *, writing: bool) -> T:
+        options = {"demur_begin": "BEGIN IMMEDIATE" if writing else "BEGIN"}
+        with engine.connect().execution_options(**options) as connection, connection.begin():
+            return job(connection)
+
     def _open(self) -> Engine:
-        _make_private(self.path)
+        engine = self._engine_of()
+        try:
+            self._move_on(engine)
+        except BaseException:
+            engine.dispose()
+            raise
+        return engine
+
+    def _engine_of(self) -> Engine:
+        _make_private(Path(self.path))
         engine = create_engine(
             URL.create("sqlite", database=str(self.path)),
             connect_args={"check_same_thread": False, "timeout": _LOCK_WAIT},
@@ -155,31 +172,30 @@ class Database:
         )
         event.listen(engine, "connect", _prepare)
         event.listen(engine, "begin", _begin)
-        try:
-            self._move_on(engine)
-        except BaseException:
-            engine.dispose()
-            raise
         return engine
 
     def _move_on(self, engine: Engine) -> None:
         """Bring the tables to the newest version."""
-        newest = schema.VERSIONS[-1]
-        with engine.connect() as connection, connection.begin():
-            if self._version(connection) == newest:
-                return
-        with engine.connect().execution_options(demur_begin="BEGIN IMMEDIATE") as connection, connection.begin():
-            if self._version(connection) != newest:  # nobody else was quicker
-                migrate(connection)
+        if self._do(engine, self._is_new, writing=False):
+            return
+        self._do(engine, self._move, writing=True)
+
+    def _is_new(self, connection: Connection) -> bool:
+        found = self._version(connection)
+        return found is not None and found >= schema.VERSIONS[-1]
+
+    def _move(self, connection: Connection) -> None:
+        if not self._is_new(connection):  # nobody else was quicker
+            migrate(connection)
 
     def _version(self, connection: Connection) -> str | None:
         if not connection.dialect.has_table(connection, schema.VERSION_TABLE):
             return None
         found = connection.exec_driver_sql(f"SELECT version_num FROM {schema.VERSION_TABLE}").scalar()  # noqa: S608
-        if found is not None and found not in schema.VERSIONS:
+        if found is not None and int(found) > int(schema.VERSIONS[-1]) + 1:
             raise StoreUnavailable(
-                f"{self.path} was written by a newer demur (schema {found}; this one knows up to "
-                f"{schema.VERSIONS[-1]}). Install that version again, or restore the backup from before the upgrade."
+                f"{self.path} was written by a newer demur (schema {found}; this one knows {schema.VERSIONS[-1]}, and "
+                "can use the next). Install that version again, or restore the backup from before the upgrade."
             )
         return str(found) if found is not None else None
 

@@ -141,17 +141,17 @@ class Accounts:
 
     async def everybody(self) -> list[Person]:
         """All persons, by name."""
-        return await self._database.read(records.everybody)
+        return await self._database.read(records.everybody, long=True)
 
     async def hash_samples(self) -> list[str]:
         """One password hash of each kind that there is, for `Argon2Hasher.expect`."""
-        return await self._database.read(records.hash_samples)
+        return await self._database.read(records.hash_samples, long=True)
 
     async def audit(self, name: str | None = None, most: int = 100) -> list[Entry]:
         """The newest lines of the audit log, of one person or of all, newest first. Raises `Rejected` if nobody
         has that name."""
         subject = None if name is None else (await self.get(name)).subject.id
-        return await self._database.read(lambda connection: records.entries(connection, subject, most))
+        return await self._database.read(lambda connection: records.entries(connection, subject, most), long=True)
 
     async def add(self, new: New, *, by: str) -> Person:
         """Make an account. Its name must be free, in every spelling."""
@@ -166,7 +166,7 @@ class Accounts:
         def job(connection: Connection) -> list[Person]:
             return [self._insert(connection, new, who, action) for new in checked]
 
-        return await self._database.write(job)
+        return await self._database.write(job, long=len(checked) > 1)
 
     def _insert(self, connection: Connection, new: New, by: By, action: str) -> Person:
         key = _key(new.name)
@@ -277,12 +277,16 @@ class Accounts:
     async def _tell(self, store: Store, row: Pending) -> None:
         # First the snapshot: a session that begins between the two is of somebody as they are now.
         await store.publish(row.subject)
-        if row.ending is not None and row.actor is not None:
+        if row.ending is not None and row.actor is not None and await self._is_pending(row):
             await store.end_all(row.subject.id, row.ending, row.actor, row.at, keep=row.keep)
             if await self.by_id(row.subject.id) is None:
                 # API tokens outlive a changed password, and rest while somebody is disabled; not so a person's end.
                 await store.end_all(row.subject.id, row.ending, row.actor, row.at, kind="token")
         await self._database.write(lambda connection: records.delivered(connection, row.seq))
+
+    async def _is_pending(self, row: Pending) -> bool:
+        """Another node may have told it a while ago; who has signed in since is not to be signed out again."""
+        return await self._database.read(lambda connection: records.is_pending(connection, row.seq))
 
     async def check(self) -> None:
         """Ask whether the database can be read and written, and make or move on its tables."""

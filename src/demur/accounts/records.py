@@ -83,6 +83,8 @@ def by_key(connection: Connection, key: str) -> Person | None:
 
 def by_id(connection: Connection, subject: str) -> Person | None:
     """The person of that id."""
+    if "\0" in subject:  # which PostgreSQL cannot even be asked for
+        return None
     row = connection.execute(select(person).where(person.c.id == subject)).one_or_none()
     return _person(row, _groups(connection, row.id)) if row else None
 
@@ -131,6 +133,11 @@ def pending(connection: Connection, most: int) -> list[Pending]:
         )
         for row in rows
     ]
+
+
+def is_pending(connection: Connection, seq: int) -> bool:
+    """Whether this has yet to be published."""
+    return connection.execute(select(outbox.c.seq).where(outbox.c.seq == seq)).first() is not None
 
 
 def count_pending(connection: Connection) -> int:

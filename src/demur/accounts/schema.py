@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from sqlalchemy import (
+    BigInteger,
     Boolean,
     CheckConstraint,
     Column,
@@ -25,19 +26,23 @@ VERSION_TABLE: Final = "accounts_version"
 
 metadata = MetaData()
 
+# SQLite has one kind of whole number, and does not look at how long a text is.
+SECONDS: Final = BigInteger().with_variant(Integer(), "sqlite")
+KEY: Final = Text().with_variant(String(64), "sqlite")
+
 person = Table(
     "person",
     metadata,
     Column("id", String(36), primary_key=True),
     Column("name", String(64), nullable=False),
-    Column("name_key", String(64), nullable=False, unique=True),
+    Column("name_key", KEY, nullable=False, unique=True),
     Column("display_name", Text, nullable=False),
     Column("email", Text, nullable=False),
     Column("disabled", Boolean, nullable=False),
     Column("version", Integer, CheckConstraint("version >= 1", name="person_version"), nullable=False),
-    Column("created_at", Integer, nullable=False),
+    Column("created_at", SECONDS, nullable=False),
     Column("password", Text),
-    Column("password_changed_at", Integer),
+    Column("password_changed_at", SECONDS),
 )
 
 membership = Table(
@@ -54,7 +59,7 @@ outbox = Table(
     "outbox",
     metadata,
     Column("seq", Integer, primary_key=True, autoincrement=True),
-    Column("at", Integer, nullable=False),
+    Column("at", SECONDS, nullable=False),
     Column("subject", Text, nullable=False),
     Column("ending", String(16)),
     Column("actor", String(16)),
@@ -67,7 +72,7 @@ audit = Table(
     "audit",
     metadata,
     Column("seq", Integer, primary_key=True, autoincrement=True),
-    Column("at", Integer, nullable=False),
+    Column("at", SECONDS, nullable=False),
     Column("actor", Text, nullable=False),
     Column("action", String(32), nullable=False),
     Column("person", String(36), nullable=False),

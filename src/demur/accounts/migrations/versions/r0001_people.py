@@ -10,6 +10,10 @@ down_revision = None
 branch_labels = None
 depends_on = None
 
+# SQLite has one kind of whole number, and does not look at how long a text is.
+SECONDS = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+KEY = sa.Text().with_variant(sa.String(64), "sqlite")
+
 
 def upgrade() -> None:
     """Make the tables."""
@@ -17,14 +21,14 @@ def upgrade() -> None:
         "person",
         sa.Column("id", sa.String(36), primary_key=True),
         sa.Column("name", sa.String(64), nullable=False),
-        sa.Column("name_key", sa.String(64), nullable=False, unique=True),
+        sa.Column("name_key", KEY, nullable=False, unique=True),
         sa.Column("display_name", sa.Text, nullable=False),
         sa.Column("email", sa.Text, nullable=False),
         sa.Column("disabled", sa.Boolean, nullable=False),
         sa.Column("version", sa.Integer, sa.CheckConstraint("version >= 1", name="person_version"), nullable=False),
-        sa.Column("created_at", sa.Integer, nullable=False),
+        sa.Column("created_at", SECONDS, nullable=False),
         sa.Column("password", sa.Text),
-        sa.Column("password_changed_at", sa.Integer),
+        sa.Column("password_changed_at", SECONDS),
     )
     op.create_table(
         "membership",
@@ -35,7 +39,7 @@ def upgrade() -> None:
     op.create_table(
         "outbox",
         sa.Column("seq", sa.Integer, primary_key=True, autoincrement=True),
-        sa.Column("at", sa.Integer, nullable=False),
+        sa.Column("at", SECONDS, nullable=False),
         sa.Column("subject", sa.Text, nullable=False),
         sa.Column("ending", sa.String(16)),
         sa.Column("actor", sa.String(16)),
@@ -45,7 +49,7 @@ def upgrade() -> None:
     op.create_table(
         "audit",
         sa.Column("seq", sa.Integer, primary_key=True, autoincrement=True),
-        sa.Column("at", sa.Integer, nullable=False),
+        sa.Column("at", SECONDS, nullable=False),
         sa.Column("actor", sa.Text, nullable=False),
         sa.Column("action", sa.String(32), nullable=False),
         sa.Column("person", sa.String(36), nullable=False),
@@ -60,6 +64,15 @@ def upgrade() -> None:
                 f"CREATE TRIGGER audit_no_{verb.lower()} BEFORE {verb} ON audit "
                 "BEGIN SELECT RAISE(ABORT, 'the audit log is only added to'); END"
             )
+    else:
+        op.execute(
+            "CREATE FUNCTION audit_is_added_to() RETURNS trigger LANGUAGE plpgsql AS "
+            "$$ BEGIN RAISE EXCEPTION 'the audit log is only added to'; END $$"
+        )
+        op.execute(
+            "CREATE TRIGGER audit_is_added_to BEFORE UPDATE OR DELETE OR TRUNCATE ON audit "
+            "EXECUTE FUNCTION audit_is_added_to()"
+        )
 
 
 def downgrade() -> None:
