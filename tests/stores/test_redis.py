@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,7 +20,6 @@ from demur.stores.heard import SILENCE
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
-    from pathlib import Path
 
     from tests.stores.conftest import Make
 
@@ -31,12 +31,9 @@ NOW = 1_800_000_000
 HOUR = 3600
 DAY = 24 * HOUR
 
-# What the guide to Redis says our user needs.
-ACL = (
-    "demur on >secret resetkeys ~demur:* resetchannels -@all +hello +auth +select +client|setname +client|tracking "
-    "+info +role +eval +evalsha +wait +scan +get +set +del +getdel +exists +setrange +lindex +lrange +llen +lset "
-    "+lpop +rpush +lrem +ltrim +zadd +zrange +zrem +time +cluster|slots"
-)
+GUIDE = Path(__file__).parents[2] / "docs" / "how-to" / "redis.md"
+ACL = next(line for line in GUIDE.read_text().splitlines() if line.startswith("user demur ")).removeprefix("user ")
+"""What our user may do, as the guide says."""
 
 
 @asynccontextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 from typing import TYPE_CHECKING
 
@@ -68,8 +69,14 @@ def unreachable(place: Place, error: OSError | None = None) -> str:
         return (
             f"there is no TLS at {place} as we want it: {error.reason or error}; see redis:// and rediss:// in the URL"
         )
-    why = f" ({error.strerror or error})" if error is not None else ""
+    why = f" ({_why(error)})" if error is not None else ""
     return f"{place} cannot be reached{why}: see whether it runs there, and the store's URL"
+
+
+def _why(error: OSError) -> str:
+    # asyncio puts the address in place of the system's own words
+    number = error.errno
+    return (os.strerror(number) if number is not None and number > 0 else str(error.strerror or error)).lower()
 
 
 def silent(place: Place) -> str:
