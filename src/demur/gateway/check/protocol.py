@@ -23,6 +23,7 @@ from demur.adapters.asgi.wire import LONGEST_DROP, MOST_DROPPED
 from demur.core.model import Request, Response
 from demur.gateway.check import head
 from demur.gateway.server.answers import READ_SECONDS, whole
+from demur.gateway.server.sockets import has_news
 from demur.gateway.server.wire import HEAD_LIMIT, HEAD_SECONDS, MOST_FIELDS
 
 if TYPE_CHECKING:
@@ -393,7 +394,7 @@ class Connection(asyncio.Protocol):
 
     def leave(self) -> None:
         """The last call was a moment ago."""
-        if self.rests:
+        if self.rests and not has_news(self.transport):
             self.transport.close()
 
 

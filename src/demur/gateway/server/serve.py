@@ -17,6 +17,7 @@ from uvicorn.config import Config
 
 from demur.core.model import ConfigError
 from demur.gateway.server.crowd import Crowd, room
+from demur.gateway.server.sockets import LastOnes
 from demur.gateway.server.websocket import WebSocket
 from demur.gateway.server.wire import Http, State
 
@@ -143,25 +144,27 @@ class _Server:
         """Accept connections."""
         loop = asyncio.get_running_loop()
         self._config.load()
-
-        def make() -> Http:
-            return Http(self._config, self._state, {}, loop)
-
-        options: dict[str, Any] = {"sock": self._listener.socket, "backlog": 2048}
-        if self._listener.tls is not None:
-            options |= {"ssl": self._listener.tls, "ssl_handshake_timeout": 10.0, "ssl_shutdown_timeout": 5.0}
         unix = self._listener.socket.family == socket.AF_UNIX
-        self._server = await (loop.create_unix_server if unix else loop.create_server)(make, **options)
+        create = loop.create_unix_server if unix else loop.create_server
+        self._server = await create(self._made, sock=self._listener.socket, backlog=2048, **self._tls())
+
+    def _made(self) -> Http:
+        return Http(self._config, self._state, {}, asyncio.get_running_loop())
+
+    def _tls(self) -> dict[str, Any]:
+        if self._listener.tls is None:
+            return {}
+        return {"ssl": self._listener.tls, "ssl_handshake_timeout": 10.0, "ssl_shutdown_timeout": 5.0}
 
     async def end(self, seconds: float) -> bool:
         """Accept nothing more, and wait until everybody has been served; break off what takes longer."""
-        if self._server is not None:
-            self._server.close()
         self._state.draining = True
+        late = self._close()
         for connection in list(self._state.connections):
             connection.shutdown()
         try:
             async with asyncio.timeout(seconds):
+                await asyncio.gather(*late, return_exceptions=True)
                 await self._empty()
         except TimeoutError:
             pass
@@ -175,6 +178,17 @@ class _Server:
             async with asyncio.timeout(1.0):
                 await self._empty()
         return False
+
+    def _close(self) -> list[asyncio.Task[Any]]:
+        """Let nobody in any more but those who have come already."""
+        if self._server is None:
+            return []
+        last, loop = LastOnes(self._listener.socket), asyncio.get_running_loop()
+        self._server.close()
+        return [
+            loop.create_task(loop.connect_accepted_socket(self._made, connection, **self._tls()))
+            for connection in last.taken()
+        ]
 
     async def _empty(self) -> None:
         await asyncio.sleep(0.01)  # a connection that was accepted a moment ago may be on its way to its protocol

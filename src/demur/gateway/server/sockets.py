@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING
 from demur.core.model import ConfigError
 
 if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Iterator
+
     from demur.gateway.config.addresses import Address
 
 
@@ -30,6 +33,39 @@ def close(sock: socket.socket) -> None:
     sock.close()
     if isinstance(where, str):
         Path(where).unlink(missing_ok=True)
+
+
+class LastOnes:
+    """What is between a connection that the kernel has accepted and a server that accepts nothing more: whoever closes
+    a listening socket breaks off all that wait there, though their requests may have been sent. So the socket stays
+    open in a second place until nobody waits any more."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._socket = sock.dup()
+        self._socket.setblocking(False)  # noqa: FBT003 - its only parameter
+
+    def taken(self) -> Iterator[socket.socket]:
+        """All who wait; then nobody can come any more."""
+        with self._socket:
+            while True:
+                try:
+                    connection, _ = self._socket.accept()
+                except OSError:  # nobody waits, or this one has gone
+                    return
+                connection.setblocking(False)  # noqa: FBT003 - as above
+                yield connection
+
+
+def has_news(transport: asyncio.BaseTransport) -> bool:
+    """Whether something has arrived on a connection that nobody has read yet. To close it then would break that off."""
+    sock = transport.get_extra_info("socket")
+    if sock is None or sock.fileno() < 0:
+        return False
+    with socket.socket(fileno=os.dup(sock.fileno())) as same:
+        try:
+            return bool(same.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
+        except OSError:
+            return False
 
 
 def bind(address: Address, place: str) -> socket.socket:

@@ -275,6 +275,10 @@ class _Parent(Generic[C]):
         self._say("demur: finishing what is open, and then ending (once more Ctrl-C to end at once)")
         for generation in self._all():
             self._retire(generation)
+        # Who connects from now on shall be refused at once, and go elsewhere, and not wait for nobody.
+        for sock in self._sockets.values():
+            sockets.close(sock)
+        self._sockets.clear()
 
     def _retire(self, generation: _Generation[C]) -> None:
         """Let the workers finish."""

@@ -25,6 +25,7 @@ from uvicorn.server import ServerState
 
 from demur.gateway.server import answers
 from demur.gateway.server.answers import Cork, Cycle10, whole
+from demur.gateway.server.sockets import has_news
 from demur.gateway.server.websocket import WebSocket
 
 if TYPE_CHECKING:
@@ -269,14 +270,18 @@ class Http(HttpToolsProtocol):
 
     def shutdown(self) -> None:
         """The server is about to end: finish what was asked, and leave soon."""
-        if (cycle := self.running) is not None:
+        cycle = self.running
+        if cycle is not None and not cycle.response_started:
             cycle.keep_alive = False
         elif self._last_call is None:
-            # A request may be on its way already; a client that was let in should not find the door shut.
+            # A request may be on its way already; a client that was let in should not find the door shut. Nor one who
+            # reads an answer that began before, and said nothing of an end.
             self._last_call = self.loop.call_later(LAST_CALL, self._leave)
 
     def _leave(self) -> None:
-        if self.running is None:
+        if self.running is not None or has_news(self.transport):
+            self._last_call = self.loop.call_later(LAST_CALL, self._leave)
+        else:
             self.transport.close()
 
     def abort(self, cycle: RequestResponseCycle | None = None) -> None:
