@@ -1,4 +1,4 @@
-"""`demur sessions`: who is signed in, and ending it."""
+"""`demur sessions`: who is signed in, and ending it. Moving to another store is in `move`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from demur.cli.move import move
 from demur.cli.opened import chosen, find, iso, moment, names_of, open_
 from demur.cli.terminal import DEFAULT, AsJson, ConfigFile, as_json, fail, table
 from demur.core import sessions as lives
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from demur.gateway.config.tables import Config
 
 app = typer.Typer(help="See who is signed in, and end sessions.", no_args_is_help=True)
+app.command("move")(move)
 
 
 @app.command("list")

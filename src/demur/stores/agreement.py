@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from demur.core.model import Key
     from demur.core.ports import Keys, Store
 
-_PLACE: Final = b"demur.keys"
+PLACE: Final = b"demur.keys"
+"""Where a store keeps what was said."""
+
 _AGAIN: Final = 60 * 60
 """Seconds after which it is written once more which keys are in use."""
 
@@ -74,7 +76,7 @@ class AgreedKeys:
         """Look what the others have, and say what is here. Raises `KeysDiffer`, and `StoreUnavailable` if nobody can be
         asked."""
         held = self._keys.ring()
-        said = _read(await self._store.peek(_PLACE, now), now)
+        said = _read(await self._store.peek(PLACE, now), now)
         mine = {key.id: fingerprint(key) for key in held.keys}
         try:
             _compare(mine, said)
@@ -83,23 +85,23 @@ class AgreedKeys:
             raise
         if any(said.get(each, ("", 0))[1] + _AGAIN <= now for each in mine):
             both = {**said, **{each: (digest, now) for each, digest in mine.items()}}
-            await self._store.put(_PLACE, json.dumps(both).encode("ascii"), now + TOMBSTONES_LAST)
+            await self._store.put(PLACE, json.dumps(both).encode("ascii"), now + TOMBSTONES_LAST)
         self._believe(frozenset(held.keys))
 
     async def look(self, now: int) -> None:
         """The same without saying or believing anything."""
-        said = _read(await self._store.peek(_PLACE, now), now)
+        said = _read(await self._store.peek(PLACE, now), now)
         _compare({key.id: fingerprint(key) for key in self._keys.ring().keys}, said)
 
     async def taken(self, now: int) -> frozenset[int]:
         """The ids that keys of this store have, here or elsewhere."""
-        said = _read(await self._store.peek(_PLACE, now), now)
+        said = _read(await self._store.peek(PLACE, now), now)
         return frozenset(said) | {key.id for key in self._keys.ring().keys}
 
     async def prevail(self, now: int) -> None:
         """From now on the keys of this store are those that are here, whatever was said before."""
         both = {key.id: (fingerprint(key), now) for key in self._keys.ring().keys}
-        await self._store.put(_PLACE, json.dumps(both).encode("ascii"), now + TOMBSTONES_LAST)
+        await self._store.put(PLACE, json.dumps(both).encode("ascii"), now + TOMBSTONES_LAST)
 
     def _believe(self, agreed: frozenset[Key]) -> None:
         self._agreed = agreed
@@ -109,6 +111,16 @@ class AgreedKeys:
 def fingerprint(key: Key) -> str:
     """A key's digest, by which it can be told apart from another and not be found."""
     return hashlib.blake2b(key=key.secret, digest_size=16, person=b"demur.finger").hexdigest()
+
+
+def agree(one: bytes | None, other: bytes | None, now: int) -> bool:
+    """Whether what was said in one store goes together with what was said in another."""
+    first, second = _read(one, now), _read(other, now)
+    try:
+        _compare({each: digest for each, (digest, _) in first.items()}, second if first else {})
+    except KeysDiffer:
+        return False
+    return True
 
 
 def _compare(mine: Mapping[int, str], said: Mapping[int, tuple[str, int]]) -> None:
