@@ -64,12 +64,13 @@ def guarded(state: str, port: int, *, which: str = "guarded") -> Any:
 
     store = open_store(f"sqlite:{state}/sessions.db")
     cache = Cache(store, most=0) if which == "asking" else Cache(store)
-    observer = _observer() if which == "noting" else None
-    guard = Guard(_site(port), store, FileKeys(f"{state}/keys"), observer=observer, cache=cache)
+    notes = observer() if which == "noting" else None
+    guard = Guard(_site(port), store, FileKeys(f"{state}/keys"), observer=notes, cache=cache)
     return Demur(plain, Surface(guard, Pages(guard, DEFAULT, {}), DEFAULT))
 
 
-def _observer() -> Any:
+def observer() -> Any:
+    """A log and metrics, as in real life, but that nobody reads the log."""
     from demur.observe import Both  # noqa: PLC0415
     from demur.observe.log import Log  # noqa: PLC0415
     from demur.observe.metrics import Metrics  # noqa: PLC0415
@@ -147,16 +148,37 @@ def start(which: str, state: str, core: int | None) -> Server:
 # --- load -----------------------------------------------------------------------------------------
 
 
-def with_wrk(url: str, headers: Sequence[str], connections: int, seconds: float, core: int | None) -> tuple[int, float]:
-    """Requests answered and seconds taken, by wrk."""
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What wrk saw: requests answered, the seconds that took, and the 99th percentile of the answers' times in
+    microseconds. `wrong` are answers that were not 2xx or 3xx, or none."""
+
+    count: int
+    took: float
+    p99: float
+    wrong: int = 0
+
+
+def load(url: str, headers: Sequence[str], connections: int, seconds: float, core: int | None) -> Loaded:
+    """Ask for as much as there is, by wrk."""
     pin = ["taskset", "-c", str(core)] if core is not None and shutil.which("taskset") else []
     marks = [word for header in headers for word in ("-H", header)]
-    command = [*pin, "wrk", "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", *marks, url]
+    command = [*pin, "wrk", "--latency", "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", *marks, url]
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    found = re.search(r"(\d+) requests in ([\d.]+)s", said)
-    if not found:
+    found, slow = re.search(r"(\d+) requests in ([\d.]+)(m?s)", said), re.search(r"99%\s+([\d.]+)(us|ms|s)", said)
+    if not found or not slow:
         raise SystemExit(f"wrk said something else:\n{said}")
-    return int(found[1]), float(found[2])
+    wrong = sum(
+        int(each) for each in re.findall(r"(?:Non-2xx or 3xx responses|connect|read|write|timeout):? (\d+)", said)
+    )
+    unit = {"us": 1, "ms": 1000, "s": 1_000_000}
+    return Loaded(int(found[1]), float(found[2]), float(slow[1]) * unit[slow[2]], wrong)
+
+
+def with_wrk(url: str, headers: Sequence[str], connections: int, seconds: float, core: int | None) -> tuple[int, float]:
+    """Requests answered and seconds taken, by wrk."""
+    loaded = load(url, headers, connections, seconds, core)
+    return loaded.count, loaded.took
 
 
 async def _ask(port: int, request: bytes, until: float) -> int:
@@ -214,10 +236,12 @@ def check(case: Case, port: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """One case in one round: requests per second, and processor time per request in microseconds."""
+    """One case in one round: requests per second, processor time per request in microseconds, and the 99th percentile
+    of the answers' times, 0 if it is not known."""
 
     rate: float
     cpu: float
+    p99: float = 0.0
 
 
 def spread(values: Sequence[float]) -> tuple[float, float, float]:

@@ -27,7 +27,7 @@ TYPE = "application/json"
 @dataclass(frozen=True, slots=True)
 class Setup:
     """One server. `make` is given the options of demur, and gives the app. `base` is what it is compared with; `needs`
-    is the module without which it cannot run."""
+    is the module without which it cannot run, `server` what has to run beside it."""
 
     name: str
     framework: str
@@ -37,6 +37,7 @@ class Setup:
     session: str = ""
     needs: str = ""
     beside: tuple[str, ...] = ()
+    server: str = ""
 
     @property
     def packages(self) -> Path:
@@ -137,11 +138,24 @@ def starlette_bridged(_: dict[str, Any]) -> Any:
 
 def starsessions(_: dict[str, Any]) -> Any:
     """starsessions, in memory."""
+    from starsessions import InMemoryStore  # noqa: PLC0415
+
+    return _starsessions(InMemoryStore())
+
+
+def starsessions_redis(options: dict[str, Any]) -> Any:
+    """starsessions, in Redis."""
+    from starsessions.stores.redis import RedisStore  # noqa: PLC0415
+
+    return _starsessions(RedisStore(options["redis"]))
+
+
+def _starsessions(kept: Any) -> Any:
     from starlette.middleware import Middleware  # noqa: PLC0415
-    from starsessions import InMemoryStore, SessionAutoloadMiddleware, SessionMiddleware  # noqa: PLC0415
+    from starsessions import SessionAutoloadMiddleware, SessionMiddleware  # noqa: PLC0415
 
     view, login = _star_session()
-    store = Middleware(SessionMiddleware, store=InMemoryStore(), cookie_https_only=False)
+    store = Middleware(SessionMiddleware, store=kept, cookie_https_only=False)
     return _starlette(view, store, Middleware(SessionAutoloadMiddleware), login=login)
 
 
@@ -445,6 +459,15 @@ SETUPS = (
     Setup("SessionMiddleware", "starlette", starlette_sessions, "Starlette", session="own"),
     Setup("SessionMiddleware and demur", "starlette", starlette_bridged, "SessionMiddleware", session="own"),
     Setup("starsessions", "starlette", starsessions, "Starlette", session="own", needs="starsessions"),
+    Setup(
+        "starsessions, Redis",
+        "starlette",
+        starsessions_redis,
+        "Starlette",
+        session="own",
+        needs="starsessions",
+        server="redis",
+    ),
     Setup("FastAPI", "fastapi", fastapi_plain),
     Setup("FastAPI, demur", "fastapi", fastapi_demur, "FastAPI", session="demur"),
     Setup("FastAPI, demur, Depends", "fastapi", fastapi_depends, "FastAPI", session="demur"),

@@ -80,6 +80,11 @@ class Cache:
         self._changing = threading.Lock()
         self._asking: dict[int, _Asking] = {}
 
+    @property
+    def size(self) -> int:
+        """Bytes that are kept, about, of what was asked for lately."""
+        return self._size
+
     def get(self, key: bytes, now: int) -> Live | None:
         """Whose session that is, if it is kept and still holds. Never waits; from any thread."""
         known = self.known(key, now)
