@@ -7,6 +7,7 @@ import contextlib
 import itertools
 import json
 import socket
+import tempfile
 import threading
 import time
 from dataclasses import dataclass, field
@@ -203,7 +204,19 @@ async def _answer_all(reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     writer.close()
 
 
-_ENLISTING = asyncio.Lock()
+_enlisting = threading.Lock()
+_made: dict[int, tuple[bytes, list[Subject]]] = {}
+
+
+def _enlisted(count: int) -> tuple[bytes, list[Subject]]:
+    """A file with so many people in it, made once; Alembic makes tables in one thread of a process at a time."""
+    with _enlisting:
+        if count not in _made:
+            with tempfile.TemporaryDirectory() as folder:
+                path = Path(folder) / "accounts.db"
+                subjects = asyncio.run(enlist(f"sqlite:{path}", count))
+                _made[count] = path.read_bytes(), subjects
+        return _made[count]
 
 
 async def enlist(database: str, count: int) -> list[Subject]:
@@ -222,14 +235,17 @@ async def enlist(database: str, count: int) -> list[Subject]:
 @contextlib.asynccontextmanager
 async def running(folder: Path, store: str, database: str = "", people: int = 12) -> AsyncIterator[App]:
     """A gateway on that store, for as long as the block lasts."""
-    database = database or f"sqlite:{folder / 'accounts.db'}"
     listening = socket.create_server(("127.0.0.1", 0))
     listening.setblocking(False)
     port = listening.getsockname()[1]
     upstream = await asyncio.start_server(_answer_all, "127.0.0.1", 0)
     behind = upstream.sockets[0].getsockname()[1]
-    async with _ENLISTING:  # Alembic makes tables in one thread of a process at a time
+    if database:
         subjects = await enlist(database, people)
+    else:
+        database = f"sqlite:{folder / 'accounts.db'}"
+        content, subjects = await asyncio.to_thread(_enlisted, people)
+        (folder / "accounts.db").write_bytes(content)
     text = CONFIG.format(port=port, database=database, store=store, keys=folder / "keys", upstream=behind)
     (folder / "demur.toml").write_text(text)
     config = load(folder / "demur.toml")

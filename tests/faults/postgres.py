@@ -65,6 +65,7 @@ class Ground(Networked):
             self.standby = await self._serve(Server(of=self.server))
             both = f"127.0.0.1:{self.server.port},127.0.0.1:{self.standby.port}"
             self.url = f"postgresql://{_WHO}@{both}/{name}?target_session_attrs=read-write"
+        self.database = self.url
 
     async def _serve(self, server: S) -> S:
         await asyncio.to_thread(server.__enter__)
@@ -120,7 +121,7 @@ class Ground(Networked):
     async def full_disk(self, app: App, other: Store) -> AsyncIterator[None]:
         fill(self.disk)
         with contextlib.suppress(StoreUnavailable):  # there is room in pages that are there
-            while True:
+            for _ in range(1000):
                 await app.somebody(other)
         yield
         (self.disk / "filler").unlink()

@@ -107,7 +107,9 @@ POSTGRES: Final[dict[str, Cell]] = {
     "pool_spent": Row(
         "the server takes no more connections, and ends those that there are", _T, _W, _W, _W, told=False
     ),
-    "dns_gone": Row("connections are lost, and the name server does not answer", _T, _W, _W, _W),
+    "dns_gone": Row(
+        "connections are lost, and the name server does not answer: the last address is tried", _D, _D, _D, _D
+    ),
     "tls_expired": Row("connections are lost, and the certificate has expired", _T, _W, _W, _W),
     "restart": Row("the server is killed, and is back after a second", _D, _D, _D, _D, told=False),
 }

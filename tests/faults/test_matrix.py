@@ -27,6 +27,9 @@ AT_ONCE = 4
 """So many faults are lived through at a time: mostly they wait."""
 
 STORES_UNDER_FAULTS = ("sqlite", "postgres", "redis")
+MOST = 60
+"""Seconds for one of them, on a machine with a lot to do."""
+
 MARKS = {"sqlite": [], "postgres": [pytest.mark.postgres], "redis": [pytest.mark.redis]}
 
 
@@ -41,7 +44,8 @@ def played(store: str) -> dict[str, Told | BaseException]:
     async def one(fault: str, room: asyncio.Semaphore, ground: Callable[[Path], Ground]) -> Told:
         async with room:
             with tempfile.TemporaryDirectory(prefix="demur-faults-") as folder:
-                return await scene.play(ground(Path(folder)), store, fault, Path(folder))
+                async with asyncio.timeout(MOST):
+                    return await scene.play(ground(Path(folder)), store, fault, Path(folder))
 
     async def all_of_them() -> list[Told | BaseException]:
         room = asyncio.Semaphore(AT_ONCE)
@@ -55,7 +59,7 @@ def played(store: str) -> dict[str, Told | BaseException]:
 def _server(store: str) -> Iterator[Callable[[Path], Ground]]:
     """What makes the grounds of a store, with a server that they share if there is one."""
     if store != "postgres":
-        yield {"sqlite": sqlite.Ground, "redis": redis.Ground}[store]
+        yield sqlite.Ground if store == "sqlite" else redis.Ground
         return
     with tempfile.TemporaryDirectory(prefix="demur-faults-") as folder:
         Path(folder).chmod(0o755)

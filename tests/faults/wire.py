@@ -158,9 +158,8 @@ class Wire:
         return b""
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, answering: bool) -> None:
+        loop, last = asyncio.get_running_loop(), 0.0
         while data := await reader.read(_PIECE):
-            if answering and self._delay:
-                await asyncio.sleep(self._delay)
             await self._through.wait()
             if answering and self._garbles:
                 data = self._noise.randbytes(len(data))
@@ -168,8 +167,13 @@ class Wire:
                 writer.write(data[: self._cut_after])
                 await asyncio.sleep(0)
                 raise ConnectionResetError
+            if answering and (self._delay or last > loop.time()):
+                last = max(last + 1e-6, loop.time() + self._delay)  # late, and in order
+                loop.call_at(last, writer.write, data)
+                continue
             writer.write(data)
             await writer.drain()
+        await asyncio.sleep(max(0.0, last - loop.time()))
         with contextlib.suppress(OSError):
             writer.write_eof()
 
