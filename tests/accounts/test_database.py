@@ -172,3 +172,13 @@ async def test_a_full_disk_is_our_failure(file: Path) -> None:
         await made.write(fill)
     assert await made.read(lambda connection: connection.exec_driver_sql("SELECT 1").scalar()) == 1
     await made.aclose()
+
+
+async def test_two_databases_are_made_at_once(tmp_path: Path) -> None:
+    """Each has its own tables, whichever thread is quicker."""
+    databases = [Database(tmp_path / f"accounts{number}.db") for number in range(8)]
+    try:
+        await asyncio.gather(*(database.write(lambda connection: None) for database in databases))
+    finally:
+        for database in databases:
+            await database.aclose()

@@ -218,6 +218,10 @@ os.register_at_fork(
 )
 
 
+# What a migration calls (`alembic.op`) belongs to the process, and would write into another thread's database.
+_migrating = threading.Lock()
+
+
 def migrate(connection: Connection) -> None:
     """Run every migration that has not been run, within the transaction of this connection."""
     # Here and not above: it takes a tenth of a second to load, and is needed once in the life of a file.
@@ -233,7 +237,7 @@ def migrate(connection: Connection) -> None:
     context = MigrationContext.configure(
         connection, opts={"fn": steps, "version_table": schema.VERSION_TABLE, "target_metadata": schema.metadata}
     )
-    with Operations.context(context):
+    with _migrating, Operations.context(context):
         context.run_migrations()
 
 
