@@ -285,6 +285,24 @@ async def test_a_replica_is_not_asked(make: Make) -> None:
                 await store.load([make.id(1)])
 
 
+def test_the_gateways_event_loop_will_do(redis_url: str, make: Make, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """uvloop's transports are not asyncio's."""
+    uvloop = pytest.importorskip("uvloop")
+
+    async def use(url: str) -> None:
+        async with opened(url) as store:
+            await store.check()
+            await store.issue(make.session(1), make.subject())
+            stamp = await stamped(store, make)
+            await store.apply([end(make)])
+            assert not store.holds(stamp)
+
+    uvloop.run(use(redis_url))
+    tls = certificate(tmp_path_factory.mktemp("tls"))
+    with Server(tls=tls) as server:
+        uvloop.run(use(server.tcp(more=f"?ca={tls[0]}")))
+
+
 # --- who we are -------------------------------------------------------------------------------------
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
 import time
 from collections import deque
@@ -127,11 +128,12 @@ class Wire(asyncio.Protocol):
 
 
 def _hang_up(transport: asyncio.Transport) -> None:
-    # A forked child has the same connection: to close our end of it is not enough.
-    open_socket = transport.get_extra_info("socket")
-    with contextlib.suppress(OSError, AttributeError, RuntimeError):
-        if transport.get_extra_info("ssl_object") is None:
-            open_socket.shutdown(socket.SHUT_RDWR)
+    # A forked child has the same connection: to close our end of it is not enough. uvloop's sockets cannot be shut down.
+    with (
+        contextlib.suppress(OSError),
+        socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno())) as same,
+    ):
+        same.shutdown(socket.SHUT_RDWR)
     with contextlib.suppress(RuntimeError):  # the loop is closed
         transport.abort()
 

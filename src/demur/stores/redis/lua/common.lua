@@ -33,9 +33,12 @@ local function keep(key, row, at)
   redis.call('SET', key, row, 'EXAT', string.format('%.0f', math.max(at, time) + DAY))
 end
 
--- What has to be looked at when its time has come, in lists of a minute.
+-- What has to be looked at when its time has come, in lists of a minute; of a quarter of an hour in a Cluster, where
+-- each bucket has its own.
+local WIDTH = tag == '' and 60 or 900
+
 local function later(entry, at)
-  local minute = string.format('%.0f', at - at % 60)
+  local minute = string.format('%.0f', at - at % WIDTH)
   if redis.call('RPUSH', base .. 'd' .. minute, entry) == 1 then
     redis.call('ZADD', base .. 'd', minute, minute)
   end

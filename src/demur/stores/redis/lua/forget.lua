@@ -46,6 +46,6 @@ if redis.call('EXISTS', list) == 0 then
   left = 0
 end
 if left <= 0 or looked == 0 then
-  return {count, string.format('%.0f', tonumber(minute) + 60), -1}
+  return {count, string.format('%.0f', tonumber(minute) + WIDTH), -1}
 end
 return {count, minute, left}
