@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import secrets
+import tracemalloc
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -261,15 +263,44 @@ async def test_it_is_bounded(store: Counting) -> None:
         await cache.load(key, NOW)
         assert cache.get(often, NOW) is not None
     kept = [key for key in keys if cache.get(key, NOW)]
-    assert 15 <= len(kept) <= 60
+    assert 60 <= len(kept) <= 220
     assert keys[-1] in kept
 
 
 async def test_what_a_person_holds_counts(store: Counting) -> None:
     """Somebody with many groups takes the room of many."""
-    cache = Cache(store, most=100_000)
-    many = frozenset(f"group-{number}" for number in range(300))
+    cache = Cache(store, most=30_000)
+    many = frozenset(f"group-{number}" for number in range(600))
     keys = [await issue(store, replace(BO, id=f"bo-{number}", groups=many)) for number in range(10)]
     for key in keys:
         await cache.load(key, NOW)
-    assert sum(cache.get(key, NOW) is not None for key in keys) <= 3
+    assert sum(cache.get(key, NOW) is not None for key in keys) <= 5
+
+
+async def test_what_is_counted_is_what_is_taken(store: Counting) -> None:
+    """The bound is one of memory: no less is counted than a session takes, and not twice as much."""
+    cache, keys = Cache(store), [await issue(store, replace(BO, id=f"bo-{number}")) for number in range(6000)]
+    for key in keys[:3000]:
+        await cache.load(key, NOW)  # so that as many are open as ever are
+    gc.collect()
+    tracemalloc.start()
+    counted = cache.size
+    for key in keys[3000:]:
+        await cache.load(key, NOW)
+    gc.collect()
+    taken, counted = tracemalloc.get_traced_memory()[0], cache.size - counted
+    tracemalloc.stop()
+    assert taken <= counted <= 2 * taken
+
+
+async def test_what_was_forgotten_is_as_it_was(store: Counting, cache: Cache) -> None:
+    """Not all that is kept is kept open: what is packed comes out as it went in."""
+    key = await issue(store, replace(BO, grants=(("report:read", NOW + 50),)), device="Büro", idle=0)
+    found = await cache.load(key, NOW)
+    known = cache.known(key, NOW)
+    assert known is not None
+    assert known.live is found
+    brief = known.brief()
+    known.shut()
+    assert (known.brief(), known.live) == (brief, found)
+    assert known.live is not found

@@ -1,8 +1,9 @@
 """The hot path: a request in, a decision out, with at most one read of the store and no write."""
 
 from demur.guard.asking import Who
-from demur.guard.cache import Cache, Known
+from demur.guard.cache import Cache
 from demur.guard.checked import Checked, new_reference
 from demur.guard.guard import FLUSH_AFTER, Guard
+from demur.guard.known import Known
 
 __all__ = ["FLUSH_AFTER", "Cache", "Checked", "Guard", "Known", "Who", "new_reference"]

@@ -17,45 +17,22 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from demur.core import sessions
 from demur.core.model import Live, StoreUnavailable
+from demur.guard.known import Known
 from demur.stores import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from demur.core.model import Allow, Ended, Requirement, Subject, Unknown
+    from demur.core.model import Allow, Ended, Requirement, Unknown
     from demur.core.ports import Store
 
 MOST = 64 * 1024 * 1024
-"""Bytes that are kept, about; some 30,000 sessions."""
+"""Bytes that are kept, about; some 100,000 sessions."""
 
 _Found: TypeAlias = "Live | Ended | Unknown"
 
-# What the objects take in CPython on 64 bits, on the safe side; texts are counted beside them.
-_ENTRY, _EACH = 2000, 120
-_MOST_MAY = 16
-
-
-@dataclass(slots=True)
-class Known:
-    """Somebody of whom it is known that they are who they are, until a second or a change.
-
-    Until `quiet` there is also nothing to write when they are seen: then `allow` is what every yes to them says, and
-    `may` which requirements were met (by identity), each until a second.
-    """
-
-    live: Live
-    until: int
-    stamp: Any
-    size: int
-    quiet: int = 0
-    allow: Allow | None = None
-    may: dict[int, tuple[Requirement, int]] = field(default_factory=dict)
-    timing: tuple[int, tuple[bytes, bytes]] = (0, (b"", b""))
-
-    def meets(self, requirement: Requirement, now: int) -> bool:
-        """Whether a requirement was met, and is still, with nothing to be written."""
-        met = self.may.get(id(requirement))
-        return met is not None and now < met[1] and met[0] is requirement
+_MOST_MET = 16
+_MOST_ALONE = 1024
 
 
 @dataclass(slots=True)
@@ -76,6 +53,7 @@ class Cache:
         self._young: dict[bytes, Known] = {}
         self._old: dict[bytes, Known] = {}
         self._by_mark: dict[bytes, Known] = {}
+        self._alone: dict[int, tuple[Requirement]] = {}
         self._size = 0
         self._changing = threading.Lock()
         self._asking: dict[int, _Asking] = {}
@@ -168,54 +146,65 @@ class Cache:
         """Whose session that is, or who left this mark (`learn`), if they are known to meet a requirement, with nothing
         to be written. On the way of every request: in one piece, and no question too many."""
         known = self._young.get(key) or self._by_mark.get(key)
-        if known is None:
+        if known is None or now >= known.quiet or not self._holds(known.stamp):
             return None
-        met = known.may.get(id(requirement))
-        if met is None or now >= met[1] or met[0] is not requirement or not self._holds(known.stamp):
-            return None
-        return known
+        met = known.met
+        return known if met[0] is requirement or known.meets(requirement, now) else None
 
     def learn(self, allow: Allow, live: Live, requirement: Requirement, mark: bytes, now: int) -> None:
         """A requirement was met, and nothing of the request was needed for it but the session."""
         session = live.session
         known = self._young.get(session.id)
-        if known is None or known.live is not live or allow.session is not session or allow.changes:
+        if known is None or allow.session is not session or known.open() != (live, allow):
             return
-        until = known.until
+        until = min(known.until, sessions.quiet_until(session))
         if requirement.max_age is not None:
             until = min(until, session.authenticated_at + requirement.max_age + 1)
-        if len(known.may) >= _MOST_MAY:
-            known.may.clear()
-        known.allow, known.quiet = allow, sessions.quiet_until(session)
-        known.may[id(requirement)] = (requirement, min(until, known.quiet))
-        if mark:
+        if now >= known.quiet or len(known.met) >= _MOST_MET:
+            known.met, known.quiet = self._met_alone(requirement), until
+        elif not known.meets(requirement, now):
+            known.met, known.quiet = (*known.met, requirement), min(known.quiet, until)
+        if mark and mark != session.id:
             self._by_mark[mark] = known
+
+    def _met_alone(self, requirement: Requirement) -> tuple[Requirement]:
+        """A requirement by itself: the same object for everybody."""
+        alone = self._alone.get(id(requirement))
+        if alone is None:
+            if len(self._alone) >= _MOST_ALONE:
+                self._alone = {}
+            alone = self._alone[id(requirement)] = (requirement,)
+        return alone
 
     # --- what is kept -----------------------------------------------------------------------------
 
     def _keep(self, live: Live, stamp: Any, now: int) -> None:  # noqa: ANN401 - the store's own
         until = sessions.certain_until(live, now)
         if stamp is not None and now < until:
-            self._put(live.session.id, Known(live, until, stamp, _size(live)))
+            known = Known(live, until, stamp)
+            known.open(live)
+            self._put(live.session.id, known)
 
     def seen(self, key: bytes, at: int, *, moved: bool) -> None:
         """The store was told that somebody was seen. Unless it `moved` anything by that, somebody else had told it
         before, or there is nobody any more: ask again."""
         kept = self._young.get(key)
-        if kept is None or at <= kept.live.session.last_seen:
+        live = kept.live if kept is not None else None
+        if kept is None or live is None or at <= live.session.last_seen:
             return
         if not moved:
             self.drop(key)
             return
-        live = replace(kept.live, session=replace(kept.live.session, last_seen=at))
-        self._put(key, Known(live, sessions.certain_until(live, at), kept.stamp, kept.size))
+        live = replace(live, session=replace(live.session, last_seen=at))
+        self._put(live.session.id, Known(live, sessions.certain_until(live, at), kept.stamp))
 
     def _put(self, key: bytes, kept: Known) -> None:
-        if kept.size > self._half:
+        size = kept.size
+        if size > self._half:
             return
         with self._changing:
             before = self._young.get(key)
-            self._size += kept.size - (before.size if before is not None else 0)
+            self._size += size - (before.size if before is not None else 0)
             self._young[key] = kept
             if self._size > self._half:
                 self._old, self._young, self._size = self._young, {}, 0
@@ -235,14 +224,3 @@ def _tell(waiting: dict[bytes, asyncio.Future[_Found]], error: Exception) -> Non
         if not future.done():
             future.set_exception(error)
             future.exception()  # whoever waited may have left
-
-
-def _size(live: Live) -> int:
-    session, subject = live.session, live.subject
-    texts = (session.device, session.network, session.label, *(session.scopes or ()))
-    return _ENTRY + sum(map(len, texts)) + _size_of(subject)
-
-
-def _size_of(subject: Subject) -> int:
-    texts = (subject.id, subject.name, subject.display_name, subject.email, *subject.groups)
-    return sum(_EACH + len(text) for text in texts) + sum(_EACH + len(permission) for permission, _ in subject.grants)

@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from demur.core.ports import Keys, Observer, PasswordSource, Store
     from demur.core.site import Permits, Site
     from demur.guard.asking import Who
-    from demur.guard.cache import Known
+    from demur.guard.known import Known
 
 FLUSH_AFTER = 1.0
 """Seconds for which what was seen is gathered before it is written."""

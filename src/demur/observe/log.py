@@ -51,7 +51,7 @@ class Log:
         self._human = terminal if human is None else human
         self._coloured = self._human and terminal and not os.environ.get("NO_COLOR")
         self._writer: _Writer | None = None
-        self._alike: dict[object, tuple[str, str]] = {}
+        self._alike: dict[object, tuple[str, str, str]] = {}
         os.register_at_fork(after_in_child=self._forget)
 
     def decided(self, decided: Decided) -> None:
@@ -126,16 +126,17 @@ def _json_line(decided: Decided) -> str:
     return _line(decided, _same(decided))
 
 
-def _line(decided: Decided, same: tuple[str, str]) -> str:
+def _line(decided: Decided, same: tuple[str, str, str]) -> str:
     """What is different each time, and what it shares with others."""
     second, part = divmod(int(decided.at * 1000), 1000)
     micros = int(decided.seconds * 1_000_000 + 0.5)
     took = f"0.{_THREE[micros]}" if 0 <= micros < 1000 else f"{decided.seconds * 1000:.3f}"
-    return f'{{"at":"{_second(second)}.{_THREE[part]}{same[0]}{decided.reference}{same[1]}{took}}}'
+    who = "" if decided.subject is None else f',"subject":{_quote(decided.subject)}'
+    return f'{{"at":"{_second(second)}.{_THREE[part]}{same[0]}{decided.reference}{same[1]}{who}{same[2]}{took}}}'
 
 
-def _same(decided: Decided) -> tuple[str, str]:
-    """What stands between the time and the reference, and between that and how long it took."""
+def _same(decided: Decided) -> tuple[str, str, str]:
+    """What stands between the time, the reference, who it was, and how long it took."""
     status, error = decided.status, decided.error
     level = "error" if error or (status or 0) >= 500 else "info"
     there = ""
@@ -143,16 +144,13 @@ def _same(decided: Decided) -> tuple[str, str]:
         there += f',"status":{status}'
     if decided.reason is not None:
         there += f',"reason":"{decided.reason}"'
-    if decided.subject is not None:
-        there += f',"subject":{_quote(decided.subject)}'
-    if error:
-        there += f',"error":{_quote(error)}'
-    before = f'Z","level":"{level}","event":"decision","reference":"'
-    after = (
-        f'","origin":{_quote(decided.origin)},"method":{_quote(decided.method)},"path":{_quote(_path(decided))}'
-        f',"outcome":{_quote(decided.outcome)}{there},"rule":{_quote(decided.rule)},"ms":'
+    what = f'","origin":{_quote(decided.origin)},"method":{_quote(decided.method)},"path":{_quote(_path(decided))}'
+    wrong = f',"error":{_quote(error)}' if error else ""
+    return (
+        f'Z","level":"{level}","event":"decision","reference":"',
+        f'{what},"outcome":{_quote(decided.outcome)}{there}',
+        f'{wrong},"rule":{_quote(decided.rule)},"ms":',
     )
-    return before, after
 
 
 def _path(decided: Decided) -> str:

@@ -117,9 +117,8 @@ class Short(Ways):
 
     def leave(self, passed: ShortPassed, message: Message) -> Message | None:
         """The first message of an answer as it leaves; None if this has to go the long way."""
-        allow = passed.given
         status, lines = message["status"], message.get("headers", ())
-        if allow is None or not 200 <= status < 300 or not self._dresses or type(lines) is not list:
+        if not passed.given or not 200 <= status < 300 or not self._dresses or type(lines) is not list:
             return None
         try:
             said = dict(lines)
@@ -131,7 +130,7 @@ class Short(Ways):
         if said.get(b"content-type") not in self._kinds:
             self._learn_kind(lines)
             return None
-        if allow.subject is None:
+        if not passed.somebody:
             return message
         control = said.get(b"cache-control")
         if control is None:

@@ -123,8 +123,7 @@ class Short(Ways):
         """Give an answer the fields with which it leaves; whether that is done."""
         if not isinstance(passed, ShortPassed) or not self._dresses or not 200 <= response.status_code < 300:
             return False
-        allow = passed.given
-        if allow is None or passed.refused or passed.answer or response.cookies:
+        if not passed.given or passed.refused or passed.answer or response.cookies:
             return False
         shape = tuple(response.headers)
         if shape not in self._shapes:
@@ -133,7 +132,7 @@ class Short(Ways):
             ):
                 room(self._shapes).add(shape)
             return False
-        if allow.subject is not None:
+        if passed.somebody:
             control = response.headers.get("cache-control")
             private = "private, no-cache" if control is None else respond.private(control.encode("latin-1")).decode()
             response.headers["Cache-Control"] = private

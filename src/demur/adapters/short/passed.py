@@ -25,7 +25,10 @@ class ShortPassed(Passed):
     """`Passed`, of which everything is made when somebody asks for it. A protocol says how: `inner` is what its app
     sees, and `_read` the request that was judged, out of `scope`, what the server gave."""
 
-    __slots__ = ("_checked", "_known", "_native", "_now", "_reference", "_request", "scope", "way")
+    __slots__ = ("_brief", "_checked", "_known", "_native", "_now", "_reference", "_request", "given", "scope", "way")
+
+    given: bool
+    """Whether it came with a yes, and nothing else was decided at the view."""
 
     def __init__(self, surface: Surface, scope: Any, way: Way, known: Known | None, now: int) -> None:  # noqa: ANN401
         self.surface = surface
@@ -36,7 +39,9 @@ class ShortPassed(Passed):
         self.way = way
         self._known = known
         self._now = now
-        self._allow = NOBODY if known is None else known.allow
+        self._brief = None if known is None else known.brief()
+        self._allow = None
+        self.given = True
         self._checked: Checked | None = None
         self._request: Request | None = None
         self._native: object = None
@@ -76,27 +81,25 @@ class ShortPassed(Passed):
         if self._checked is None:
             way, known = self.way, self._known
             evidence: Evidence = Absent() if known is None else known.live
-            allow = self._allow or NOBODY
+            allow = NOBODY if known is None else known.open()[1]
             presented, plan = way.plan.presented, way.plan
             self._checked = Checked(allow, way.requirement, evidence, self.reference, self._now, presented, plan)
         return self._checked
 
     @checked.setter
     def checked(self, checked: Checked) -> None:
-        self._checked, self._allow = checked, None
+        self._checked, self.given = checked, False
 
     @property
-    def given(self) -> Allow | None:
-        """The yes with which it came; None once something else was decided at the view."""
-        return self._allow
+    def somebody(self) -> bool:
+        """Whether the yes is to somebody in particular."""
+        return self._brief is not None
 
     def timing(self) -> bytes:
         """The value of the field that says when the session ends."""
-        allow = self._allow
-        assert allow is not None  # noqa: S101 - nobody in particular has no session
-        assert allow.ends is not None  # noqa: S101 - as above
-        assert allow.subject is not None  # noqa: S101 - as above
-        return fields.session_timing(allow.ends, allow.subject.id, self._now)
+        brief = self._brief
+        assert brief is not None  # noqa: S101 - nobody in particular has no session
+        return fields.session_timing(brief, brief.subject, self._now)  # type: ignore[arg-type]  # as good as Ends
 
     @property
     def request(self) -> Request:  # type: ignore[override]
@@ -114,30 +117,30 @@ class LeftToTheView(ShortPassed):
 
     def __init__(self, surface: Surface, scope: Any, way: Way, now: int, *, key: bytes, ways: Ways) -> None:  # noqa: ANN401
         super().__init__(surface, scope, way, None, now)
-        self._allow = None
+        self.given = False
         self.key, self.ways = key, ways
 
     @property
     def checked(self) -> Checked:
         """What was decided."""
-        if self._checked is None and self._allow is None:
+        if self._checked is None and not self.given:
             way, presented = self.way, self.way.plan.presented
             self._checked = Checked(Left(), way.requirement, Absent(), self.reference, self._now, presented, way.plan)
         return super().checked
 
     @checked.setter
     def checked(self, checked: Checked) -> None:
-        self._checked, self._allow = checked, None
+        self._checked, self.given = checked, False
 
     @property
     def left(self) -> bool:
         """Whether it is still to be judged."""
-        return self._allow is None and (self._checked is None or isinstance(self._checked.decision, Left))
+        return not self.given and (self._checked is None or isinstance(self._checked.decision, Left))
 
     def judged_as(self, way: Way, known: Known | None) -> None:
         """The view has been judged, as it was before."""
-        self.way, self._known, self._checked = way, known, None
-        self._allow = NOBODY if known is None else known.allow
+        self.way, self._known, self._checked, self.given = way, known, None, True
+        self._brief = None if known is None else known.brief()
 
     def recalled(self, found: Sequence[Mark]) -> bool:
         """Whether the view was judged before and what was decided still holds: then it is decided."""
@@ -152,9 +155,9 @@ class LeftToTheView(ShortPassed):
 
 class Noted:
     """A yes for the log, of which the rest is made when somebody asks for it: see `core.ports.Decided`. What is `alike`
-    in two of them says the same, but for when, for how long, and the reference."""
+    in two of them says the same, but for who, when, for how long, and the reference."""
 
-    __slots__ = ("_passed", "alike", "at", "seconds")
+    __slots__ = ("_passed", "alike", "at", "seconds", "subject")
     outcome = "allow"
     status = None
     reason = None
@@ -164,8 +167,9 @@ class Noted:
         self._passed = passed
         self.at = at
         self.seconds = seconds
-        subject = passed._allow.subject if passed._allow is not None else None  # noqa: SLF001 - the same module
-        self.alike = (passed.way, None if subject is None else subject.id)
+        self.alike = passed.way
+        brief = passed._brief  # noqa: SLF001 - the same module
+        self.subject = None if brief is None else brief.subject
 
     @property
     def reference(self) -> str:
@@ -190,8 +194,3 @@ class Noted:
     @property
     def rule(self) -> str:
         return self._passed.way.requirement.rule
-
-    @property
-    def subject(self) -> str | None:
-        found = self._passed.subject
-        return None if found is None else found.id

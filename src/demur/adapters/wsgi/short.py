@@ -119,15 +119,14 @@ class Short(Ways):
         """The fields of an answer as they leave; None if these have to go the long way."""
         if not isinstance(passed, ShortPassed) or not self._dresses or not status.startswith("2"):
             return None
-        allow = passed.given
-        if allow is None or passed.refused or passed.answer:
+        if not passed.given or passed.refused or passed.answer:
             return None
         try:
             lines = [(self._untouched[name], value) for name, value in headers]
         except KeyError:
             self._learn_names(headers)
             return None
-        if allow.subject is not None:
+        if passed.somebody:
             lines += (_PRIVATE, ("server-timing", passed.timing().decode("latin-1")))
         return lines
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
@@ -109,7 +108,6 @@ def session_timing(ends: Ends, subject: str, now: int) -> bytes:
     return b'session;dur=%d;desc="%d", subject;desc="%b"' % (idle, absolute, _quotable(subject))
 
 
-@lru_cache(1024)
 def _quotable(text: str) -> bytes:
     """What may stand in a quoted string (RFC 9110, 5.6.4). An id of ours is letters, digits and hyphens already."""
     return _NOT_QUOTABLE.sub(b"", text.encode())

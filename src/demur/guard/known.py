@@ -1,0 +1,134 @@
+"""One session of which it is known that it lives, in a few hundred bytes.
+
+What a session and its person hold is packed; whoever asks for it gets it as it was. Who is asked for often is kept open
+beside that, and most requests ask for no more than `brief`.
+"""
+
+from __future__ import annotations
+
+import marshal
+import sys
+import threading
+from dataclasses import fields
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from demur.core import sessions
+from demur.core.model import Allow, Live, Session, Subject
+
+if TYPE_CHECKING:
+    from demur.core.model import Ends, Requirement
+
+_OF_SESSION = tuple(each.name for each in fields(Session))[1:]  # its id is the key
+_OF_PERSON = tuple(each.name for each in fields(Subject))
+_session, _person = attrgetter(*_OF_SESSION), attrgetter(*_OF_PERSON)
+_SUBJECT, _LAST_SEEN, _IDLE, _EXPIRES = map(_OF_SESSION.index, ("subject", "last_seen", "idle", "expires_at"))
+
+# What CPython on 64 bits takes for one: its object, its key, its place in a dictionary, two numbers.
+_ENTRY = 96 + 80 + 104 + 2 * 32
+
+
+_MOST_OPEN = 2048
+_open: list[Known] = []
+_opening = threading.Lock()
+
+
+def _keep_open(known: Known) -> None:
+    """Some are open at a time; all of them are shut when there are too many, and open again when somebody asks."""
+    global _open
+    with _opening:
+        _open.append(known)
+        shut, _open = (_open, []) if len(_open) > _MOST_OPEN else ([], _open)
+    for each in shut:
+        each.shut()
+
+
+class Brief(NamedTuple):
+    """As much as a yes says to everybody. `idle` and `absolute` are those of `Ends`."""
+
+    subject: str
+    idle: int
+    absolute: int
+
+
+class Known:
+    """Somebody of whom it is known that they are who they are, until a second or a change: as long as `stamp` holds.
+
+    `met` are the requirements that were met (by identity); until `quiet` they still are, with nothing to be written.
+    """
+
+    __slots__ = ("_open", "_packed", "key", "met", "quiet", "stamp", "until")
+
+    def __init__(self, live: Live, until: int, stamp: Any) -> None:  # noqa: ANN401 - the store's own
+        self.key = live.session.id
+        self.until = until
+        self.stamp = stamp
+        self.met: tuple[Requirement, ...] = ()
+        self.quiet = 0
+        self._packed = _pack(live)
+        self._open: tuple[Live, Allow] | None = None
+
+    @property
+    def size(self) -> int:
+        """Bytes that it takes, about."""
+        stamp = self.stamp
+        more = sum(map(sys.getsizeof, stamp)) if type(stamp) is tuple else 0
+        return _ENTRY + sys.getsizeof(self._packed) + sys.getsizeof(stamp) + min(more, 256)
+
+    def open(self, live: Live | None = None) -> tuple[Live, Allow]:
+        """The session with its person, and what every yes to them says: the same objects for as long as they are asked
+        for often."""
+        found = self._open
+        if found is None:
+            found = self._open = _opened(self._unpacked() if live is None else live)
+            _keep_open(self)
+        return found
+
+    def shut(self) -> None:
+        """Forget what can be unpacked again."""
+        self._open = None
+
+    @property
+    def live(self) -> Live:
+        """The session with its person."""
+        return self.open()[0]
+
+    @property
+    def allow(self) -> Allow:
+        """What every yes to them says."""
+        return self.open()[1]
+
+    def brief(self) -> Brief:
+        """Who it is, and when it ends."""
+        found = self._open
+        if found is None:
+            session, _ = marshal.loads(self._packed)  # noqa: S302 - it is our own
+            idle = session[_IDLE]
+            return Brief(session[_SUBJECT], session[_LAST_SEEN] + idle if idle else 0, session[_EXPIRES])
+        ends: Ends | None = found[1].ends
+        assert ends is not None  # noqa: S101 - see `_opened`
+        return Brief(found[0].subject.id, ends.idle, ends.absolute)
+
+    def meets(self, requirement: Requirement, now: int) -> bool:
+        """Whether a requirement was met, and is still, with nothing to be written."""
+        if now >= self.quiet:
+            return False
+        for met in self.met:  # noqa: SIM110 - asked for every request, and there is mostly one
+            if met is requirement:
+                return True
+        return False
+
+    def _unpacked(self) -> Live:
+        session, person = marshal.loads(self._packed)  # noqa: S302 - it is our own
+        return Live(Session(self.key, *session), Subject(*person))
+
+
+def _pack(live: Live) -> bytes:
+    session, person = list(_session(live.session)), _person(live.subject)
+    if session[_SUBJECT] == person[0]:
+        session[_SUBJECT] = person[0]  # the same object is written once
+    return marshal.dumps((tuple(session), person))
+
+
+def _opened(live: Live) -> tuple[Live, Allow]:
+    return live, Allow(live.subject, live.session, (), sessions.ends(live.session))
