@@ -415,6 +415,15 @@ def adapters_page() -> str:
     return f"{DO_NOT_EDIT}\n{told['markdown']()}"
 
 
+# --- faults ---------------------------------------------------------------------------------------
+
+
+def faults_page() -> str:
+    """What becomes of people when a store fails; the cells are data of the tests."""
+    told = runpy.run_path(str(ROOT / "tests/faults/told.py"))
+    return f"{DO_NOT_EDIT}\n{told['markdown']()}"
+
+
 # --- all of it ------------------------------------------------------------------------------------
 
 
@@ -425,6 +434,7 @@ def pages() -> dict[Path, Callable[[], str]]:
         DOCS / "reference" / "adapters.md": adapters_page,
         DOCS / "reference" / "before-after.md": before_after_page,
         DOCS / "reference" / "conformance.md": conformance_page,
+        DOCS / "reference" / "faults.md": faults_page,
         DOCS / "reference" / "hostile.md": hostile_page,
         DOCS / "reference" / "proxies.md": proxies_page,
         DOCS / "reference" / "reasons.md": reasons_page,
