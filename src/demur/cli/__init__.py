@@ -29,7 +29,7 @@ class _Group(TyperGroup):
         except ConfigError as error:
             fail(str(error))
         except StoreUnavailable as error:
-            fail(f"The store cannot be used: {error.cause}.", "Look at the file and its folder, then try again.")
+            fail(f"The store cannot be used: {error.cause}.", "See to that, then try again.")
 
 
 app = typer.Typer(

@@ -128,12 +128,11 @@ class Wire(asyncio.Protocol):
 
 
 def _hang_up(transport: asyncio.Transport) -> None:
-    # A forked child has the same connection: to close our end of it is not enough. uvloop's sockets cannot be shut down.
-    with (
-        contextlib.suppress(OSError),
-        socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno())) as same,
-    ):
-        same.shutdown(socket.SHUT_RDWR)
+    # A forked child has the same connection: to close our end of it is not enough. uvloop's sockets have no shutdown().
+    with contextlib.suppress(OSError):
+        mine = os.dup(transport.get_extra_info("socket").fileno())
+        with socket.socket(fileno=mine) as same:
+            same.shutdown(socket.SHUT_RDWR)
     with contextlib.suppress(RuntimeError):  # the loop is closed
         transport.abort()
 
