@@ -221,6 +221,41 @@ async def test_a_change_that_nobody_waited_for_does_not_hold(redis_url: str, mak
         assert isinstance(found, Live) or not store.holds(stamp)
 
 
+NONSENSE = (b"+OK\r\n", b"*0\r\n", b"_\r\n", b":1\r\n", b"*3\r\n_\r\n_\r\n_\r\n", b"$5000\r\n", b"garbage\r\n")
+
+
+async def test_an_answer_that_nobody_asked_for_signs_nobody_out(server: Server, make: Make) -> None:
+    """Neither it nor what comes after it on that connection is believed."""
+    inserted: list[bytes] = []
+
+    async def between(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        other, there = await asyncio.open_connection("127.0.0.1", server.port)
+
+        async def pass_on(source: asyncio.StreamReader, target: asyncio.StreamWriter, *, back: bool) -> None:
+            while data := await source.read(65536):
+                target.write((inserted.pop() if back and inserted else b"") + data)
+            target.close()
+
+        ways = pass_on(reader, there, back=False), pass_on(other, writer, back=True)
+        await asyncio.gather(*ways, return_exceptions=True)
+
+    proxy = await asyncio.start_server(between, "127.0.0.1", 0)
+    async with opened(server.tcp(port=proxy.sockets[0].getsockname()[1])) as store:
+        for number in range(20):
+            await store.issue(make.session(number), make.subject())
+        ids = [make.id(number) for number in range(20)]
+        for wrong in NONSENSE:
+            await until(lambda: store.moment() is not None)
+            inserted.append(wrong)
+            asked = await asyncio.gather(*(store.load([key]) for key in ids), return_exceptions=True)
+            for number, each in enumerate(asked):
+                assert isinstance(each, StoreUnavailable) or each == [make.live(number)]
+        await until(lambda: store.moment() is not None)
+        assert all(isinstance(each, Live) for each in await store.load(ids))
+    proxy.close()
+    await proxy.wait_closed()
+
+
 @pytest.mark.parametrize(
     ("setting", "value", "cause"),
     [
@@ -470,13 +505,13 @@ async def test_a_session_takes_less_than_300_bytes(redis_server: Server, redis_u
         info: bytes = redis_server.say("INFO", "memory")  # type: ignore[assignment]
         return int(next(line for line in info.split() if line.startswith(b"used_memory:")).partition(b":")[2])
 
-    people = [f"0199c0de-0000-7000-8000-{number:012x}" for number in range(4096)]
+    people = [f"0199c0de-0000-7000-8000-{number:012x}" for number in range(1024)]
     async with opened(redis_url) as store:
         for start in range(0, len(people), 256):
             await asyncio.gather(*(store.publish(make.subject(each)) for each in people[start : start + 256]))
         before = used()
-        for start in range(0, 4 * len(people), 256):
+        for start in range(0, 8 * len(people), 256):
             numbers = range(start, start + 256)
             sessions = [make.session(n, people[n % len(people)], last_seen=NOW + n % 3000) for n in numbers]
             await asyncio.gather(*(store.issue(each, make.subject(each.subject)) for each in sessions))
-        assert (used() - before) / (4 * len(people)) <= 300
+        assert (used() - before) / (8 * len(people)) <= 300

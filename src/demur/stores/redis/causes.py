@@ -138,3 +138,8 @@ def too_few(place: Place, wanted: int, found: int) -> str:
 def newer(place: Place) -> str:
     """Another layout."""
     return f"{place} {_SAID['DEMURNEWER']}"
+
+
+def nonsense(place: Place, error: Exception) -> str:
+    """What came is no answer of ours."""
+    return f"what {place} answers makes no sense ({error}): has something else written to demur's keys?"

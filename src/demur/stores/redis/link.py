@@ -181,7 +181,7 @@ class Link:
             if isinstance(error, StoreUnavailable):
                 cause = error.cause
             wire.close(cause)
-            if isinstance(error, Said | TimeoutError):
+            if isinstance(error, Exception) and not isinstance(error, StoreUnavailable):
                 raise StoreUnavailable(cause) from None
             raise
         if not wire.open:
@@ -295,6 +295,9 @@ class Link:
                 except (StoreUnavailable, Said, TimeoutError):
                     await asyncio.sleep(again)
                     again = min(again * 2, _AGAIN_LAST)
+                except (TypeError, ValueError, LookupError, AttributeError) as error:
+                    self.distrust(causes.nonsense(self._where.server, error))
+                    await asyncio.sleep(again)
                 else:
                     again = _AGAIN_FIRST
                     await asyncio.sleep(BEAT)
@@ -332,6 +335,12 @@ class Link:
         for confirming in (False, True):
             if (wire := self._wires.get((place, confirming))) is not None:
                 wire.close(cause)
+
+    def distrust(self, cause: str) -> None:
+        """Begin anew with all connections."""
+        for wire in list(self._wires.values()):
+            wire.close(cause)
+        self.map.forget()
 
     # --- the end
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
+import struct
 from typing import TYPE_CHECKING, Any
 
 from demur.core.model import Actor, End, Ended, Live, Rotate, StoreUnavailable, Touch, Unknown
@@ -25,7 +26,7 @@ from demur.stores.redis.link import Link, Undone
 from demur.stores.redis.map import tag_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from demur.core.model import Change, Ending, Kind, Session, Subject
     from demur.core.ports import Kept
@@ -76,8 +77,9 @@ class RedisStore:
         found: dict[bytes, Live | Ended | Unknown] = {}
         for tag, keys in (await self._by_tag([key for key in ids if len(key) == codec.LENGTH])).items():
             halves = [key[: codec.HALF] for key in keys]
-            rows = iter(await self._run(scripts.LOAD, tag, halves))
-            found.update((key, _evidence(key, row, who)) for key, row, who in zip(keys, rows, rows, strict=True))
+            answer = await self._run(scripts.LOAD, tag, halves)
+            with self._understood():
+                found.update(_found(keys, answer))
         return [found.get(key, Unknown()) for key in ids]
 
     def moment(self) -> heard.Moment | None:
@@ -139,8 +141,10 @@ class RedisStore:
         """See `Store.sessions`."""
         found: list[tuple[Session, int]] = []
         async for tag, tokens in self._persons(subject):
-            said = iter(await self._run(scripts.LISTED, tag, (codec.state(kind), *tokens)))
-            found += [codec.read_session(half, row) for half, row in zip(said, said, strict=True)]
+            answer = await self._run(scripts.LISTED, tag, (codec.state(kind), *tokens))
+            with self._understood():
+                said = iter(answer)
+                found += [codec.read_session(half, row) for half, row in zip(said, said, strict=True)]
         found.sort(key=lambda each: (each[0].issued_at, each[1]), reverse=True)
         return [session for session, _ in found]
 
@@ -209,20 +213,27 @@ class RedisStore:
 
     async def take(self, key: bytes, now: int) -> bytes | None:
         """See `Store.take`."""
-        return _value(await self._write(scripts.TAKE, self._tag(key), (key,)), now)
+        row = await self._write(scripts.TAKE, self._tag(key), (key,))
+        with self._understood():
+            return _value(row, now)
 
     async def peek(self, key: bytes, now: int) -> bytes | None:
         """See `Store.peek`."""
-        return _value(await self._run(scripts.PEEK, self._tag(key), (b"v" + key,)), now)
+        row = await self._run(scripts.PEEK, self._tag(key), (b"v" + key,))
+        with self._understood():
+            return _value(row, now)
 
     async def hit(self, key: bytes, window: int, now: int) -> Hits:
         """See `Store.hit`."""
-        return codec.read_counter(await self._run(scripts.HIT, self._tag(key), (key, now, window)))
+        row = await self._run(scripts.HIT, self._tag(key), (key, now, window))
+        with self._understood():
+            return codec.read_counter(row)
 
     async def hits(self, key: bytes, now: int) -> Hits:
         """See `Store.hits`. Without any: none, in a window that ends now."""
         row = await self._run(scripts.PEEK, self._tag(key), (b"h" + key,))
-        hits = codec.read_counter(row) if row is not None else Hits(0, now)
+        with self._understood():
+            hits = codec.read_counter(row) if row is not None else Hits(0, now)
         return hits if now < hits.until else Hits(0, now)
 
     def changes(self) -> _Changes:
@@ -235,8 +246,10 @@ class RedisStore:
         page = await moving.page(link, self._where.prefix, after, most)
         kept: list[Kept] = []
         for tag, names in page.names.items():
-            rows = iter(await self._run(scripts.DUMP, tag, names))
-            kept += moving.kept(zip(names, rows, rows, strict=True))
+            answer = await self._run(scripts.DUMP, tag, names)
+            with self._understood():
+                rows = iter(answer)
+                kept += moving.kept(zip(names, rows, rows, strict=True))
         return kept, page.after
 
     async def adopt(self, kept: Sequence[Kept]) -> int:
@@ -301,6 +314,16 @@ class RedisStore:
         for changed in changes:
             for each in self._all_heard:
                 each.change(changed)
+
+    @contextlib.contextmanager
+    def _understood(self) -> Iterator[None]:
+        """What was answered has to make sense; if not, the connection is not believed any more, whatever comes next."""
+        try:
+            yield
+        except (TypeError, ValueError, LookupError, AttributeError, struct.error) as error:
+            cause = causes.nonsense(self._where.server, error)
+            self._here.here().distrust(cause)
+            raise StoreUnavailable(cause) from None
 
     # --- asking -----------------------------------------------------------------------------------
 
@@ -401,13 +424,20 @@ class _Changes:
         return self._feed
 
 
+def _found(keys: Sequence[bytes], answer: list[bytes | None]) -> dict[bytes, Live | Ended | Unknown]:
+    if answer[0] != keys[0][: codec.HALF]:
+        raise ValueError("that is the answer to another question")
+    rows = iter(answer[1:])
+    return {key: _evidence(key, row, who) for key, row, who in zip(keys, rows, rows, strict=True)}
+
+
 def _evidence(key: bytes, row: bytes | None, who: bytes | None) -> Live | Ended | Unknown:
     if row is None or codec.rest_of_id(row) != key[codec.HALF :]:
         return Unknown()
     if not codec.is_live(row):
         return codec.read_tombstone(row)
     if who is None:
-        raise StoreUnavailable("a session in Redis has lost its person: was its data changed by hand?")
+        raise ValueError("a session without a person")
     return Live(codec.read_session(key[: codec.HALF], row)[0], codec.read_snapshot(who))
 
 

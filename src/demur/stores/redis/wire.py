@@ -101,7 +101,6 @@ class Wire(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """See asyncio.Protocol."""
-        self.heard_at = time.monotonic()
         reader = self._reader
         try:
             reader.feed(data)
@@ -111,6 +110,7 @@ class Wire(asyncio.Protocol):
             self.close(causes.not_redis(self.place))
 
     def _take(self, answer: Any) -> None:  # noqa: ANN401 - whatever was answered
+        self.heard_at = time.monotonic()
         if isinstance(answer, hiredis.PushNotification):
             self._pushed(answer)
             return

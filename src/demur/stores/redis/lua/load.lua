@@ -1,7 +1,7 @@
--- ARGV: halves of ids. Each row with its person's snapshot.
+-- ARGV: halves of ids. The first of them, as a proof of which question this answers; each row with its person's snapshot.
 local refused = refusal(false)
 if refused then return refused end
-local found, people = {}, {}
+local found, people = {ARGV[4]}, {}
 for at = 4, #ARGV do
   local row = redis.call('GET', base .. 's' .. ARGV[at])
   local who = false
