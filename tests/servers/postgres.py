@@ -212,7 +212,7 @@ class Server:
     def empty(self, database: str) -> None:
         """Nobody uses that database, and nothing of the role's is in it: half of what a new one costs."""
         self.disconnect(database)
-        self.sql(f"DROP OWNED BY {ROLE}", database=database)
+        self.sql(f"DROP OWNED BY {ROLE} CASCADE", database=database)
 
     # --- how it fares -----------------------------------------------------------------------------
 

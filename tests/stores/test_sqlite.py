@@ -17,11 +17,12 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.stores.life import live
 
 from demur import stores
 from demur.core.model import Actor, End, Ended, Ending, Live, Rotate, StoreUnavailable, Touch, Unknown
 from demur.core.ports import Changed
-from demur.stores import rows
+from demur.stores import database, rows
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -163,6 +164,32 @@ async def test_a_moved_file_is_as_a_new_one(path: Path, tmp_path: Path) -> None:
         await store.check()
         await store.aclose()
     assert described(path) == described(tmp_path / "new.db")
+
+
+def made_after(path: Path) -> None:
+    """The file as a version to come may leave it: it has grown, and what is new can be left out."""
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.executescript(f"""
+            ALTER TABLE session ADD COLUMN colour TEXT;
+            ALTER TABLE session ADD COLUMN weight INTEGER NOT NULL DEFAULT 7;
+            ALTER TABLE person ADD COLUMN nickname TEXT NOT NULL DEFAULT '';
+            CREATE TABLE novelty (number INTEGER PRIMARY KEY);
+            CREATE INDEX session_colour ON session (colour);
+            PRAGMA user_version = {database.VERSION + 1};
+        """)
+
+
+async def test_a_file_of_the_next_version_is_used(path: Path, make: Make) -> None:
+    """Processes are upgraded one by one: the next one may have been here first."""
+    first = stores.open(f"sqlite:{path}")
+    await first.check()
+    await first.aclose()
+    made_after(path)
+    store = stores.open(f"sqlite:{path}")
+    await live(store, make)
+    await store.aclose()
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("PRAGMA user_version").fetchone() == (database.VERSION + 1,)
 
 
 def test_several_processes_move_a_file_on_together(

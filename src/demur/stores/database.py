@@ -4,7 +4,8 @@
 - Once it has been seen it is never made anew: a file that has vanished, or in whose place another database lies, is
   `StoreUnavailable`. An empty one in its place would tell everybody that their credentials are not valid.
 - One number, `PRAGMA user_version`, says which schema it has. An older one is moved on, in one transaction, when the
-  file is opened; one that we do not know is refused.
+  file is opened. The next one serves this version, too, so that processes are upgraded one by one; one that is newer
+  still is refused.
 - This process opens the file through SQLite only: closing any other descriptor of it would drop SQLite's locks
   (POSIX, `fcntl`: all locks of a process on a file go when it closes any descriptor of that file).
 """
@@ -51,7 +52,8 @@ CREATE INDEX hit_until ON hit (until);
 CREATE TABLE change (number INTEGER PRIMARY KEY, session BLOB, subject TEXT);
 """
 
-# A schema only ever grows: what is there keeps its place and its meaning.
+# A schema only ever grows: what is there keeps its place and its meaning, and what is new can be left out. What a step
+# leaves unused may go with the step after the next.
 # 2: API tokens. `kind` 0 is a sign-in, 1 a token; `scopes` is a JSON list, NULL for all that its person may.
 _TOKENS = """
 ALTER TABLE session ADD COLUMN kind INTEGER NOT NULL DEFAULT 0;
@@ -175,7 +177,7 @@ class File:
         """See that the database is ours, make the schema where there is nothing at all, and move an older one on."""
         version = self._version(connection)
         fresh = version == 0 and self._epoch is None
-        if not 0 < version <= VERSION and not fresh:
+        if not 0 < version <= VERSION + 1 and not fresh:
             raise StoreUnavailable(self._says(_version_cause(version)))
         if not fresh:
             self._recognise(connection)
@@ -242,4 +244,5 @@ def _version_cause(version: int) -> str:
         return "is a database of something else; name another file"
     if version == 0:
         return "has been emptied; put it back, or restart to begin with an empty one"
-    return f"has schema {version}, made by a newer demur; this one knows {VERSION}. Run the newer one"
+    known = f"this one knows {VERSION}, and can use {VERSION + 1}"
+    return f"has schema {version}, made by a newer demur; {known}. Run the newer one"

@@ -150,8 +150,7 @@ class Address:
 
 def advised(message: str) -> str:
     """What libpq said, and what helps."""
-    message = re.sub(r"^connection to server .*? failed: |^FATAL: +", "", message)
-    message = re.sub(r"^connection to server .*? failed: |^FATAL: +", "", message)
+    message = re.sub(r"^(connection to server .*? failed: |consuming input failed: |FATAL: +)+", "", message)
     for pattern, fix in _FIXES:
         if re.search(pattern, message):
             return f"{message}. {fix}."
@@ -172,10 +171,8 @@ def _parsed(url: str) -> dict[str, str]:
 
 
 def _reason(said: str, url: str) -> str:
-    """Why, unless it repeats what may be a part of a password."""
-    quoted = re.findall(r'"([^"]*)"', said)
-    hidden = url.partition("://")[2].rpartition("@")[0]
-    return "" if any(part and part in hidden for part in quoted) else f": {said.strip()}"
+    """Why, unless that may repeat a part of a password."""
+    return "" if "@" in url or "password" in url else f": {said.strip()}"
 
 
 def _hosts(words: dict[str, str]) -> list[_Host]:

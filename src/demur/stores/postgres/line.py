@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import asyncio
+import select
 import struct
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -56,6 +57,8 @@ class Line:
         self._pg = pg
         self._loop = asyncio.get_running_loop()
         self._socket = pg.socket
+        self._poll = select.poll()
+        self._poll.register(pg.socket, select.POLLIN)
         self._names: dict[str, bytes] = {}
         self._results: list[PGresult] = []
         self._waiting: asyncio.Future[list[PGresult]] | None = None
@@ -76,6 +79,11 @@ class Line:
     def usable(self) -> bool:
         """Whether it is open, as far as is known, and nothing is under way on it."""
         return not self._why and self._waiting is None and self._pg.transaction_status == pq.TransactionStatus.IDLE
+
+    def look(self) -> None:
+        """Take what has arrived by now: it may be that the connection has ended."""
+        if not self._why and self._poll.poll(0):
+            self._readable()
 
     async def ask(self, statement: str, *values: Value) -> list[Row]:
         """Run a statement; its rows. Raises `Failed`, `Lost`."""

@@ -47,9 +47,11 @@ class Pool:
         self._working: set[asyncio.Task[object]] = set()
         self._failed = ""
 
-    async def run(self, work: Callable[[Line], Awaitable[T]], patience: float) -> T:
-        """Do something on a connection of its own. Raises `StoreUnavailable`, and what that raises."""
-        task = self._loop.create_task(self._patiently(work, patience))
+    async def run(self, work: Callable[[Line], Awaitable[T]], patience: float, *, again: bool = False) -> T:
+        """Do something on a connection of its own. If the connection is lost meanwhile it is done once more,
+        if it is certain that it was not done, or if that does not matter (`again`). Raises `StoreUnavailable`, and what
+        that raises."""
+        task = self._loop.create_task(self._patiently(work, patience, again=again))
         self._working.add(task)
         task.add_done_callback(self._done)
         return await asyncio.shield(task)
@@ -84,7 +86,7 @@ class Pool:
         if not task.cancelled():
             task.exception()  # whoever asked may have left
 
-    async def _patiently(self, work: Callable[[Line], Awaitable[T]], patience: float) -> T:
+    async def _patiently(self, work: Callable[[Line], Awaitable[T]], patience: float, *, again: bool) -> T:
         doing = "connecting" if not (self._idle or self._busy) else "all connections are in use"
         try:
             async with asyncio.timeout(patience):
@@ -96,7 +98,7 @@ class Pool:
                     except (Lost, Failed) as error:
                         if _state(error) in _ELSEWHERE:
                             line.close()
-                        if not (tries and _undone(error)):
+                        if not tries or not (_undone(error) or (again and isinstance(error, Lost))):
                             raise
                     finally:
                         self._give(line)
@@ -110,6 +112,7 @@ class Pool:
     async def _take(self) -> Line:
         while self._idle:
             line = self._idle.pop()
+            line.look()
             if line.usable:
                 self._busy.add(line)
                 return line

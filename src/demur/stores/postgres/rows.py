@@ -158,7 +158,8 @@ HITS = f"SELECT count, until FROM {SCHEMA}.hit WHERE key = $1 AND until > $2"
 PROVE = f"""
 WITH one AS (SELECT one FROM {SCHEMA}.meta FOR UPDATE SKIP LOCKED),
 written AS (UPDATE {SCHEMA}.meta m SET checks = checks + 1 FROM one WHERE m.one = one.one RETURNING 1)
-SELECT EXISTS (SELECT 1 FROM written), EXISTS (SELECT 1 FROM {SCHEMA}.session), EXISTS (SELECT 1 FROM {SCHEMA}.person)
+SELECT (SELECT epoch FROM {SCHEMA}.meta), EXISTS (SELECT 1 FROM written),
+    EXISTS (SELECT 1 FROM {SCHEMA}.session), EXISTS (SELECT 1 FROM {SCHEMA}.person)
 """
 
 # Whether this very connection is being told: a pooler may have put another one in its place.

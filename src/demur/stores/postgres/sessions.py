@@ -161,7 +161,7 @@ class PostgresStore:
 
     async def take(self, key: bytes, now: int) -> bytes | None:
         """See `Store.take`."""
-        found = await self._ask(rows.TAKE, key)
+        found = await self._once(rows.TAKE, key)
         return found[0][0] if found and now < found[0][1] else None
 
     async def peek(self, key: bytes, now: int) -> bytes | None:
@@ -171,7 +171,7 @@ class PostgresStore:
 
     async def hit(self, key: bytes, window: int, now: int) -> Hits:
         """See `Store.hit`."""
-        return Hits(*(await self._ask(rows.HIT, key, window, now))[0])
+        return Hits(*(await self._once(rows.HIT, key, window, now))[0])
 
     async def hits(self, key: bytes, now: int) -> Hits:
         """See `Store.hits`. Without any: none, in a window that ends now."""
@@ -199,7 +199,8 @@ class PostgresStore:
         had, checks ask every time, and that works."""
         here = self._here.here()
         begun = asyncio.get_running_loop().time()
-        await self._ask(rows.PROVE)
+        found = await self._ask(rows.PROVE)
+        self._recognise(found[0][0])
         left = PATIENCE - (asyncio.get_running_loop().time() - begun)
         try:
             async with asyncio.timeout(max(left, 0)):
@@ -217,10 +218,14 @@ class PostgresStore:
     # --- inside -----------------------------------------------------------------------------------
 
     async def _ask(self, statement: str, *values: Value) -> list[Row]:
+        """For what may be asked twice."""
+        return await self._here.here().pool.run(lambda line: line.ask(statement, *values), PATIENCE, again=True)
+
+    async def _once(self, statement: str, *values: Value) -> list[Row]:
         return await self._here.here().pool.run(lambda line: line.ask(statement, *values), PATIENCE)
 
     async def _do(self, statement: str, *values: Value) -> int:
-        return await self._here.here().pool.run(lambda line: line.do(statement, *values), PATIENCE)
+        return await self._here.here().pool.run(lambda line: line.do(statement, *values), PATIENCE, again=True)
 
     async def _transact(self, work: Work[T], patience: float = PATIENCE) -> T:
         """Do something in one transaction, and tell others of it."""
