@@ -1,5 +1,8 @@
-"""Clocks that differ between hosts, go back an hour or forward a day: limits come early or late by as much as a clock is
-wrong, and by no more; nobody is out besides, and nobody who is out is in again."""
+"""Clocks that differ between hosts, go back an hour or forward a day.
+
+Limits come early or late by as much as a clock is wrong, and by no more; nobody is out besides, and nobody whom
+somebody or the sweep has put out is in again.
+"""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ def _table(table: Any, stores: Any, shown: list[str], fault: str, row: type) -> 
     for store in shown:
         cell = table[store][fault]
         if isinstance(cell, row):
-            does = " | ".join((cell.cached, cell.uncached, cell.sign_in, cell.sign_out))  # type: ignore[attr-defined]
+            does = " | ".join(getattr(cell, operation) for operation in ("cached", "uncached", "sign_in", "sign_out"))
             lines.append(f"| {stores[store]} | {cell.how} | {does} |")  # type: ignore[attr-defined]
     return "\n".join([*lines, ""])
 
@@ -71,7 +71,7 @@ Whoever signs out and is told to wait is not signed out until told so.
 With PostgreSQL the accounts are in the same database, so that both fail at once.
 
 ## What happens
-"""
+"""  # noqa: E501 - a sentence a line
 
 _REST = """## A process that is killed
 
@@ -112,4 +112,4 @@ What has ended by a limit is swept into a tombstone once a minute, and stays end
 Every gateway sweeps for all: one whose clock is a day ahead ends everybody's sessions that were not used for `idle` by its clock.
 So keep clocks in step (NTP), and `idle` longer than they may differ.
 What somebody ended is over whatever the clocks say.
-"""
+"""  # noqa: E501 - a sentence a line

@@ -29,13 +29,14 @@ _PIECE = 65536
 @dataclass(eq=False)
 class Wire:
     """Leads from `port` to `target`. With `tls` it speaks TLS to whoever comes, and plain to the target; `starttls` if
-    they ask for it in PostgreSQL's way. `seed` makes the noise the same each time."""
+    they ask for it in PostgreSQL's way. `seed` makes the noise the same each time; `host` is where it listens."""
 
     target: Target
     tls: ssl.SSLContext | None = None
     starttls: bool = False
     seed: int = 1
     port: int = 0
+    host: str = "127.0.0.1"
     _open: set[asyncio.StreamWriter] = field(default_factory=set)
     _going: set[asyncio.Task[None]] = field(default_factory=set)
     _server: asyncio.Server | None = None
@@ -113,7 +114,7 @@ class Wire:
         """Bound and not listening: the port is ours, and whoever connects is refused."""
         self._reserved = socket.socket()
         self._reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self._reserved.bind(("127.0.0.1", self.port))
+        self._reserved.bind((self.host, self.port))
         self.port = self._reserved.getsockname()[1]
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
