@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from demur.adapters.asgi import Demur
+    from demur.authenticators.assertions.verifying import Verifier
+    from demur.core.asserted import Asserted, BadAssertion
     from demur.core.bridged import ended, nobody, person, unknown
     from demur.core.marks import Mark, identified, public, require
     from demur.core.model import ConfigError, Refused, StoreUnavailable, Subject
@@ -20,6 +22,8 @@ __version__ = "0.1.0"
 
 __all__ = [
     "REASONS",
+    "Asserted",
+    "BadAssertion",
     "ConfigError",
     "Demur",
     "Guard",
@@ -29,6 +33,7 @@ __all__ = [
     "Site",
     "StoreUnavailable",
     "Subject",
+    "Verifier",
     "__version__",
     "ended",
     "identified",
@@ -48,6 +53,8 @@ _HOMES = {
     "StoreUnavailable": "demur.core.model",
     "Subject": "demur.core.model",
     "Demur": "demur.adapters.asgi",
+    "Verifier": "demur.authenticators.assertions.verifying",
+    **dict.fromkeys(("Asserted", "BadAssertion"), "demur.core.asserted"),
     "Guard": "demur.guard",
     **dict.fromkeys(("ended", "nobody", "person", "unknown"), "demur.core.bridged"),
     **dict.fromkeys(("Mark", "identified", "public", "require"), "demur.core.marks"),

@@ -35,7 +35,7 @@ async def test_a_round():
     """What is past its limits becomes a tombstone, and what could not be told is told, once a minute."""
     now, store, people = [float(NOW)], open_store("memory:"), People()
     await store.issue(session(b"old", NOW - 7200), BO)
-    house = House(store, cast("Any", people), lambda: now[0])
+    house = House(store, cast("Any", people), lambda: now[0], MemoryKeys())
     await house.keep()
     assert await store.load([b"old"]) == [Ended(Ending.IDLE, NOW - 3600, subject=BO.id)]
     await house.keep()

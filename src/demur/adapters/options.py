@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import re
 import time
+from dataclasses import replace
 from difflib import get_close_matches
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from demur.adapters.house import House
 from demur.adapters.surface import Surface
-from demur.core import page, rules
+from demur.core import asserted, page, rules
 from demur.core.model import ConfigError, Scheme
 from demur.core.sessions import NIST_AAL2
 from demur.core.site import ANYWHERE, Cookie, Cors, Site
 from demur.guard import Guard
 from demur.pages.router import Pages
+from demur.stores.agreement import AgreedKeys
 from demur.stores.keys import FileKeys, MemoryKeys
 
 if TYPE_CHECKING:
@@ -49,8 +51,9 @@ class Options(TypedDict, total=False):
     `Authorization` ("bearer", "basic"). With `store` ("sqlite:sessions.db") demur keeps the sessions, for `people`
     ("sqlite:accounts.db", or a `People` over the app's own table), with the keys of the folder `keys`. `limits` are
     those of sessions; with `keep_forms` what somebody sends when theirs is over is kept for them, which takes an ASGI
-    app and `people`. `prefix` is where demur's own pages are. What the app refuses in its own way is turned right
-    unless `translates` is False.
+    app and `people`. With `assertion` (True, or "audience" and "lifetime" in seconds) the app finds signed who asks,
+    for further services (`Passed.assertion`). `prefix` is where demur's own pages are. What the app refuses in its own
+    way is turned right unless `translates` is False.
     """
 
     origin: str
@@ -72,6 +75,7 @@ class Options(TypedDict, total=False):
     hasher: PasswordHasher
     limits: Limits
     keep_forms: bool
+    assertion: bool | Mapping[str, Any]
     cors: Cors
     renderer: Renderer
     observer: Observer
@@ -83,6 +87,9 @@ def assemble(*, can_ask: bool = False, can_keep: bool = False, **given: Unpack[O
     needs, and `can_keep` whether it can keep what a refused request holds. Opens nothing yet. Raises ConfigError."""
     _known(given)
     bridge = given.get("bridge")
+    if given.get("assertion") and bridge is not None:
+        message = "Only where demur keeps the sessions does it keep keys to sign with who somebody is."
+        raise ConfigError(message, place="options, assertion", fix="Remove it.")
     if given.get("keep_forms") and (bridge is not None or not can_keep):
         message = "Forms are kept in ASGI apps only, and where demur keeps the sessions."
         raise ConfigError(message, place="options, keep_forms", fix="Remove it.")
@@ -119,12 +126,13 @@ def _with_sessions(site: Site, given: Options) -> Surface:
 
     said, asked = given["store"], given.get("keys", "keys")
     store = stores.open(said) if isinstance(said, str) else said
-    keys = FileKeys(asked) if isinstance(asked, str) else asked
+    keys = AgreedKeys(FileKeys(asked) if isinstance(asked, str) else asked, store)
+    site = _asserting(site, keys, given)
     limits = given.get("limits", NIST_AAL2)
     people = _people(given, store)
     kept = _kept(store, given)
     routes, passwords = _sign_in(store, keys, people, limits, given, kept) if people is not None else ({}, None)
-    look, house = given.get("renderer", page.DEFAULT), House(store, people, given.get("clock", time.time))
+    look, house = given.get("renderer", page.DEFAULT), House(store, people, given.get("clock", time.time), keys)
     guard = Guard(
         site,
         store,
@@ -138,6 +146,23 @@ def _with_sessions(site: Site, given: Options) -> Surface:
     ours = people if isinstance(given.get("people"), str) else None  # an app closes its own
     translates = given.get("translates", True)
     return Surface(guard, pages, look, idle=limits.idle, translates=translates, kept=kept, people=ours)
+
+
+def _asserting(site: Site, keys: Keys, given: Options) -> Site:
+    asked = given.get("assertion", False)
+    if not asked:
+        return site
+    table = {} if asked is True else dict(asked)
+    audience, lasts = table.pop("audience", None), table.pop("lifetime", asserted.LASTS)
+    fix = f'Give assertion=True, or {{"audience": "…", "lifetime": {asserted.LASTS}}}.'
+    if table or not isinstance(audience, str | None):
+        what = f"there is no {next(iter(table))!r}" if table else f"{audience!r} is no audience"
+        raise ConfigError(f"Of an assertion: {what}.", place="options, assertion", fix=fix)
+    if type(lasts) is not int or not asserted.SHORTEST <= lasts <= asserted.LONGEST:
+        message = f"An assertion lasts for {asserted.SHORTEST} to {asserted.LONGEST} seconds, and not for {lasts!r}."
+        raise ConfigError(message, place="options, assertion", fix=fix)
+    signing = _extra("demur.authenticators.assertions.signing", "assertions")
+    return replace(site, assertions=signing.Assertions(keys, site.origin, audience=audience, lasts=lasts))
 
 
 def _kept(store: Store, given: Options) -> KeptForms | None:

@@ -65,6 +65,16 @@ class Passed:
         return self.allow.session
 
     @property
+    def assertion(self) -> str:
+        """Who it is, signed, to be sent along to further services; "" for nobody in particular, and where the site has
+        no assertions."""
+        allow, request = self.allow, self.request
+        if self.site.assertions is None or allow.subject is None:
+            return ""
+        origin, now = self.site.origin_of(request), int(self.surface.guard.clock())
+        return self.site.assertions.of(allow.subject, allow.session, origin, now).decode("ascii")
+
+    @property
     def reference(self) -> str:
         """The UUID that names this request in the log."""
         return self.checked.reference
