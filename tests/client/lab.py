@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
     from demur.core.model import Subject
     from demur.gateway.config.tables import Config, Timeouts
+    from demur.guard import Guard
 
 T = TypeVar("T")
 
@@ -131,7 +132,7 @@ class _Gateway(Gateway):
         self.said = io.StringIO()
         self._log._stream = self.said
 
-    def _behind(self, upstream: str | None, timeouts: Timeouts) -> Any:
+    def _behind(self, upstream: str | None, timeouts: Timeouts, guard: Guard) -> Any:
         return self._app
 
 

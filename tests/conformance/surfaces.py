@@ -27,6 +27,7 @@ from tests.conformance.exchanges import (
 from tests.proxies.real import PROXIES, Stand, behind, configuration
 from tests.proxies.recorder import ID, Recorder, Reply
 from tests.site.houses import DEMUR, PHP, Process, free_port, run
+from tests.site.settlers import settle
 from tests.site.wire import Answer, Pairs, Tap, exchange
 
 from demur import stores
@@ -78,8 +79,7 @@ def _stand(name: str, folder: Path) -> Iterator[Stand]:
             proxy=gateway,
             upstream=upstream,
         )
-        stand.demur("user", "add", PERSON, "--password-stdin", stdin=PASSWORD)
-        stand.demur("user", "add", HOLDER, "--group", "staff", "--password-stdin", stdin="whatever it takes")
+        settle(folder, {PERSON: PASSWORD, HOLDER: "whatever it takes"}, {HOLDER: ("staff",)})
         stack.callback(gateway.stop)
         gateway.start(("127.0.0.1", port))
         yield stand

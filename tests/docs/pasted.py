@@ -223,11 +223,13 @@ class Machine:
         }
 
 
-def machine(folder: Path) -> Machine:
-    """A machine with `python3`, whose virtual environments get what they are told to from uv."""
+def machine(folder: Path, made: Path) -> Machine:
+    """A machine with `python3`, whose virtual environments get what they are told to from uv. In `made` is the wheel,
+    or else it is built there."""
     uv = Path(sys.executable).with_name("uv")
-    subprocess.run([uv, "build", "--quiet", "--wheel", "--out-dir", folder / "dist", ROOT], check=True)
-    (wheel,) = (folder / "dist").glob("*.whl")
+    if not list(made.glob("*.whl")):
+        subprocess.run([uv, "build", "--quiet", "--wheel", "--out-dir", made, ROOT], check=True)
+    (wheel,) = made.glob("*.whl")
     export = [str(uv), "export", "--quiet", "--frozen", "--no-hashes", "--no-annotate", "--no-emit-project"]
     export += ["--all-groups", "--all-extras", "--project", str(ROOT)]
     locked = subprocess.run(export, check=True, capture_output=True, text=True).stdout
@@ -238,8 +240,8 @@ def machine(folder: Path) -> Machine:
         folder / "tools" / "pip",
         f'[ "$1" = install ] || exit 2; shift\n{install} --offline "$@" 2>/dev/null || exec {install} "$@"',
     )
-    made = f"{sys.executable} -m venv --without-pip .venv && ln -s {pip} .venv/bin/pip"
-    _program(folder / "tools" / "python3", f'[ "$*" = "-m venv .venv" ] || exit 2\n{made}')
+    venv = f"{sys.executable} -m venv --without-pip .venv && ln -s {pip} .venv/bin/pip"
+    _program(folder / "tools" / "python3", f'[ "$*" = "-m venv .venv" ] || exit 2\n{venv}')
     return Machine(folder, wheel)
 
 

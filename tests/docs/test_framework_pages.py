@@ -11,10 +11,16 @@ HOW_TO = Path(__file__).parents[2] / "docs" / "how-to"
 PAGES = ("asgi", "wsgi", "starlette", "fastapi", "flask", "quart", "django", "litestar")
 
 
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for demur as it is built from this tree, which is done once."""
+    return tmp_path_factory.mktemp("built")
+
+
 @pytest.fixture
-def fresh(tmp_path: Path) -> Machine:
+def fresh(tmp_path: Path, built: Path) -> Machine:
     """A machine with nothing but Python on it."""
-    return machine(tmp_path)
+    return machine(tmp_path, built)
 
 
 def wrong(page: Page, *, before: bool) -> list[str]:

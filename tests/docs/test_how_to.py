@@ -18,6 +18,7 @@ import bcrypt
 import pytest
 from tests.docs.console import Step, pattern, steps, type_in
 from tests.site.houses import Process, free_port, needs_php
+from tests.site.settlers import settle
 from tests.site.wire import SCRIPT, Answer, exchange
 
 if TYPE_CHECKING:
@@ -130,7 +131,7 @@ def shop(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Shop]:
     demur = str(Path(sys.executable).with_name("demur"))
     gateway = Process((demur, "serve"), tmp_path, tmp_path / "demur.log")
     made = Shop(tmp_path, port, gateway)
-    made.run("user", "add", "anna", "--group", "staff", "--group", "admins", "--password-stdin", stdin=PASSWORD)
+    settle(tmp_path, {"anna": PASSWORD}, {"anna": ("staff", "admins")})
     with ExitStack() as stack:
         stack.callback(site.server_close)
         stack.callback(site.shutdown)

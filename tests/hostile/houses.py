@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import re
 import ssl
-import subprocess
 import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
@@ -16,6 +15,7 @@ from tests.hostile.judge import ADMIN, OPEN, PERSON, Asker, Sight
 from tests.hostile.recorder import Recorder, digest
 from tests.proxies.real import behind
 from tests.site.houses import DEMUR, Process, free_port, run
+from tests.site.settlers import settle
 
 from demur import accounts, stores
 from demur.core import identity, sessions
@@ -122,12 +122,13 @@ async def _issue_api(store: Store, key: Key, subject: Subject, who: str) -> str:
     return token
 
 
+def _settled(folder: Path) -> None:
+    """Put everybody into the state in that folder, which nobody has open yet."""
+    settle(folder, dict.fromkeys(PEOPLE, PASSWORD), PEOPLE)
+
+
 def people(folder: Path) -> People:
-    """Add everybody to the state in that folder; `demur.toml` is there already."""
-    for name, groups in PEOPLE.items():
-        words = [word for group in groups for word in ("--group", group)]
-        command = [*DEMUR, "user", "add", name, *words, "--password-stdin", "--config", str(folder / "demur.toml")]
-        subprocess.run(command, cwd=folder, input=PASSWORD, text=True, check=True, capture_output=True, timeout=60)
+    """Let everybody ask, whom `_settled` has put there."""
     subjects = run(_subjects(folder))
     key = FileKeys(folder / "keys").ring().current
 
@@ -284,6 +285,7 @@ def own_proxy(folder: Path, name: str, tls: Path | None = None) -> Iterator[Surf
         more = f'tls = {{ certificate = "{tls / "cert.pem"}", key = "{tls / "key.pem"}" }}\n' if tls else ""
         text = configuration(port, "https" if tls else "http", (site.url, open_site.url), more)
         (folder / "demur.toml").write_text(text)
+        _settled(folder)
         everybody = people(folder)
         gateway = Process((*DEMUR, "serve", "--config", "demur.toml"), folder, folder / "gateway.log")
         stack.callback(gateway.stop)
@@ -317,5 +319,6 @@ def real_proxy(folder: Path, name: str) -> Iterator[Surface]:
             text = re.sub(r'(?m)^upstream = ".*?"', f'upstream = "{site.url}"', text)
             return text + _OPEN.format(port=port[1], url=open_site.url)
 
+        _settled(folder)
         stand = stack.enter_context(behind(name, folder, rules=judge.RULES, site="", changes=ours, people=False))
         yield Surface(name, stand.port, people(folder), site, open_site, strict=False)

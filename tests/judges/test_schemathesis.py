@@ -7,6 +7,7 @@ authentication, no answer, type, field or member that the document does not name
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -21,12 +22,13 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.slow
 
 SCHEMATHESIS = str(Path(sys.executable).with_name("schemathesis"))
+EXAMPLES = 50 if "DEMUR_NIGHTLY" in os.environ else 10
 # Without shrinking and without a memory of former runs, so that one run is like another. Where a session is needed
 # follows from the document; made-up ones would only take the place of the one that is given.
 HOW = [
     "--checks=all",
     "--seed=1",
-    "--max-examples=20",
+    f"--max-examples={EXAMPLES}",
     "--continue-on-failure",
     "--no-shrink",
     "--no-color",
@@ -71,7 +73,7 @@ def test_every_address(house: House, tmp_path: Path) -> None:
     described = json.loads(house.script("/.demur/openapi.json").body)["paths"].values()
     operations = sum(len(methods) for methods in described) - 1
     assert (inside["operations"]["tested"], outside["operations"]["tested"]) == (operations - 1, operations)
-    assert min(said["test_cases"]["generated"] for said in (inside, outside)) > 20 * operations
+    assert min(said["test_cases"]["generated"] for said in (inside, outside)) > EXAMPLES * operations
     restricted = "GET /account, GET /kept, GET /session, GET /sessions, "
     restricted += "POST /account, POST /kept, POST /session/extend, POST /sessions"
     assert sorted(outside["warnings"].pop("missing_auth")) == restricted.split(", ")

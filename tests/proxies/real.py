@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 
 from tests.proxies.recorder import ID, Recorder, Reply, Seen
 from tests.site.houses import DEMUR, PHP, House, Process, free_port, wait_for
+from tests.site.settlers import settle
 from tests.site.wire import SCRIPT, Answer, Pairs, Tap
 
 if TYPE_CHECKING:
@@ -308,7 +309,7 @@ def behind(
         )
         _write_recipe(stand, tls, recipe)
         if people:
-            _add_people(stand)
+            settle(folder, PEOPLE, GROUPS)
         stack.callback(stand.gateway.stop)
         stand.start_demur()
         stand.proxy.command = COMMANDS[name](folder)
@@ -340,9 +341,3 @@ def _write_recipe(stand: Stand, tls: Path | None, change: Callable[[Mapping[str,
     written = {path.name: path.read_text() for path in set(stand.folder.iterdir()) - before}
     for file, text in change(written).items():
         (stand.folder / file).write_text(text)
-
-
-def _add_people(stand: Stand) -> None:
-    for person, password in PEOPLE.items():
-        groups = [word for group in GROUPS[person] for word in ("--group", group)]
-        stand.demur("user", "add", person, *groups, "--password-stdin", stdin=password)

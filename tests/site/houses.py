@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlencode
 
 import pytest
+from tests.site.settlers import settle
 from tests.site.wire import NAVIGATION, SCRIPT, Answer, Pairs, Tap, exchange
 
 from demur import accounts, stores
@@ -299,11 +300,11 @@ class House:
 
     def session(self, person: str, **changes: int | bool | str) -> tuple[str, Session]:
         """A session that began a minute ago, with members changed, kept in the store. Its token, and itself."""
-        token = self.mint()
+        token, subject = self.mint(), self.subject(person)
         now = int(time.time())
         usual = Session(
             id=sessions.identify(token),
-            subject=self.subject(person).id,
+            subject=subject.id,
             issued_at=now - 60,
             authenticated_at=now - 60,
             last_seen=now - 60,
@@ -311,7 +312,7 @@ class House:
             idle=3600,
         )
         session = replace(usual, **changes)  # type: ignore[arg-type]
-        run(self._kept(session, self.subject(person)))
+        run(self._kept(session, subject))
         return token, session
 
     async def _kept(self, session: Session, subject: Subject) -> None:
@@ -402,6 +403,4 @@ def _people(house: House) -> None:
         shutil.copy(house.example.config.parent / "people.csv", house.folder / "people.csv")
         house.demur("user", "import", str(house.folder / "people.csv"))
         return
-    for name, password in house.example.people.items():
-        groups = [word for group in GROUPS.get(name, ()) for word in ("--group", group)]
-        house.demur("user", "add", name, *groups, "--password-stdin", stdin=password)
+    settle(house.folder, house.example.people, GROUPS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from demur.core.model import Kind
     from demur.core.ports import Store
 
+SEQUENCES = int(os.environ.get("DEMUR_SEQUENCES", "150"))
+"""How many the long run makes up; `make nightly` sets more."""
 NOW = 1_800_000_000
 DAY = 86400
 
@@ -86,7 +89,11 @@ class Stores(RuleBasedStateMachine):
 
     def both(self, ask: Callable[[Store], Coroutine[Any, Any, object]]) -> Any:
         """Ask both the same; both answer the same, or refuse in the same words."""
-        answers = [self.loop.run_until_complete(_answer(ask(store))) for store in (self.memory, self.file)]
+        return self.each(ask)[0]
+
+    def each(self, *asked: Callable[[Store], Coroutine[Any, Any, object]]) -> list[Any]:
+        """The same for several questions."""
+        answers = [self.loop.run_until_complete(_answers(store, asked)) for store in (self.memory, self.file)]
         assert answers[0] == answers[1]
         return answers[0]
 
@@ -178,21 +185,26 @@ class Stores(RuleBasedStateMachine):
     @invariant()
     def the_same_is_known(self) -> None:
         everything = [*self.whose, b"n" * 32]
-        self.both(lambda store: store.load(everything))
-        self.both(lambda store: store.load(everything[:1]))
-        self.both(lambda store: store.sessions())
-        self.both(lambda store: store.sessions("alice"))
-        self.both(lambda store: store.sessions(kind="token"))
+        self.each(
+            lambda store: store.load(everything),
+            lambda store: store.load(everything[:1]),
+            lambda store: store.sessions(),
+            lambda store: store.sessions("alice"),
+            lambda store: store.sessions(kind="token"),
+        )
 
 
-async def _answer(asked: Coroutine[Any, Any, object]) -> object:
-    try:
-        return await asked
-    except ValueError as error:
-        return str(error)
+async def _answers(store: Store, asked: tuple[Callable[[Store], Coroutine[Any, Any, object]], ...]) -> list[object]:
+    found: list[object] = []
+    for ask in asked:
+        try:
+            found.append(await ask(store))
+        except ValueError as error:
+            found.append(str(error))
+    return found
 
 
-@pytest.mark.parametrize("examples", [15, pytest.param(500, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("examples", [15, pytest.param(SEQUENCES, marks=pytest.mark.slow, id="many")])
 def test_any_sequence_has_the_same_outcome(examples: int) -> None:
     """The file never differs from the model."""
     run_state_machine_as_test(
