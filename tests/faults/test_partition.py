@@ -220,9 +220,6 @@ async def test_cut_off_and_joined_again(hosts: Hosts, cable: Cable) -> None:
         assert (await hosts.ask(goes))[0] in {401, 503}
         assert time.monotonic() < joined + JOINED, "not itself again"
         await asyncio.sleep(0.02)
-    print(
-        f"503 from {min(at for at, status in seen if status == 503):.2f} s on, back {time.monotonic() - joined:.2f} s later"
-    )
     status, said, _ = await hosts.ask(goes)
     assert status == 401, said
     assert 'error="session-revoked"' in said
