@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis.stateful import run_state_machine_as_test
 from tests.servers.postgres import certificate
 from tests.servers.redis import Sentinel, Server
+from tests.stores.test_state import Stores
 
 from demur import stores
 from demur.core.model import Actor, End, Ended, Ending, Live, StoreUnavailable, Touch, Unknown
@@ -492,6 +495,25 @@ async def test_a_master_that_was_deposed_is_left(make: Make) -> None:
             assert await store.load([make.id(1)]) == [make.live(1)]
             await store.apply([end(make)])
             assert replica.say("ROLE")[0] == b"master"  # type: ignore[index]
+
+
+# --- any sequence of anything ------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_any_sequence_has_the_same_outcome_as_in_memory(redis_server: Server) -> None:
+    """Redis never differs from the model that the file is held to."""
+
+    class InRedis(Stores):
+        def __init__(self) -> None:
+            super().__init__()
+            redis_server.say("FLUSHALL")
+            self.file = stores.open(redis_server.url())
+
+    slow = [HealthCheck.too_slow]
+    run_state_machine_as_test(
+        InRedis, settings=settings(max_examples=20, stateful_step_count=30, deadline=None, suppress_health_check=slow)
+    )
 
 
 # --- what it costs ----------------------------------------------------------------------------------

@@ -149,12 +149,18 @@ class Link:
         known = self._wires.get((place, confirming))
         if known is not None and known.open:
             return known
+        if (place, confirming) in self._opening:
+            # It may have been tried at a bad moment, before this process was held up.
+            with contextlib.suppress(StoreUnavailable):
+                return await self._open_together(place, confirming=confirming)
+        return await self._open_together(place, confirming=confirming)
+
+    async def _open_together(self, place: Place, *, confirming: bool) -> Wire:
         key = (place, confirming)
         opening = self._opening.get(key)
         if opening is None:
-            opening = self._opening[key] = asyncio.get_running_loop().create_task(
-                self._open(place, confirming=confirming)
-            )
+            opening = asyncio.get_running_loop().create_task(self._open(place, confirming=confirming))
+            self._opening[key] = opening
             opening.add_done_callback(lambda done: self._opened(key, done))
         return await asyncio.shield(opening)
 

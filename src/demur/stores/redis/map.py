@@ -8,6 +8,7 @@ import contextlib
 from typing import TYPE_CHECKING, Any
 
 from demur.core.model import StoreUnavailable
+from demur.stores import PATIENCE
 from demur.stores.redis import causes
 from demur.stores.redis.wire import Said, Wire, connect
 
@@ -72,6 +73,16 @@ class Map:
         """Look again now; whoever comes meanwhile waits for the same. Raises StoreUnavailable if nobody answers."""
         if self._where.way == "single":
             return
+        under_way = self._looking is not None and not self._looking.done()
+        try:
+            await self._look_together()
+        except StoreUnavailable:
+            if not under_way:
+                raise
+            # It was asked at a bad moment, perhaps, before this process was held up.
+            await self._look_together()
+
+    async def _look_together(self) -> None:
         looking = self._looking
         if looking is None or looking.done():
             looking = self._looking = asyncio.get_running_loop().create_task(self._look())
@@ -80,9 +91,10 @@ class Map:
 
     async def _look(self) -> None:
         tried: list[str] = []
-        for place in dict.fromkeys((*self._masters, *self._where.places)) if self._clustered else self._where.places:
+        places = tuple(dict.fromkeys((*(self._masters if self._clustered else ()), *self._where.places)))
+        for place in places:
             try:
-                async with asyncio.timeout(_PATIENCE):
+                async with asyncio.timeout(_PATIENCE if len(places) > 1 else PATIENCE):
                     await self._ask(place)
             except TimeoutError:
                 tried.append(causes.silent(place))
