@@ -397,3 +397,35 @@ async def test_what_is_remembered_is_bounded() -> None:
         await side.ask(f"/members/{number}", [HOST, (b"cookie", COOKIES[0]), (b"x-%d" % number, b"1")])
     way = side.demur._short
     assert max(len(way._ways), len(way._harmless), len(way._untouched), len(way._kinds)) <= 1024
+
+
+@pytest.mark.parametrize("accept", [b"text/html", b"application/json"])
+async def test_who_is_nobody_is_told_the_same_again(accept: bytes) -> None:
+    """The very same request without credentials is answered the same, body and all, but for its reference, which is
+    another one each time; anything else in it is judged anew."""
+    side, told, fields = Side(short=True), [], [HOST, (b"accept", accept)]
+    checked = []
+    acheck = side.demur.guard.acheck
+
+    async def counted(request: Any) -> Any:
+        checked.append(request)
+        return await acheck(request)
+
+    side.demur.guard.acheck = counted  # type: ignore[method-assign]
+    side.decided = lambda decided: told.append((decided.reference, decided.status, decided.reason, decided.subject))  # type: ignore[method-assign]
+    answers = []
+
+    async def send(message: Any) -> None:
+        answers.append(message)
+
+    for others in ([], [], [(b"x-a", b"1")], []):
+        scope = {"type": "http", "method": "GET", "path": "/members/", "raw_path": b"/members/", "query_string": b""}
+        await side.demur({**scope, "scheme": "https", "headers": [*fields, *others], "client": None}, None, send)  # type: ignore[arg-type]
+    assert len(checked) == 2  # the first, and the one with another field
+    references = [reference.encode() for reference, *_ in told]
+    assert len(set(references)) == 4
+    assert {each[1:] for each in told} == {(401, Reason.SIGN_IN_REQUIRED, None)}
+    bodies = [each["body"] for each in answers[1::2]]
+    assert all(reference in body for reference, body in zip(references, bodies, strict=True))
+    assert len({body.replace(reference, b"") for reference, body in zip(references, bodies, strict=True)}) == 1
+    assert [each["headers"] for each in answers[::2]] == [answers[0]["headers"]] * 4

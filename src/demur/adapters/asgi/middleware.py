@@ -75,7 +75,7 @@ class Demur:
         """Handle a connection of type http or websocket; anything else is the app's own."""
         passed = self._short.enter(scope) if scope["type"] == "http" else None
         if passed is None:
-            await self._at_length(scope, receive, send)
+            await self._otherwise(scope, receive, send)
             return
         # The short way: only what the app answers out of the ordinary takes the long way out.
         exit_: Exit | None = None
@@ -104,6 +104,15 @@ class Demur:
         finally:
             if exit_ is not None:
                 await exit_.leave()
+
+    async def _otherwise(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """What is no yes that is known: a no that is, or anything else."""
+        no = self._short.refuse(scope) if scope["type"] == "http" else None
+        if no is None:
+            await self._at_length(scope, receive, send)
+            return
+        await send(no.start())
+        await send(no.body(scope["method"]))
 
     async def _at_length(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in {"http", "websocket"}:
@@ -163,6 +172,8 @@ class Demur:
         kept = await self._keeping.keep(checked, request, upload) if self._keeping else None
         said = replace(self.surface.said(checked, request), next=kept, kept=bool(kept))
         response = respond.refuse(said, self.surface.renderer)
+        if kept is None:
+            self._short.learn_no(scope, request, checked, response)
         await wire.answer(response, request, scope, receive, send, drain=not upload.ended)
 
     # --- a yes ----------------------------------------------------------------------------------------

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 from demur.adapters.asgi import wire
+from demur.adapters.asgi.no import No, NoNoted, Refusing
 from demur.adapters.short import CHANGES, LONGEST, USUAL, LeftToTheView, Noted, ShortPassed, Ways, room
 from demur.core import fields, respond, streams
+from demur.core.model import Absent, Refuse
+from demur.core.reasons import Reason
+from demur.guard import new_reference
 
 if TYPE_CHECKING:
     from demur.adapters.asgi.wire import Message, Scope
     from demur.adapters.surface import Surface
-    from demur.core.model import Request
+    from demur.core.model import Request, Response
     from demur.core.ports import Decided
     from demur.guard import Checked
 
+_LONGEST_NO = 2048
 _PRIVATE = (b"cache-control", b"private, no-cache")
 
 
@@ -57,6 +63,7 @@ class Short(Ways):
         self._harmless = set(USUAL)
         self._untouched: set[bytes] = set()
         self._kinds: set[bytes | None] = {None}
+        self._noes: dict[tuple[object, ...], No] = {}
 
     # --- in ---------------------------------------------------------------------------------------
 
@@ -113,6 +120,59 @@ class Short(Ways):
             if self.harmless(name):
                 room(self._harmless).add(name)
 
+    # --- no -----------------------------------------------------------------------------------------
+
+    def refuse(self, scope: Scope) -> Refusing | None:
+        """What the very same request, without credentials, was answered a moment ago; None if that is not known."""
+        if not self._noes:
+            return None
+        observer = self._guard.observer
+        began = time.perf_counter() if observer is not None else 0.0
+        try:
+            no = self._noes.get(_all_of(scope))
+        except (TypeError, KeyError):  # of another make than a server's usual
+            return None
+        if no is None:
+            return None
+        reference = new_reference()
+        if observer is not None:
+            seconds = time.perf_counter() - began
+            observer.decided(cast("Decided", NoNoted(no, scope, self._guard.clock(), seconds, reference)))
+        return Refusing(no, reference)
+
+    def learn_no(self, scope: Scope, request: Request, checked: Checked, response: Response) -> None:
+        """Somebody without credentials was told to sign in. Whoever sends the same, byte for byte, is told the same,
+        but for the reference: which has to be all that differs when it is said twice."""
+        plan, refuse = checked.plan, checked.decision
+        if not self._works or plan is None or len(plan.matches) != 1 or plan.left or plan.pretends:
+            return
+        if (
+            not isinstance(refuse, Refuse)
+            or refuse.reason is not Reason.SIGN_IN_REQUIRED
+            or checked.requirement.conceal
+        ):
+            return
+        if request.method not in {"GET", "HEAD"} or "demur.target" in scope.get("extensions", ()):
+            return
+        if (
+            not isinstance(checked.evidence, Absent)
+            or checked.presented.scheme is not None
+            or request.value(b"upgrade")
+        ):
+            return
+        if request.value(b"transfer-encoding") or request.value(b"content-length") or request.value(b"expect"):
+            return
+        again = replace(checked, reference=new_reference())
+        no = No.of(self._surface.site.origin, checked, response)
+        if no is None or no != No.of(self._surface.site.origin, again, self._surface.refusal(again, request)):
+            return
+        try:
+            asked = _all_of(scope)
+            if sum(len(name) + len(value) for name, value in scope["headers"]) + len(request.target) <= _LONGEST_NO:
+                room(self._noes)[asked] = no
+        except (TypeError, KeyError):
+            return
+
     # --- out --------------------------------------------------------------------------------------
 
     def leave(self, passed: ShortPassed, message: Message) -> Message | None:
@@ -155,6 +215,11 @@ class Short(Ways):
         (kind,) = [value for name, value in lines if name == b"content-type"]
         if type(kind) is bytes and len(kind) <= LONGEST and not streams.are_events(((b"content-type", kind),)):
             room(self._kinds).add(kind)
+
+
+def _all_of(scope: Scope) -> tuple[object, ...]:
+    """All that a request says."""
+    return scope["method"], scope["raw_path"], scope["query_string"], scope["scheme"], *scope["headers"]
 
 
 def _plain(scope: Scope) -> bool:
