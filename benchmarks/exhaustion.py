@@ -5,6 +5,8 @@ every other round somebody at another address does one of the things in `ATTACKS
 counts is the 99th percentile of the people's times: the median of the rounds with, over the median of those without.
 It has to stay below 2.
 
+The same is done to the check listener, beside a proxy that asks there.
+
     benchmarks/exhaustion.py [--rounds 5] [--seconds 3] [--only idle,cookies]
 
 Exit status 1 if a ratio is larger, if anybody else is answered 5xx, or if the worker takes more than 128 MB for it.
@@ -24,7 +26,7 @@ import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias, cast
 
 from demur import stores
 from demur.core.model import Session, Subject
@@ -48,6 +50,7 @@ version = 1
 
 [gateway]
 listen = "127.0.0.1:{port}"
+check_listen = "127.0.0.1:{check}"
 workers = 1
 log = "json"
 connections_per_address = 1500
@@ -79,6 +82,7 @@ class Gateway:
     """A gateway that runs: where, and the token of somebody who is signed in."""
 
     port: int
+    check: int
     token: str
     process: subprocess.Popen[bytes]
     folder: Path
@@ -134,18 +138,18 @@ async def _session(folder: Path) -> str:
 @contextlib.asynccontextmanager
 async def serving() -> AsyncIterator[Gateway]:
     """A gateway before the site, for as long as the block lasts."""
-    port = _free_port()
+    port, check = _free_port(), _free_port()
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
         site = subprocess.Popen((sys.executable, __file__, "--site"), stdout=subprocess.PIPE)
         assert site.stdout is not None
         upstream = (await asyncio.to_thread(site.stdout.readline)).decode().strip()
-        (folder / "demur.toml").write_text(CONFIG.format(port=port, upstream=upstream))
+        (folder / "demur.toml").write_text(CONFIG.format(port=port, check=check, upstream=upstream))
         token = await _session(folder)
         with (folder / "log").open("wb") as log:
             command = (str(Path(sys.executable).with_name("demur")), "serve", "--config", "demur.toml")
             process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log, start_new_session=True)
-        gateway = Gateway(port, token, process, folder)
+        gateway = Gateway(port, check, token, process, folder)
         try:
             await _until_it_listens(gateway)
             yield gateway
@@ -183,11 +187,16 @@ class Seen:
         return statistics.quantiles(self.times, n=100)[98]
 
 
-async def _person(gateway: Gateway, until: float, seen: Seen) -> None:
-    asked = (
-        f"GET /members/page HTTP/1.1\r\nHost: localhost:{gateway.port}\r\nCookie: demur-dev={gateway.token}\r\n\r\n"
-    ).encode()
-    reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
+async def _person(gateway: Gateway, until: float, seen: Seen, *, asks: bool) -> None:
+    host = f"localhost:{gateway.port}"
+    forwarded = (
+        f"X-Forwarded-Method: GET\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Host: {host}\r\n"
+        "X-Forwarded-Uri: /members/page\r\nX-Forwarded-For: 192.0.2.7\r\n"
+    )
+    first = "/check?answer=fields" if asks else "/members/page"
+    cookie = f"Cookie: demur-dev={gateway.token}\r\n"
+    asked = f"GET {first} HTTP/1.1\r\nHost: {host}\r\n{forwarded if asks else ''}{cookie}\r\n".encode()
+    reader, writer = await asyncio.open_connection("127.0.0.1", gateway.check if asks else gateway.port)
     while (began := time.perf_counter()) < until:
         writer.write(asked)
         head = await reader.readuntil(b"\r\n\r\n")
@@ -200,11 +209,11 @@ async def _person(gateway: Gateway, until: float, seen: Seen) -> None:
     writer.close()
 
 
-async def people(gateway: Gateway, seconds: float) -> Seen:
-    """Some people ask for their page for that long."""
+async def people(gateway: Gateway, seconds: float, *, asks: bool = False) -> Seen:
+    """Some people ask for their page for that long, or a proxy `asks` for them."""
     seen = Seen()
     until = time.perf_counter() + seconds
-    await asyncio.gather(*(_person(gateway, until, seen) for _ in range(PEOPLE)))
+    await asyncio.gather(*(_person(gateway, until, seen, asks=asks) for _ in range(PEOPLE)))
     return seen
 
 
@@ -289,6 +298,20 @@ async def _unread(port: int) -> None:
     await asyncio.Event().wait()
 
 
+async def _deaf(port: int) -> None:
+    """A hundred connections that ask without end, as fast as anybody listens, and read no answer."""
+    asked = b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n" * 1000
+    kept = await _many(port, 100, asked)
+    for _, writer in kept:
+        cast("asyncio.Transport", writer.transport).pause_reading()
+    print("ready", flush=True)
+    while True:
+        for _, writer in kept:
+            if writer.transport.get_write_buffer_size() < len(asked):
+                writer.write(asked)
+            await asyncio.sleep(0.001)
+
+
 def _head(target: str, *lines: str) -> Callable[[int], Sequence[bytes]]:
     def made(port: int) -> Sequence[bytes]:
         head = [f"GET {target} HTTP/1.1", f"Host: localhost:{port}", *lines, "Connection: close", "", ""]
@@ -315,8 +338,15 @@ ATTACKS: Final[dict[str, Callable[[int], Awaitable[None]]]] = {
     "targets": _again(_head(f"/members/{'a' * 100_000}"), 0.05),
     "contents": _again(_endless, 0.5),
     "pipelined": _again(_pipelined, 0.5),
+    "deaf": _deaf,
 }
 """What somebody does, by name. What is done again and again is done at the rate of one client, not of a flood."""
+
+PAGES: Final = tuple(name for name in ATTACKS if name != "deaf")
+"""What is done to the sites."""
+
+CHECKS: Final = tuple(name for name in ATTACKS if name != "unread")
+"""What is done to the check listener: it has nothing large to ask for."""
 
 
 @contextlib.asynccontextmanager
@@ -335,7 +365,7 @@ async def attacked(name: str, port: int) -> AsyncIterator[None]:
 
 
 async def _attack(name: str, port: int) -> None:
-    if ATTACKS[name] not in (_idle, _drip, _unread):
+    if ATTACKS[name] not in (_idle, _drip, _unread, _deaf):
         print("ready", flush=True)
     await ATTACKS[name](port)
 
@@ -369,15 +399,19 @@ class Compared:
         return self.typical < BELOW and not self.others and self.memory < MOST_MEMORY
 
 
-async def compare(gateway: Gateway, name: str, rounds: int, seconds: float, *, enough: float = 0.0) -> Compared:
-    """Rounds with and without an attack, in turns, until a ratio is below `enough`."""
-    await people(gateway, 0.5)
+async def compare(
+    gateway: Gateway, name: str, rounds: int, seconds: float, *, enough: float = 0.0, asks: bool = False
+) -> Compared:
+    """Rounds with and without an attack, in turns, until a ratio is below `enough`. With `asks` all of it is about the
+    check listener."""
+    port = gateway.check if asks else gateway.port
+    await people(gateway, 0.5, asks=asks)
     before = gateway.memory
     quiet, loaded, others, most, ratio = [], [], [], 0, 0.0
     for _ in range(rounds):
-        quiet.append((await people(gateway, seconds)).p99)
-        async with attacked(name, gateway.port):
-            seen = await people(gateway, seconds)
+        quiet.append((await people(gateway, seconds, asks=asks)).p99)
+        async with attacked(name, port):
+            seen = await people(gateway, seconds, asks=asks)
             most = max(most, gateway.memory)
         loaded.append(seen.p99)
         others += seen.others
@@ -389,14 +423,17 @@ async def compare(gateway: Gateway, name: str, rounds: int, seconds: float, *, e
 
 async def _main(names: Sequence[str], rounds: int, seconds: float) -> bool:
     right = True
-    print("attack      quiet p99  loaded p99   ratio   memory   others' answers")
+    print("attack            quiet p99  loaded p99   ratio   memory   others' answers")
     async with serving() as gateway:
-        for name in names:
-            found = await compare(gateway, name, rounds, seconds)
+        for name, asks in [*((name, False) for name in PAGES), *((name, True) for name in CHECKS)]:
+            if name not in names:
+                continue
+            found = await compare(gateway, name, rounds, seconds, asks=asks)
             right = right and found.is_right
             print(
-                f"{name:10} {found.quiet * 1000:7.2f} ms {found.loaded * 1000:8.2f} ms {found.typical:7.2f}"
-                f" {found.memory / 1e6:5.1f} MB   {'all 200' if not found.others else found.others[:5]}",
+                f"{name:10} {'check' if asks else '':5} {found.quiet * 1000:7.2f} ms {found.loaded * 1000:8.2f} ms"
+                f" {found.typical:7.2f} {found.memory / 1e6:5.1f} MB   "
+                f"{'all 200' if not found.others else found.others[:5]}",
                 flush=True,
             )
     return right

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from benchmarks import exhaustion
-from benchmarks.exhaustion import ATTACKS, BELOW, MOST_MEMORY
+from benchmarks.exhaustion import BELOW, CHECKS, MOST_MEMORY, PAGES
 
 if TYPE_CHECKING:
     from tests.exhaustion.conftest import Running
@@ -18,10 +18,19 @@ ROUNDS = 8
 """How many are tried: whatever else the machine does can spoil some of them, and an attack that works spoils all."""
 
 
-@pytest.mark.parametrize("name", ATTACKS)
+@pytest.mark.parametrize("name", PAGES)
 def test_others_go_on(name: str, running: Running) -> None:
     """Everybody else is answered 200, the slowest hundredth of them in less than twice the time; memory is bounded."""
     found = running.do(exhaustion.compare(running.gateway, name, ROUNDS, 1.5, enough=BELOW))
+    assert found.others == []
+    assert found.memory < MOST_MEMORY
+    assert found.ratio < BELOW, f"{found.quiet * 1000:.1f} ms without, {found.loaded * 1000:.1f} ms with"
+
+
+@pytest.mark.parametrize("name", CHECKS)
+def test_other_checks_go_on(name: str, running: Running) -> None:
+    """The same on the check listener, for a proxy that asks there."""
+    found = running.do(exhaustion.compare(running.gateway, name, ROUNDS, 1.0, enough=BELOW, asks=True))
     assert found.others == []
     assert found.memory < MOST_MEMORY
     assert found.ratio < BELOW, f"{found.quiet * 1000:.1f} ms without, {found.loaded * 1000:.1f} ms with"

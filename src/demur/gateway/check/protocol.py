@@ -37,6 +37,7 @@ SLICE: Final = 8192
 """How many bytes of one connection are read in one turn of the loop."""
 
 _LINGER: Final = 2.0
+_MOST_UNREAD: Final = 1024 * 1024
 _LONGEST_TARGET: Final = 8192
 
 _log = logging.getLogger("demur")
@@ -146,6 +147,9 @@ class Connection(asyncio.Protocol):
                 self.transport.write(answer)
                 return
         if self._deaf:
+            self._body += len(data)
+            if self._body > _MOST_UNREAD:
+                self.transport.pause_reading()
             return
         if self._ahead or self._waiting or self._paused:
             self._ahead += data
@@ -339,7 +343,7 @@ class Connection(asyncio.Protocol):
             self.transport.write_eof()
 
     def _leave(self) -> None:
-        self._deaf, self.free = True, False
+        self._deaf, self.free, self._body = True, False, 0
         self._closing = self._closing or self._shared.now + _LINGER
         if not self.transport.is_closing():
             self.transport.resume_reading()

@@ -139,8 +139,6 @@ class Short:
         ready = frame.ready.get(id(requirement))
         allow = _NOBODY if known is None else known.allow
         if ready is None or ready.allow is not allow or ready.until != now:
-            if allow is None:
-                return None
             ready = self._ready(frame, requirement, allow, now)
         if self._observer is not None:
             self._observer.decided(

@@ -1,0 +1,3 @@
+module demur.example/forward
+
+go 1.21
