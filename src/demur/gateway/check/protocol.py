@@ -36,6 +36,9 @@ loses no request."""
 SLICE: Final = 8192
 """How many bytes of one connection are read in one turn of the loop."""
 
+AT_ONCE: Final = 16
+"""How many requests of one connection are answered in one turn."""
+
 _LINGER: Final = 2.0
 _MOST_UNREAD: Final = 1024 * 1024
 _LONGEST_TARGET: Final = 8192
@@ -201,18 +204,23 @@ class Connection(asyncio.Protocol):
         if self._deaf:
             self._ahead = b""
             return
-        if self._ahead and not self._waiting and not self._paused and not self._still:
-            self._still = True
-            self.transport.pause_reading()
-            asyncio.get_running_loop().call_soon(self._next)
+        if self._ahead and not self._waiting:
+            self._set_aside()
         self._settle()
+
+    def _set_aside(self) -> None:
+        """Go on in the next turn of the loop."""
+        if not self._still and not self._paused:
+            self._still = True
+            asyncio.get_running_loop().call_soon(self._next)
 
     def _next(self) -> None:
         self._still = False
-        if self._deaf or self._waiting or self._paused:
-            return
-        data, self._ahead = self._ahead, b""
-        self._read(data)
+        if self._waiting:
+            self._go_on()
+        elif not self._deaf and not self._paused:
+            data, self._ahead = self._ahead, b""
+            self._read(data)
 
     def _settle(self) -> None:
         """See whether to listen, and whether the next request may go the short way."""
@@ -293,8 +301,12 @@ class Connection(asyncio.Protocol):
     # --- answering ------------------------------------------------------------------------------------
 
     def _answer(self) -> None:
-        """Answer in order, as far as it can be done without waiting."""
+        """Answer in order, as far as it can be done without waiting, and without making others wait."""
+        until = len(self._waiting) - AT_ONCE
         while self._waiting and self._task is None and not self._paused and not self._closing:
+            if len(self._waiting) <= until:
+                self._set_aside()
+                break
             question = self._waiting[0]
             said = self._shared.check.at_once(question.sent, question.raw)
             if said is None:
