@@ -26,7 +26,7 @@ from demur.stores.redis.link import Link, Undone
 from demur.stores.redis.map import tag_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
     from demur.core.model import Change, Ending, Kind, Session, Subject
     from demur.core.ports import Kept
@@ -64,7 +64,8 @@ class RedisStore:
             raise ValueError("a session is issued with the snapshot of its own person")
         token = codec.person(subject.id)
         tag = self._tag(token)
-        await self._claim([session], tag)
+        if await self._claim([session], tag):
+            raise ValueError("a session id is used once")
         words = (session.id[: codec.HALF], codec.session(session), token, codec.snapshot(subject), subject.id)
         kept = await self._write(scripts.ISSUE, tag, words)
         if not kept:
@@ -117,15 +118,17 @@ class RedisStore:
         return groups
 
     async def _rehearse(self, tag: str, changes: Sequence[Change]) -> None:
-        _effects(await self._run(scripts.APPLY, tag, ("1", *(word for each in changes for word in _words(each)))))
+        used = await self._claim([change.new for change in changes if isinstance(change, Rotate)], tag)
+        _effects(await self._run(scripts.APPLY, tag, ("1", *(word for each in changes for word in _words(each, used)))))
 
     async def _make(self, tag: str, changes: Sequence[Change]) -> list[bool]:
         rotations = [change.new for change in changes if isinstance(change, Rotate)]
-        await self._claim(rotations, tag)
+        used = await self._claim(rotations, tag)
         script = scripts.APPLY if rotations else scripts.ENDS
         write = self._run if all(type(change) is Touch for change in changes) else self._write
         try:
-            done = _effects(await write(script, tag, ("0", *(word for each in changes for word in _words(each)))))
+            words = ("0", *(word for each in changes for word in _words(each, used)))
+            done = _effects(await write(script, tag, words))
         except Undone:
             raise
         except StoreUnavailable:
@@ -373,15 +376,17 @@ class RedisStore:
             groups.setdefault(tag, []).append(key)
         return groups
 
-    async def _claim(self, new: Sequence[Session], tag: str) -> None:
-        """Say in which bucket new sessions will be, in a Cluster. One of which nothing comes is forgotten some day."""
+    async def _claim(self, new: Sequence[Session], tag: str) -> set[bytes]:
+        """Say in which bucket new sessions will be, in a Cluster; which of the ids are used elsewhere. One of which
+        nothing comes is forgotten some day."""
         if not self._clustered or not new:
-            return
+            return set()
         known = await self._tags([session.id for session in new])
         elsewhere = [key for key, there in known.items() if there != tag]
-        if any(not isinstance(found, Unknown) for found in await self.load(elsewhere)):
-            raise ValueError("a session id is used once")
-        await self._point([(session.id, session.expires_at) for session in new], tag)
+        found = zip(elsewhere, await self.load(elsewhere), strict=True)
+        used = {key for key, what in found if not isinstance(what, Unknown)}
+        await self._point([(session.id, session.expires_at) for session in new if session.id not in used], tag)
+        return used
 
     async def _point(self, new: Sequence[tuple[bytes, int]], tag: str) -> None:
         for key, until in new:
@@ -446,7 +451,7 @@ def _value(row: bytes | None, now: int) -> bytes | None:
     return value if now < until else None
 
 
-def _words(change: Change) -> tuple[Word, ...]:
+def _words(change: Change, used: Collection[bytes] = ()) -> tuple[Word, ...]:
     half, rest = change.session[: codec.HALF], change.session[codec.HALF :]
     match change:
         case Touch(at=at):
@@ -454,7 +459,8 @@ def _words(change: Change) -> tuple[Word, ...]:
         case End(how=how, actor=actor, at=at):
             return "e", half, rest, codec.head(how, actor, at), "", ""
         case Rotate(new=new, at=at):
-            return "r", half, rest, codec.replaced(at), new.id[: codec.HALF], codec.session(new)
+            letter = "x" if new.id in used else "r"
+            return letter, half, rest, codec.replaced(at), new.id[: codec.HALF], codec.session(new)
 
 
 def _effects(done: Any) -> list[bool]:  # noqa: ANN401 - what the script returned

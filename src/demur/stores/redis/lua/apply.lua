@@ -1,6 +1,7 @@
 -- ARGV: whether it is a rehearsal (1), then for each change a letter and five words:
 --   t  half, rest, second, -, -        e  half, rest, head of the tombstone, -, -
 --   r  half, rest, head, half of the new id, new row
+--   x  the same, where the new id is known to be used in another bucket
 -- First all of it is thought through, then all of it is written.
 local refused = refusal(true)
 if refused then return refused end
@@ -57,7 +58,7 @@ for at = 5, #ARGV, 6 do
   elseif row then
     if person_of(row) ~= person_of(new_row) then
       return -1
-    elseif row_of(new) then
+    elseif what == 'x' or row_of(new) then
       return -2
     end
     put(new, numbered(new_row))
