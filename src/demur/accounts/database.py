@@ -224,6 +224,11 @@ _migrating = threading.Lock()
 
 def migrate(connection: Connection) -> None:
     """Run every migration that has not been run, within the transaction of this connection."""
+    with _migrating:
+        _migrate(connection)
+
+
+def _migrate(connection: Connection) -> None:
     # Here and not above: it takes a tenth of a second to load, and is needed once in the life of a file.
     from alembic.operations import Operations  # noqa: PLC0415
     from alembic.runtime.migration import MigrationContext  # noqa: PLC0415
@@ -237,7 +242,7 @@ def migrate(connection: Connection) -> None:
     context = MigrationContext.configure(
         connection, opts={"fn": steps, "version_table": schema.VERSION_TABLE, "target_metadata": schema.metadata}
     )
-    with _migrating, Operations.context(context):
+    with Operations.context(context):
         context.run_migrations()
 
 

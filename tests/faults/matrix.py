@@ -13,9 +13,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pytest
 from tests.faults import names, postgres, redis, scene, sqlite
-from tests.faults.table import FAULTS, OPERATIONS, STORES, TABLE, Row, expected, wrong
+from tests.faults.table import FAULTS, TABLE, Row, expected
 from tests.servers.postgres import Server, make_template
 
 if TYPE_CHECKING:
@@ -26,14 +25,12 @@ if TYPE_CHECKING:
 AT_ONCE = 4
 """So many faults are lived through at a time: mostly they wait."""
 
-STORES_UNDER_FAULTS = ("sqlite", "postgres", "redis")
 MOST = 60
 """Seconds for one of them, on a machine with a lot to do."""
 
-MARKS = {"sqlite": [], "postgres": [pytest.mark.postgres], "redis": [pytest.mark.redis]}
 
-
-def _faults(store: str) -> list[str]:
+def faults(store: str) -> list[str]:
+    """The faults that a store can have."""
     return [fault for fault, cell in TABLE[store].items() if isinstance(cell, Row)]
 
 
@@ -50,9 +47,9 @@ def played(store: str) -> dict[str, Told | BaseException]:
     async def all_of_them() -> list[Told | BaseException]:
         room = asyncio.Semaphore(AT_ONCE)
         with names.known(), _server(store) as ground:
-            return await asyncio.gather(*(one(fault, room, ground) for fault in _faults(store)), return_exceptions=True)
+            return await asyncio.gather(*(one(fault, room, ground) for fault in faults(store)), return_exceptions=True)
 
-    return dict(zip(_faults(store), asyncio.run(all_of_them()), strict=True))
+    return dict(zip(faults(store), asyncio.run(all_of_them()), strict=True))
 
 
 @contextlib.contextmanager
@@ -71,37 +68,20 @@ def _server(store: str) -> Iterator[Callable[[Path], Ground]]:
 
 
 def told(store: str, fault: str) -> Told:
+    """What people were told under one of them."""
     found = played(store)[fault]
     if isinstance(found, BaseException):
         raise found
     return found
 
 
-SCENES = [
-    pytest.param(store, fault, id=f"{store}-{fault}", marks=[*MARKS[store], pytest.mark.xdist_group(f"faults-{store}")])
-    for store in STORES_UNDER_FAULTS
-    for fault in _faults(store)
-]
-
-
-def test_no_cell_is_empty() -> None:
-    """Each store has each fault, or the reason why it cannot have it, and nothing else."""
-    assert wrong() == []
-    assert set(STORES_UNDER_FAULTS) == {store for store in STORES if _faults(store)}
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("operation", OPERATIONS)
-@pytest.mark.parametrize(("store", "fault"), SCENES)
-def test_cell(store: str, fault: str, operation: str) -> None:
+def cell(store: str, fault: str, operation: str) -> None:
     """Whoever does that is told what the table says."""
     does = expected(store, fault, operation)
     assert does is not None
     assert scene.faults(told(store, fault), operation, does) == [], FAULTS[fault]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("store", "fault"), SCENES)
-def test_everybody_else_and_afterwards(store: str, fault: str) -> None:
+def besides(store: str, fault: str) -> None:
     """Whoever is nobody, or nobody any more, stays that; all sessions are alive when the fault is over."""
     assert scene.besides(told(store, fault)) == [], FAULTS[fault]
