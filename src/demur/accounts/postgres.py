@@ -208,5 +208,5 @@ def _advised(cause: str) -> str:
     cause = re.sub(r"connection failed: |connection to server .*? failed: |FATAL: +", "", cause)
     for pattern, fix in _FIXES:
         if re.search(pattern, cause):
-            return f"{cause}. {fix}."
+            return f"{cause}. {fix}"
     return cause

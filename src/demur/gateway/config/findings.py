@@ -22,7 +22,7 @@ from demur.core.sessions import DAY
 from demur.core.site import covers
 from demur.gateway.config import tables as configuration
 from demur.gateway.config.faults import BadConfig, Fault, Finding
-from demur.gateway.config.others import store_faults
+from demur.gateway.config.others import accounts_faults, store_faults
 from demur.signin.sessions import PASSWORD
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ def check(path: Path, *, online: bool = True) -> list[Finding]:
     faults = [*_errors(config), *_warnings(config)]
     if online:
         faults.extend(_unreachable(config))
+        faults.extend(accounts_faults(config))
         faults.extend(store_faults(config))
     return sorted((document.finding(fault) for fault in faults), key=lambda finding: finding.line)
 
@@ -189,9 +190,11 @@ def _exposed(gateway: Gateway) -> Iterator[Fault]:
     if gateway.admin_listen is not None and gateway.admin_listen.is_public:
         message = f"gateway.admin_listen: other machines may reach the metrics on {gateway.admin_listen}."
         yield _warning(("gateway", "admin_listen"), message, 'Write "127.0.0.1:8002", or let a firewall close it.')
-    if gateway.check_listen is not None and gateway.check_listen.is_public:
-        message = f"gateway.check_listen: whoever reaches {gateway.check_listen} may say which request it is about."
-        yield _warning(("gateway", "check_listen"), message, 'Write "unix:check.sock" or a loopback address.')
+    others = any(not isinstance(each, str) for each in gateway.trusted_proxies)
+    if gateway.check_listen is not None and gateway.check_listen.is_public and not others:
+        message = f"gateway.check_listen: {gateway.check_listen} is there for other machines, and none of them may ask."
+        fix = "Name the proxies that ask in gateway.trusted_proxies, or write \"unix:check.sock\" or a loopback address."
+        yield _warning(("gateway", "check_listen"), message, fix)
     for index, trusted in enumerate(gateway.trusted_proxies):
         if not isinstance(trusted, str) and trusted.prefixlen == 0:
             message = f"gateway.trusted_proxies: {trusted} believes everybody about who they are."

@@ -1,4 +1,4 @@
-"""What a configuration has in common with other nodes on the same store, before this one starts: their keys."""
+"""What a configuration has in common with other nodes, before this one starts: the store, its keys, and the people."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from demur import stores
+from demur import accounts, stores
 from demur.core.model import StoreUnavailable
 from demur.gateway.config.faults import Fault
 from demur.stores.agreement import AgreedKeys, KeysDiffer
@@ -39,6 +39,26 @@ def store_faults(config: Config) -> Iterator[Fault]:
     except StoreUnavailable as down:
         fix = "Until it answers, whoever is signed in gets a 503."
         yield Fault(("sessions", "store"), f"sessions.store cannot be used: {down.cause}.", fix, "warning")
+
+
+def accounts_faults(config: Config) -> Iterator[Fault]:
+    """A database of people on the network that does not answer. A file was looked at before."""
+    url = config.accounts.database
+    if url.startswith("sqlite:"):
+        return
+    try:
+        asyncio.run(_open(url))
+    except StoreUnavailable as down:
+        fix = "Until it answers, nobody can sign in."
+        yield Fault(("accounts", "database"), f"accounts.database cannot be used: {down.cause}.", fix, "warning")
+
+
+async def _open(url: str) -> None:
+    people = accounts.open(url)
+    try:
+        await people.check()
+    finally:
+        await people.aclose()
 
 
 async def _look(url: str, keys: FileKeys | None) -> None:

@@ -153,7 +153,7 @@ def advised(message: str) -> str:
     message = re.sub(r"^(connection to server .*? failed: |consuming input failed: |FATAL: +)+", "", message)
     for pattern, fix in _FIXES:
         if re.search(pattern, message):
-            return f"{message}. {fix}."
+            return f"{message}. {fix}"
     return message
 
 
