@@ -102,6 +102,13 @@ def test_it_is_said_again_for_half_of_its_life() -> None:
     assert part(signer.of(ADA, SESSION, SITE, NOW + 30), 1)["exp"] == NOW + 90
 
 
+def test_a_clock_that_was_set_back() -> None:
+    """What was made in the future is not said again until that is here."""
+    signer = assertions()
+    signer.of(ADA, SESSION, SITE, NOW)
+    assert part(signer.of(ADA, SESSION, SITE, NOW - 3600), 1)["iat"] == NOW - 3600
+
+
 @pytest.mark.parametrize(
     ("subject", "session", "origin"),
     [

@@ -27,6 +27,7 @@ def keys_below(heading: str) -> set[str]:
         ("## `[accounts]`", config.Accounts),
         ("## `[sessions]`", config.Sessions),
         ("## `[[site]]`", config.Site),
+        ("## `[site.assertion]`", config.AssertionTable),
         ("## `[site.timeouts]`", config.Timeouts),
         ("## `[site.cors]`", config.CorsTable),
     ],

@@ -36,12 +36,13 @@ _MOST: Final = 4096
 
 @dataclass(frozen=True, slots=True)
 class _Made:
-    """An assertion, what it was made of, and the second until which it is said again."""
+    """An assertion, what it was made of and when, and the second until which it is said again."""
 
     subject: Subject
     session: Session | None
     origin: str
     value: bytes
+    at: int
     until: int
 
 
@@ -72,9 +73,14 @@ class Assertions:
         """See `Asserter.of`."""
         name = (b"" if session is None else session.id, subject.id)
         made = self._young.get(name) or self._old.get(name)
-        if made is None or not now < made.until or made.origin != origin or not _same(made, subject, session):
+        if (
+            made is None
+            or not made.at <= now < made.until
+            or made.origin != origin
+            or not _same(made, subject, session)
+        ):
             value = self._sign(subject, session, origin, now)
-            made = _Made(subject, session, origin, value, now + self._lasts // 2)
+            made = _Made(subject, session, origin, value, now, now + self._lasts // 2)
             self._remember(name, made)
         return made.value
 
