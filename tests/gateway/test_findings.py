@@ -141,3 +141,19 @@ def test_a_rule_that_never_holds_is_noticed(tmp_path, rules, shadowed):
     path.write_text(text, encoding="utf-8")
     found = [finding.message for finding in findings.check(path, online=False)]
     assert [message.split()[1] for message in found] == [str(number + 1) for number in shadowed]
+
+
+@pytest.mark.parametrize(
+    ("trusted", "said"),
+    [
+        ("", "none of them may ask"),
+        ('trusted_proxies = ["unix"]', "none of them may ask"),
+        ('trusted_proxies = ["192.0.2.0/24"]', ""),
+        ('trusted_proxies = ["0.0.0.0/0"]', "whoever reaches 0.0.0.0:8001"),
+    ],
+)
+def test_who_may_ask_from_other_machines(write, trusted, said):
+    """Only proxies that are named: a check listener for others needs their names, and not everybody's."""
+    path = write(f'[gateway]\nlisten = "127.0.0.1:8000"\ncheck_listen = "0.0.0.0:8001"\n{trusted}\n')
+    found = [each.message for each in findings.check(path, online=False) if "check_listen" in each.message]
+    assert [said in message for message in found] == ([True] if said else [])

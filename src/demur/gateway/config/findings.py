@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from demur.core.rules import Rule, Rules
+    from demur.gateway.config.addresses import Address
     from demur.gateway.config.faults import Place
     from demur.gateway.config.tables import Config, Document, Gateway, Site
 
@@ -190,15 +191,24 @@ def _exposed(gateway: Gateway) -> Iterator[Fault]:
     if gateway.admin_listen is not None and gateway.admin_listen.is_public:
         message = f"gateway.admin_listen: other machines may reach the metrics on {gateway.admin_listen}."
         yield _warning(("gateway", "admin_listen"), message, 'Write "127.0.0.1:8002", or let a firewall close it.')
-    others = any(not isinstance(each, str) for each in gateway.trusted_proxies)
-    if gateway.check_listen is not None and gateway.check_listen.is_public and not others:
-        message = f"gateway.check_listen: {gateway.check_listen} is there for other machines, and none of them may ask."
-        fix = "Name the proxies that ask in gateway.trusted_proxies, or write \"unix:check.sock\" or a loopback address."
-        yield _warning(("gateway", "check_listen"), message, fix)
+    if gateway.check_listen is not None and gateway.check_listen.is_public:
+        yield from _asking(gateway, gateway.check_listen)
     for index, trusted in enumerate(gateway.trusted_proxies):
         if not isinstance(trusted, str) and trusted.prefixlen == 0:
             message = f"gateway.trusted_proxies: {trusted} believes everybody about who they are."
             yield _warning(("gateway", "trusted_proxies", index), message, "List the addresses of your own proxies.")
+
+
+def _asking(gateway: Gateway, where: Address) -> Iterator[Fault]:
+    """An address for other machines to ask at."""
+    networks = [each for each in gateway.trusted_proxies if not isinstance(each, str)]
+    if not networks:
+        message = f"gateway.check_listen: {where} is there for other machines, and none of them may ask."
+        fix = 'Name the proxies that ask in trusted_proxies, or write "unix:check.sock" or a loopback address.'
+        yield _warning(("gateway", "check_listen"), message, fix)
+    elif any(each.prefixlen == 0 for each in networks):
+        message = f"gateway.check_listen: whoever reaches {where} may say which request it is about."
+        yield _warning(("gateway", "check_listen"), message, 'Write "unix:check.sock" or a loopback address.')
 
 
 def _lasting(config: Config) -> Iterator[Fault]:
