@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 Way: TypeAlias = Literal["single", "sentinel", "cluster"]
 
-_OPTIONS = ("prefix", "password_file", "replicas", "db", "ca", "certificate", "key", "sentinel_password_file")
+OPTIONS = ("prefix", "password_file", "replicas", "db", "ca", "certificate", "key", "sentinel_password_file")
 _PORT = {"single": 6379, "sentinel": 26379, "cluster": 6379}
 _FORMS = (
     "Write redis://HOST:PORT/DB, rediss://… (TLS), redis:///PATH/TO/SOCKET, redis+sentinel://HOST,HOST/NAME or "
@@ -161,8 +161,8 @@ def _refuse(shown: str, what: str, fix: str) -> NoReturn:
 def _options(parts: SplitResult, shown: str) -> Mapping[str, str]:
     options: dict[str, str] = {}
     for name, value in parse_qsl(parts.query, keep_blank_values=True):
-        if name not in _OPTIONS:
-            _refuse(shown, f'has the unknown option "{name}"', f"There are: {', '.join(_OPTIONS)}.")
+        if name not in OPTIONS:
+            _refuse(shown, f'has the unknown option "{name}"', f"There are: {', '.join(OPTIONS)}.")
         if not value or name in options:
             _refuse(shown, f'has "{name}" without a value, or twice', f"Write ?{name}=… once.")
         options[name] = value
