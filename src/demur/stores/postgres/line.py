@@ -98,8 +98,7 @@ class Line:
 
     async def command(self, text: str) -> list[Row]:
         """Run statements that take no values and are not worth preparing; the rows of the last one, as text."""
-        self._begin()
-        self._pg.send_query(text.encode())
+        self._send(lambda: self._pg.send_query(text.encode()))
         result = (await self._answer())[-1]
         self._transformer.set_pgresult(result)
         return self._transformer.load_rows(0, result.ntuples, tuple)
@@ -121,19 +120,23 @@ class Line:
         name = self._names.get(statement)
         if name is None:
             name = b"demur_%d" % len(self._names)
-            self._begin()
-            self._pg.send_prepare(name, statement.encode())
+            prepared = name
+            self._send(lambda: self._pg.send_prepare(prepared, statement.encode()))
             await self._answer()
             self._names[statement] = name
-        self._begin()
-        taken = [_written(value) for value in values]
-        self._pg.send_query_prepared(name, [data for data, _ in taken], [form for _, form in taken], _BINARY)
+        data, forms = zip(*map(_written, values), strict=True) if values else ((), ())
+        self._send(lambda: self._pg.send_query_prepared(name, data, forms, _BINARY))
         return await self._answer()
 
-    def _begin(self) -> None:
+    def _send(self, send: Callable[[], None]) -> None:
         if self._why:
             raise Lost(self._why, before=True)
         assert self._waiting is None, "one statement at a time"  # noqa: S101 - whoever has the line has it alone
+        try:
+            send()
+        except psycopg.OperationalError as error:
+            self._end(str(error))
+            raise Lost(self._why, before=True) from error
 
     async def _answer(self) -> list[PGresult]:
         waiting = self._waiting = self._loop.create_future()
@@ -184,6 +187,9 @@ class Line:
                     waiting.set_result(results)
         except psycopg.OperationalError as error:
             self._end(str(error))
+        if self._pg.status != pq.ConnStatus.OK:
+            # libpq has closed the socket. The next one that is opened has the same number, and must not find us there.
+            self._end(self._pg.get_error_message())
 
     def _hear(self) -> None:
         while (told := self._pg.notifies()) is not None:
