@@ -9,7 +9,7 @@ from tests.site.wire import SCRIPT, exchange
 
 # Some servers read `_` and `.` as `-`, and all of them ignore case.
 NAMES = ["Remote-User", "remote-user", "REMOTE-USER", "Remote_User", "remote.user", "Remote-Groups", "REMOTE_GROUPS"]
-NAMES += ["Remote-Subject", "Remote-Name", "Remote-Email", "remote_Email"]
+NAMES += ["Remote-Subject", "Remote-Name", "Remote-Email", "remote_Email", "Remote-Assertion", "remote_assertion"]
 
 
 @pytest.mark.parametrize("signed_in", [True, False])
