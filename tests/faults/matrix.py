@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import tempfile
 from functools import cache
 from pathlib import Path
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 AT_ONCE = 4
 """So many faults are lived through at a time: mostly they wait."""
 
+BUSY = 1.5
+"""A machine is, with so many programs waiting for each of its processors."""
 MOST = 60
 """Seconds for one of them, on a machine with a lot to do."""
 
@@ -37,7 +40,19 @@ def faults(store: str) -> list[str]:
 @cache
 def played(store: str) -> dict[str, Told | BaseException]:
     """What people were told under each fault of a store."""
+    return dict(zip(faults(store), _played(store, faults(store)), strict=True))
 
+
+@cache
+def again(store: str, fault: str) -> Told:
+    """The same of one fault, with nothing else going on here."""
+    (found,) = _played(store, [fault])
+    if isinstance(found, BaseException):
+        raise found
+    return found
+
+
+def _played(store: str, some: list[str]) -> list[Told | BaseException]:
     async def one(fault: str, room: asyncio.Semaphore, ground: Callable[[Path], Ground]) -> Told:
         async with room:
             with tempfile.TemporaryDirectory(prefix="demur-faults-") as folder:
@@ -47,9 +62,9 @@ def played(store: str) -> dict[str, Told | BaseException]:
     async def all_of_them() -> list[Told | BaseException]:
         room = asyncio.Semaphore(AT_ONCE)
         with names.known(), _server(store) as ground:
-            return await asyncio.gather(*(one(fault, room, ground) for fault in faults(store)), return_exceptions=True)
+            return await asyncio.gather(*(one(fault, room, ground) for fault in some), return_exceptions=True)
 
-    return dict(zip(faults(store), asyncio.run(all_of_them()), strict=True))
+    return asyncio.run(all_of_them())
 
 
 @contextlib.contextmanager
@@ -67,21 +82,25 @@ def _server(store: str) -> Iterator[Callable[[Path], Ground]]:
             yield lambda folder: postgres.Ground(folder, server)
 
 
-def told(store: str, fault: str) -> Told:
-    """What people were told under one of them."""
-    found = played(store)[fault]
-    if isinstance(found, BaseException):
-        raise found
-    return found
-
-
 def cell(store: str, fault: str, operation: str) -> None:
     """Whoever does that is told what the table says."""
     does = expected(store, fault, operation)
     assert does is not None
-    assert scene.faults(told(store, fault), operation, does) == [], FAULTS[fault]
+    _hold(store, fault, lambda told: scene.faults(told, operation, does))
 
 
 def besides(store: str, fault: str) -> None:
     """Whoever is nobody, or nobody any more, stays that; all sessions are alive when the fault is over."""
-    assert scene.besides(told(store, fault)) == [], FAULTS[fault]
+    _hold(store, fault, scene.besides)
+
+
+def _hold(store: str, fault: str, wrong: Callable[[Told], list[str]]) -> None:
+    """Nothing is wrong. A machine that had too much else to do is asked once more, and that is said."""
+    said = played(store)[fault]
+    found = [f"{said!r}"] if isinstance(said, BaseException) else wrong(said)
+    if found and os.getloadavg()[0] > BUSY * (os.cpu_count() or 1):
+        print(f"{store}, {fault}: once more, alone, as this machine was busy: {found}")
+        found = wrong(again(store, fault))
+    elif isinstance(said, BaseException):
+        raise said
+    assert found == [], FAULTS[fault]

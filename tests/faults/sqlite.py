@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import os
 import subprocess
 import sys
@@ -150,13 +149,14 @@ class Ground:
 
     @contextlib.asynccontextmanager
     async def read_only(self, app: App, other: Store) -> AsyncIterator[None]:
+        # A mount of its own on top: who opens the file from now on opens it there.
         await other.aclose()
         await app.stop()
-        gc.collect()  # what was mapped is unmapped when nobody remembers it
-        subprocess.run(["mount", "-o", "remount,ro", self.disk], check=True)
+        subprocess.run(["mount", "--bind", self.disk, self.disk], check=True)
+        subprocess.run(["mount", "-o", "remount,bind,ro", self.disk], check=True)
         app.start()
         yield
-        subprocess.run(["mount", "-o", "remount,rw", self.disk], check=True)
+        subprocess.run(["umount", "--lazy", self.disk], check=True)
 
     @contextlib.asynccontextmanager
     async def full_disk(self, app: App, other: Store) -> AsyncIterator[None]:
