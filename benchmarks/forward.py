@@ -170,9 +170,9 @@ class Stand:
     has_go: bool
 
     def cpu(self, name: str) -> float:
-        """The seconds of processor time that a server has used: of demur, its worker."""
+        """The seconds of processor time that a server has used: of demur and nginx, their worker."""
         pid = self.processes[name].pid
-        if name.startswith("demur"):
+        if not name.startswith("go"):
             pid = int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / TICK
@@ -210,55 +210,73 @@ def _ratio(name: str, found: Sequence[float], target: str, note: str = "") -> Ro
     return name, statistics.median(found), min(found), max(found), target, note
 
 
+@dataclass(slots=True)
+class Seen:
+    """What the rounds of one side showed: processor seconds of an answer, and answers in a second."""
+
+    cost: list[float]
+    pace: list[float]
+
+    def add(self, stand: Stand, side: str, servers: Sequence[str], seconds: float, **how: bool) -> Load:
+        """One more round. `servers` are those whose time counts."""
+        before = sum(stand.cpu(name) for name in servers)
+        done = load(stand, side, seconds, **how)
+        self.cost.append((sum(stand.cpu(name) for name in servers) - before) / done.requests)
+        self.pace.append(done.per_second)
+        return done
+
+
+def _beside(name: str, ours: Seen, theirs: Seen, target: str) -> Row:
+    """How many answers of ours a core gives while it gives one of theirs: by the time that the servers took, for others
+    take time of the same core, and more of one process than of two."""
+    found = [other / own for own, other in zip(ours.cost, theirs.cost, strict=True)]
+    pace = statistics.median(own / other for own, other in zip(ours.pace, theirs.pace, strict=True))
+    micros = " and ".join(f"{statistics.median(side.cost) * 1e6:.1f}" for side in (ours, theirs))
+    return _ratio(name, found, target, f"{micros} µs of CPU; {pace:.2f} in answers a second")
+
+
 def _through(stand: Stand, rounds: int, seconds: float) -> list[Row]:
     """Through nginx, in turns."""
-    sides = ["itself", "demur", *(["go"] if stand.has_go else [])]
-    seen: dict[str, list[float]] = {side: [] for side in sides}
-    for side in sides:
+    servers = {"itself": ["nginx"], "demur": ["nginx", "demur"], **({"go": ["nginx", "go"]} if stand.has_go else {})}
+    seen = {side: Seen([], []) for side in servers}
+    for side in servers:
         load(stand, side, 1)
     for _ in range(rounds):
-        for side in sides:
-            done = load(stand, side, seconds)
+        for side, counted in servers.items():
+            done = seen[side].add(stand, side, counted, seconds)
             if done.others:
                 raise SystemExit(f"{side}: {done.others} of {done.requests} answers were not 2xx")
-            seen[side].append(done.per_second)
-    beside = [ours / theirs for ours, theirs in zip(seen["demur"], seen["itself"], strict=True)]
-    rows = [_ratio("through nginx, unix socket: demur / nginx answering 204 itself", beside, ">= 0.95")]
+    name = "through nginx, unix socket: demur / nginx answering 204 itself"
+    found = [_beside(name, seen["demur"], seen["itself"], ">= 0.95")]
     name = "through nginx, unix socket: demur / Go net/http"
     if not stand.has_go:
-        return [*rows, (name, None, None, None, ">= 1.3", NO_GO)]
-    beside = [ours / theirs for ours, theirs in zip(seen["demur"], seen["go"], strict=True)]
-    return [*rows, _ratio(name, beside, ">= 1.3")]
+        return [*found, (name, None, None, None, ">= 1.3", NO_GO)]
+    return [*found, _beside(name, seen["demur"], seen["go"], ">= 1.3")]
 
 
 def _alone(stand: Stand, rounds: int, seconds: float) -> list[Row]:
     """Without nginx, over TCP: processor time of an answer, and what a refusal costs."""
     sides = ["demur alone", *(["go alone"] if stand.has_go else [])]
-    cost: dict[str, list[float]] = {side: [] for side in sides}
-    refused = []
+    seen, refused = {side: Seen([], []) for side in sides}, Seen([], [])
     for side in sides:
         load(stand, side, 1, direct=True)
     load(stand, "demur alone", 1, direct=True, anonymous=True)
     for _ in range(rounds):
-        per_second = 0.0
         for side in sides:
-            before = stand.cpu(side)
-            done = load(stand, side, seconds, direct=True)
+            done = seen[side].add(stand, side, [side], seconds, direct=True)
             if done.others:
                 raise SystemExit(f"{side}: {done.others} of {done.requests} answers were not 2xx")
-            cost[side].append((stand.cpu(side) - before) / done.requests)
-            per_second = per_second or done.per_second
-        anonymous = load(stand, "demur alone", seconds, direct=True, anonymous=True)
-        if anonymous.others != anonymous.requests:
+        done = refused.add(stand, "demur alone", ["demur alone"], seconds, direct=True, anonymous=True)
+        if done.others != done.requests:
             raise SystemExit("somebody was let in who is not signed in")
-        refused.append(anonymous.per_second / per_second)
-    micros = " and ".join(f"{statistics.median(cost[side]) * 1e6:.1f}" for side in sides)
     name = "without nginx, CPU of an answer: demur / Go net/http"
     row: Row = (name, None, None, None, "<= 0.9", NO_GO)
     if stand.has_go:
-        beside = [ours / theirs for ours, theirs in zip(cost["demur alone"], cost["go alone"], strict=True)]
-        row = _ratio(name, beside, "<= 0.9", f"{micros} µs")
-    return [row, _ratio("anonymous refusal / allowed check, requests a second", refused, ">= 1.0")]
+        costs = zip(seen["demur alone"].cost, seen["go alone"].cost, strict=True)
+        micros = " and ".join(f"{statistics.median(side.cost) * 1e6:.1f}" for side in seen.values())
+        row = _ratio(name, [own / other for own, other in costs], "<= 0.9", f"{micros} µs")
+    name = "anonymous refusal / allowed check, answers of a core"
+    return [row, _beside(name, refused, seen["demur alone"], ">= 1.0")]
 
 
 def rows(rounds: int = 7, seconds: float = 2) -> list[Row]:

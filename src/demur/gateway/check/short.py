@@ -78,7 +78,7 @@ class _Ready:
 
     requirement: Requirement
     said: Said
-    allow: Allow | None
+    known: Known | None
     steady: bytes = b""
     until: int = 0
     whole: bytes = b""
@@ -137,9 +137,8 @@ class Short:
         elif not place.open and requirement.access is Access.REQUIRED:
             return self._refuse(frame, place, data[at + _VALUE : end], path, clock, began)
         ready = frame.ready.get(id(requirement))
-        allow = _NOBODY if known is None else known.allow
-        if ready is None or ready.allow is not allow or ready.until != now:
-            ready = self._ready(frame, requirement, allow, now)
+        if ready is None or ready.known is not known or ready.until != now:
+            ready = self._ready(frame, requirement, known, now)
         if self._observer is not None:
             self._observer.decided(
                 cast("Decided", Allowed(ready.said, place, clock, time.perf_counter() - began, path))
@@ -212,13 +211,14 @@ class Short:
 
     # --- answers --------------------------------------------------------------------------------------
 
-    def _ready(self, frame: _Frame, requirement: Requirement, allow: Allow, now: int) -> _Ready:
-        ready = frame.ready.get(id(requirement))
+    @staticmethod
+    def _ready(frame: _Frame, requirement: Requirement, known: Known | None, now: int) -> _Ready:
+        ready, allow = frame.ready.get(id(requirement)), _NOBODY if known is None else known.allow
         asserts = getattr(frame.asked.guard.site, "assertions", None) is not None
-        if ready is None or ready.allow is not allow or asserts:
+        if ready is None or ready.known is not known or asserts:
             steady = yes(frame.asked, allow, now, frame.left, frame.way)
             said = steady[: -len(timing(allow, now)) or None]
-            ready = _Ready(requirement, _said(frame, requirement, allow), allow, head.lines(200, said))
+            ready = _Ready(requirement, _said(frame, requirement, allow), known, head.lines(200, said))
             _room(frame.ready)[id(requirement)] = ready
         ready.until = now
         ready.whole = ready.steady + head.more(timing(allow, now)) + head.end(now)
