@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from tests.site.settlers import settle
 
 RULES = """
 [[rule]]
@@ -48,12 +49,10 @@ def rules(folder) -> str:
 
 
 @pytest.fixture
-def people(run, write) -> None:
+def people(run, write, folder) -> None:
     """A site with ann, who is staff, and dan, who was and is disabled."""
     write(SITES)
-    for name in ("ann", "dan"):
-        added = run("user", "add", name, "--group", "staff", "--password-stdin", input="correct horse battery\n")
-        assert added.exit_code == 0, added.output
+    settle(folder, dict.fromkeys(("ann", "dan"), "correct horse battery"), {"ann": ("staff",), "dan": ("staff",)})
     assert run("user", "disable", "dan").exit_code == 0
 
 

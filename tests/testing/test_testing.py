@@ -243,6 +243,7 @@ def test_two():
 def test_the_fixture_ends_with_its_test(tmp_path: Path) -> None:
     """What one test says of who somebody is, the next one does not know."""
     (tmp_path / "test_two.py").write_text(TWO_TESTS)
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    others = [word for name in ("schemathesis", "xdist", "hypothesispytest") for word in ("-p", f"no:{name}")]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *others]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert "2 passed" in done.stdout, done.stdout
