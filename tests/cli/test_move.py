@@ -153,6 +153,7 @@ def test_who_thinks_better_of_it_goes_on_in_the_old_store(run, filled):
     assert use(NEW, lambda store: store.hits(b"throttle", NOW)) == [Hits(2, NOW + HOUR)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "says"),
     [
@@ -226,6 +227,25 @@ def test_a_move_that_is_killed_goes_on(run, folder, words):
     assert _rows_there(folder / "new.db") == count
 
 
+@pytest.mark.slow
+def test_who_stops_it_is_told_what_to_do(folder):
+    """With Ctrl-C in the middle, no traceback, and that the old store is closed."""
+    rows = [Live(session(number), ANN) for number in range(6_000)]
+    use(OLD, *(lambda store, n=n: store.adopt(rows[n : n + 500]) for n in range(0, 6_000, 500)))
+    command = [sys.executable, "-c", "from demur.cli import main; main()", "sessions", "move", "--last"]
+    with subprocess.Popen(
+        [*command, "--from", OLD, "--to", NEW], cwd=folder, stdout=-3, stderr=subprocess.PIPE, text=True
+    ) as moving:
+        while _rows_there(folder / "new.db") < 250 and moving.poll() is None:
+            time.sleep(0.002)  # until there is something to be stopped in the middle of
+        moving.send_signal(signal.SIGINT)
+        _, said = moving.communicate(timeout=30)
+    assert moving.returncode == 2, said
+    assert "goes on where it was" in said
+    assert "--reopen opens it" in said
+    assert "Traceback" not in said
+
+
 def _rows_there(path: Path) -> int:
     if not path.exists():
         return 0
@@ -275,9 +295,10 @@ def test_nothing_that_was_said_to_be_done_is_lost(run, folder):
 
 @pytest.mark.postgres
 @pytest.mark.redis
-def test_from_engine_to_engine(run, filled, folder, postgres_url, redis_url):
+@pytest.mark.parametrize("redis", ["redis_url", pytest.param("redis_cluster_url", marks=pytest.mark.slow)])
+def test_from_engine_to_engine(run, filled, folder, postgres_url, redis, request):
     """And back: everybody is who they were."""
-    way = [filled, postgres_url, redis_url, "sqlite:back.db"]
+    way = [filled, postgres_url, request.getfixturevalue(redis), "sqlite:back.db"]
     for source, target in itertools.pairwise(way):
         for words in ((), ("--last",)):
             result = run("sessions", "move", "--from", source, "--to", target, *words)

@@ -80,10 +80,14 @@ def move(
     try:
         asyncio.run(_move(from_, to, last=last, reopen=reopen))
     except KeyboardInterrupt:
-        fail("Stopped. What was taken is in the new store.", _GO_ON)
+        if stderr_is_terminal():
+            typer.echo(err=True)  # after the line that says how far it is
+        fail("Stopped. What was taken is in the new store.", _go_on(last=last))
 
 
-_GO_ON = "Run the same command again: it goes on where it was."
+def _go_on(*, last: bool) -> str:
+    closed = " The old store stays closed to writing until then; --reopen opens it." if last else ""
+    return f"Run the same command again: it goes on where it was.{closed}"
 
 
 # --- what may be wrong with the URLs --------------------------------------------------------------
@@ -235,8 +239,7 @@ async def _patiently(work: Callable[[], Awaitable[T]], *, last: bool) -> T:
 
 
 def _give_up(error: StoreUnavailable, *, last: bool) -> NoReturn:
-    closed = " The old store stays closed to writing until then; --reopen opens it." if last else ""
-    fail(f"A store cannot be used: {error.cause}.", f"{_GO_ON}{closed}")
+    fail(f"A store cannot be used: {error.cause}.", _go_on(last=last))
 
 
 def _switch(to: str) -> str:
