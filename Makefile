@@ -14,7 +14,7 @@ help:
 	@echo "make setup   only make .venv, with the command .venv/bin/demur"
 	@echo "make check   what a developer needs all day: form, types, direction, fast tests"
 	@echo "make test    everything: installs what tests need, then runs all of them"
-	@echo "make nightly what takes too long for make test: a million paths, each judged by a model, too"
+	@echo "make nightly what takes too long for make test, such as a million paths, each judged by a model, too"
 	@echo "make bench   what guarding a request costs and what an attack costs others, measured here"
 	@echo "make docs    write the generated pages anew and check every link"
 	@echo "make clean   remove .venv, caches and the sample's state"
@@ -42,8 +42,7 @@ nightly:
 
 bench:
 	@scripts/setup test
-	@.venv/bin/python benchmarks/guarded.py
-	@.venv/bin/python benchmarks/frameworks.py
+	@.venv/bin/python benchmarks/report.py
 	@.venv/bin/python benchmarks/readings.py
 	@.venv/bin/python benchmarks/signin_timing.py
 	@.venv/bin/python benchmarks/concealment.py

@@ -15,9 +15,36 @@ if TYPE_CHECKING:
     from xdist.workermanage import WorkerController  # type: ignore[import-untyped]
 
 PROXIES = frozenset({"nginx", "caddy", "traefik", "envoy", "haproxy", "apache"})
-LONG: tuple[str, ...] = ()
+LONG = (
+    "client/test_scenarios.py",
+    "client/test_wcag.py",
+    "client/test_hands.py",
+    "client/test_adversary.py",
+    "client/test_drafts.py",
+    "client/test_ui.py",
+    "browser/test_embed.py",
+    "browser/test_pages.py",
+    "docs/test_how_to.py",
+    "docs/test_framework_pages.py",
+    "doctor/test_faults.py",
+    "faults/test_matrix.py",
+    "site/test_concealment.py",
+    "site/test_browser.py",
+    "site/test_failures.py",
+    "adapters/django/test_suite.py",
+    "judges/test_schemathesis.py",
+    "exhaustion/test_exhaustion.py",
+    "proxies/test_faithful.py",
+    "site/test_many_sites.py",
+    "typing/test_pyright.py",
+    "adapters/public/test_public.py",
+    "readings/test_oracle.py",
+    "hostile/test_real_proxies.py",
+    "conformance/test_conformance.py",
+    "stores/test_state.py",
+)
 """Files that take more than some ten seconds, the longest first."""
-_AT = {f"tests/{file}": place for place, file in enumerate(LONG)}
+_PLACES = {f"tests/{file}": place for place, file in enumerate(LONG)}
 
 
 def share(nodeid: str) -> str:
@@ -41,7 +68,7 @@ class Shares(LoadScopeScheduling):  # type: ignore[misc]
         super().schedule()
 
     def _assign_work_unit(self, node: WorkerController) -> None:
-        ahead = min(self.workqueue, key=lambda share: _AT.get(share.partition(" ")[0], len(_AT)))
+        ahead = min(self.workqueue, key=lambda share: _PLACES.get(share.partition(" ")[0], len(_PLACES)))
         self.workqueue.move_to_end(ahead, last=False)
         super()._assign_work_unit(node)
 
