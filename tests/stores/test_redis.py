@@ -155,9 +155,9 @@ async def test_a_silent_server_is_a_lost_one(server: Server, make: Make) -> None
             asked = time.monotonic()
             with pytest.raises(StoreUnavailable, match="does not answer"):
                 await ask
-            assert time.monotonic() - asked < PATIENCE + 0.15
-        await until(lambda: not store.holds(stamp), 3)
-        assert time.monotonic() - began < PATIENCE * 4 + SILENCE
+            assert time.monotonic() - asked < PATIENCE + 1
+        await until(lambda: not store.holds(stamp))
+        assert time.monotonic() - began < PATIENCE * 4 + SILENCE + 2
         assert store.moment() is None
         server.resume()
         assert store.holds(await stamped(store, make))
@@ -438,7 +438,7 @@ async def test_a_place_where_no_redis_is(server: Server, tmp_path: Path) -> None
             began = time.monotonic()
             with pytest.raises(StoreUnavailable, match=cause):
                 await store.check()
-            assert time.monotonic() - began < 1
+            assert time.monotonic() - began < PATIENCE + 1
     other.close()
     await other.wait_closed()
 
@@ -463,7 +463,7 @@ async def test_what_replicas_have_not_confirmed_is_not_done(make: Make) -> None:
             began = time.monotonic()
             with pytest.raises(StoreUnavailable, match="0 of 1 replicas"):
                 await store.apply([end(make, 20)])
-            assert time.monotonic() - began < PATIENCE + 0.15
+            assert time.monotonic() - began < PATIENCE + 1
             replica.resume()
             await store.issue(make.session(30), make.subject())
             master.kill()

@@ -72,7 +72,7 @@ class Link:
             async with asyncio.timeout(PATIENCE):
                 return await self._run(script, tag, (self._where.prefix, tag, mark, *words), confirm=confirm)
         except TimeoutError:
-            self._doubt(sent)
+            self.doubt(sent)
             raise StoreUnavailable(causes.silent(self._where.server)) from None
 
     async def ask(self, place: Place, *words: Word) -> Any:  # noqa: ANN401 - whatever is answered
@@ -82,7 +82,7 @@ class Link:
             async with asyncio.timeout(PATIENCE):
                 return await (await self.wire(place)).ask(*words)
         except TimeoutError:
-            self._doubt(sent)
+            self.doubt(sent)
             raise StoreUnavailable(causes.silent(place)) from None
         except Said as said:
             raise StoreUnavailable(causes.said(place, said)) from None
@@ -138,7 +138,8 @@ class Link:
             return answer
         raise AssertionError
 
-    def _doubt(self, since: float) -> None:
+    def doubt(self, since: float) -> None:
+        """Something was not answered in time that was asked then."""
         for wire in list(self._wires.values()):
             wire.doubt(since)
 
@@ -332,7 +333,7 @@ class Link:
                         self._leave(place, causes.replica(place))
                         raise StoreUnavailable(causes.replica(place))
         except TimeoutError:
-            self._doubt(at)
+            self.doubt(at)
             raise
         await self._joined()
         self.heard.beat(at)

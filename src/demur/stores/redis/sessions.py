@@ -13,20 +13,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import secrets
 import struct
-from typing import TYPE_CHECKING, Any
+import time
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
-from demur.core.model import Actor, End, Ended, Live, Rotate, StoreUnavailable, Touch, Unknown
+from demur.core.model import Actor, Ended, Live, Rotate, StoreUnavailable, Touch, Unknown
 from demur.core.ports import Changed, Hits
-from demur.stores import heard
+from demur.stores import PATIENCE, heard
 from demur.stores.loops import PerLoop
-from demur.stores.redis import causes, codec, moving, scripts
+from demur.stores.redis import causes, codec, moving, saying, scripts
 from demur.stores.redis.link import Link, Undone
 from demur.stores.redis.map import tag_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 
     from demur.core.model import Change, Ending, Kind, Session, Subject
     from demur.core.ports import Kept
@@ -46,6 +48,28 @@ _LAYOUT = b"1"
 """How a mark begins."""
 
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _in_time(
+    method: Callable[Concatenate[RedisStore, P], Coroutine[Any, Any, T]],
+) -> Callable[Concatenate[RedisStore, P], Coroutine[Any, Any, T]]:
+    """However many questions it takes, there is an answer within the patience for one."""
+
+    @functools.wraps(method)
+    async def in_time(self: RedisStore, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        sent = time.monotonic()
+        try:
+            async with asyncio.timeout(PATIENCE):
+                return await method(self, *args, **kwargs)
+        except TimeoutError:
+            self._here.here().doubt(sent)
+            raise StoreUnavailable(causes.silent(self._where.server)) from None
+
+    return in_time
+
+
 class RedisStore:
     """A `core.ports.Store` in Redis. Made by `stores.open("redis://…")`."""
 
@@ -58,6 +82,7 @@ class RedisStore:
         # See `Store.holds`. It is on the way of every check, and a call of its own is half of what it costs.
         self.holds = heard.holds
 
+    @_in_time
     async def issue(self, session: Session, subject: Subject) -> None:
         """See `Store.issue`. Raises ValueError for an id that was used before, or another person's snapshot."""
         if session.subject != subject.id:
@@ -73,6 +98,7 @@ class RedisStore:
         if kept == 2:
             self._tell([Changed(subject=subject.id)])
 
+    @_in_time
     async def load(self, ids: Sequence[bytes]) -> list[Live | Ended | Unknown]:
         """See `Store.load`. In a Cluster it takes two round trips: to find out who has them, and to them."""
         found: dict[bytes, Live | Ended | Unknown] = {}
@@ -80,13 +106,14 @@ class RedisStore:
             halves = [key[: codec.HALF] for key in keys]
             answer = await self._run(scripts.LOAD, tag, halves)
             with self._understood():
-                found.update(_found(keys, answer))
+                found.update(saying.found(keys, answer))
         return [found.get(key, Unknown()) for key in ids]
 
     def moment(self) -> heard.Moment | None:
         """See `Store.moment`."""
         return self._here.here().heard.moment()
 
+    @_in_time
     async def apply(self, changes: Sequence[Change]) -> list[bool]:
         """See `Store.apply`. Raises ValueError, and changes nothing, for a rotation to a used id or another person. In
         a Cluster the changes of one bucket are made at one moment, and those of another before or after."""
@@ -119,7 +146,9 @@ class RedisStore:
 
     async def _rehearse(self, tag: str, changes: Sequence[Change]) -> None:
         used = await self._claim([change.new for change in changes if isinstance(change, Rotate)], tag)
-        _effects(await self._run(scripts.APPLY, tag, ("1", *(word for each in changes for word in _words(each, used)))))
+        saying.effects(
+            await self._run(scripts.APPLY, tag, ("1", *(word for each in changes for word in saying.words(each, used))))
+        )
 
     async def _make(self, tag: str, changes: Sequence[Change]) -> list[bool]:
         rotations = [change.new for change in changes if isinstance(change, Rotate)]
@@ -127,11 +156,11 @@ class RedisStore:
         script = scripts.APPLY if rotations else scripts.ENDS
         write = self._run if all(type(change) is Touch for change in changes) else self._write
         try:
-            words = ("0", *(word for each in changes for word in _words(each, used)))
-            done = _effects(await write(script, tag, words))
+            words = ("0", *(word for each in changes for word in saying.words(each, used)))
+            done = saying.effects(await write(script, tag, words))
         except Undone:
             raise
-        except StoreUnavailable:
+        except (StoreUnavailable, asyncio.CancelledError):
             self._tell_ends(changes)  # nobody knows
             raise
         self._tell_ends(change for change, effect in zip(changes, done, strict=True) if effect)
@@ -170,13 +199,14 @@ class RedisStore:
                 count += await self._write(scripts.END_ALL, tag, (*words, *tokens))
         except Undone:
             raise
-        except StoreUnavailable:
+        except (StoreUnavailable, asyncio.CancelledError):
             self._tell([Changed(subject=subject)])
             raise
         if count:
             self._tell([Changed(subject=subject)])
         return count
 
+    @_in_time
     async def publish(self, subject: Subject) -> None:
         """See `Store.publish`."""
         token = codec.person(subject.id)
@@ -185,7 +215,7 @@ class RedisStore:
             kept = await self._write(scripts.PUBLISH, self._tag(token), words)
         except Undone:
             raise
-        except StoreUnavailable:
+        except (StoreUnavailable, asyncio.CancelledError):
             self._tell([Changed(subject=subject.id)])
             raise
         if kept:
@@ -210,28 +240,33 @@ class RedisStore:
             total += len(turned)
         return total
 
+    @_in_time
     async def put(self, key: bytes, value: bytes, until: int) -> None:
         """See `Store.put`."""
         await self._run(scripts.PUT, self._tag(key), (key, codec.value(value, until), codec.double(until)))
 
+    @_in_time
     async def take(self, key: bytes, now: int) -> bytes | None:
         """See `Store.take`."""
         row = await self._write(scripts.TAKE, self._tag(key), (key,))
         with self._understood():
-            return _value(row, now)
+            return saying.value(row, now)
 
+    @_in_time
     async def peek(self, key: bytes, now: int) -> bytes | None:
         """See `Store.peek`."""
         row = await self._run(scripts.PEEK, self._tag(key), (b"v" + key,))
         with self._understood():
-            return _value(row, now)
+            return saying.value(row, now)
 
+    @_in_time
     async def hit(self, key: bytes, window: int, now: int) -> Hits:
         """See `Store.hit`."""
         row = await self._run(scripts.HIT, self._tag(key), (key, now, window))
         with self._understood():
             return codec.read_counter(row)
 
+    @_in_time
     async def hits(self, key: bytes, now: int) -> Hits:
         """See `Store.hits`. Without any: none, in a window that ends now."""
         row = await self._run(scripts.PEEK, self._tag(key), (b"h" + key,))
@@ -255,6 +290,7 @@ class RedisStore:
                 kept += moving.kept(zip(names, rows, rows, strict=True))
         return kept, page.after
 
+    @_in_time
     async def adopt(self, kept: Sequence[Kept]) -> int:
         """See `Store.adopt`. In a Cluster in one transaction for each bucket."""
         groups: dict[str, list[Kept]] = {}
@@ -266,7 +302,7 @@ class RedisStore:
         news = 0
         for tag, rows in groups.items():
             if self._clustered:
-                await self._point([point for row in rows for point in moving.points(row)], tag)
+                await self._point([point for row in rows for point in moving.points(row)], tag, force=True)
             words = [word for row in rows for word in moving.words(row)]
             done = await self._write(scripts.ADOPT, tag, words)
             self._tell(
@@ -280,6 +316,7 @@ class RedisStore:
         for tag in self._here.here().map.tags:
             await self._write(scripts.FREEZE, tag, ("F" if frozen else "",))
 
+    @_in_time
     async def check(self) -> None:
         """See `Store.check`. Also asks whether a full server would forget sessions, and whether it has its replicas."""
         link = self._here.here()
@@ -381,16 +418,30 @@ class RedisStore:
         nothing comes is forgotten some day."""
         if not self._clustered or not new:
             return set()
-        known = await self._tags([session.id for session in new])
-        elsewhere = [key for key, there in known.items() if there != tag]
+        until = {session.id: session.expires_at for session in new}
+        elsewhere = await self._point(list(until.items()), tag)
+        if not elsewhere:
+            return set()
         found = zip(elsewhere, await self.load(elsewhere), strict=True)
         used = {key for key, what in found if not isinstance(what, Unknown)}
-        await self._point([(session.id, session.expires_at) for session in new if session.id not in used], tag)
+        await self._point([(key, until[key]) for key in elsewhere if key not in used], tag, force=True)
         return used
 
-    async def _point(self, new: Sequence[tuple[bytes, int]], tag: str) -> None:
+    async def _point(self, new: Sequence[tuple[bytes, int]], tag: str, *, force: bool = False) -> list[bytes]:
+        """Those that point elsewhere already, and still do."""
+        groups: dict[str, list[tuple[bytes, int]]] = {}
         for key, until in new:
-            await self._write(scripts.POINT, tag_of(key), (key[: codec.HALF], tag, codec.double(until)))
+            groups.setdefault(tag_of(key), []).append((key, until))
+
+        async def one(there: str, points: list[tuple[bytes, int]]) -> list[bytes]:
+            words: list[Word] = ["1" if force else "0"]
+            for key, until in points:
+                words += [key[: codec.HALF], tag, codec.double(until)]
+            others = await self._write(scripts.POINT, there, words)
+            return [key for (key, _), other in zip(points, others, strict=True) if other is not None]
+
+        found = await asyncio.gather(*(one(there, points) for there, points in groups.items()))
+        return [key for keys in found for key in keys]
 
     async def _persons(self, subject: str | None) -> Any:  # noqa: ANN401 - an async iterator of a tag and tokens
         """A person's bucket and token; or everybody's, in groups."""
@@ -427,45 +478,3 @@ class _Changes:
         if again:
             self._feed.tell(Changed())
         return self._feed
-
-
-def _found(keys: Sequence[bytes], answer: list[bytes | None]) -> dict[bytes, Live | Ended | Unknown]:
-    if answer[0] != keys[0][: codec.HALF]:
-        raise ValueError("that is the answer to another question")
-    rows = iter(answer[1:])
-    return {key: _evidence(key, row, who) for key, row, who in zip(keys, rows, rows, strict=True)}
-
-
-def _evidence(key: bytes, row: bytes | None, who: bytes | None) -> Live | Ended | Unknown:
-    if row is None or codec.rest_of_id(row) != key[codec.HALF :]:
-        return Unknown()
-    if not codec.is_live(row):
-        return codec.read_tombstone(row)
-    if who is None:
-        raise ValueError("a session without a person")
-    return Live(codec.read_session(key[: codec.HALF], row)[0], codec.read_snapshot(who))
-
-
-def _value(row: bytes | None, now: int) -> bytes | None:
-    value, until = codec.read_value(row) if row is not None else (None, 0)
-    return value if now < until else None
-
-
-def _words(change: Change, used: Collection[bytes] = ()) -> tuple[Word, ...]:
-    half, rest = change.session[: codec.HALF], change.session[codec.HALF :]
-    match change:
-        case Touch(at=at):
-            return "t", half, rest, codec.double(at), "", ""
-        case End(how=how, actor=actor, at=at):
-            return "e", half, rest, codec.head(how, actor, at), "", ""
-        case Rotate(new=new, at=at):
-            letter = "x" if new.id in used else "r"
-            return letter, half, rest, codec.replaced(at), new.id[: codec.HALF], codec.session(new)
-
-
-def _effects(done: Any) -> list[bool]:  # noqa: ANN401 - what the script returned
-    if done == -1:
-        raise ValueError("a session goes on as the same person's")
-    if done == -2:
-        raise ValueError("a session id is used once")
-    return [effect == 1 for effect in done]
