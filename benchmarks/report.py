@@ -26,13 +26,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 sys.path.insert(0, str(Path(__file__).parent))
 
 HERE = Path(__file__).parents[1] / "docs" / "reference"
 BEGIN, END = "<!-- figures: written by `make bench` -->", "<!-- end of figures -->"
-Rows: TypeAlias = "Iterator[tuple[str, float | None, float, float, str, str]]"
+Rows: TypeAlias = "Iterable[tuple[str, float | None, float | None, float | None, str, str]]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +98,8 @@ def measure(*, quick: bool, only: str, rounds: int, seconds: float) -> Iterator[
             continue
         print(f"demur: {part}", flush=True)
         try:
-            for row in rows(rounds, seconds):
-                figure = Figure(part, *row)
+            for name, median, lower, upper, asked, remark in rows(rounds, seconds):
+                figure = Figure(part, name, median, lower or 0, upper or 0, asked, remark)
                 print(f"  {_line(figure)}", flush=True)
                 yield figure
         except KeyboardInterrupt:

@@ -404,7 +404,7 @@ def test_a_foreign_authorization_and_the_apps_cookie_are_the_apps():
         ({"bridge": who(ANNA), "login": "login"}, "no path on this site"),
         ({"bridge": who(ANNA), "logn": "/login"}, "Unknown option 'logn'"),
         ({"bridge": who(ANNA), "rules": [{"path": "/x", "allow": "marekd"}]}, "is not something to allow"),
-        ({"store": "redis:x", "origin": "http://localhost"}, "is not a store"),
+        ({"store": "mongodb:x", "origin": "http://localhost"}, "is not a store"),
         ({"bridge": who(ANNA), "accepts": ["digest"]}, "digest"),
         ({"bridge": who(ANNA), "keep_forms": True}, "Forms are kept in ASGI apps only"),
         (

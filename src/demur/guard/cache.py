@@ -155,7 +155,7 @@ class Cache:
         """A requirement was met, and nothing of the request was needed for it but the session."""
         session = live.session
         known = self._young.get(session.id)
-        if known is None or allow.session is not session or known.open() != (live, allow):
+        if known is None or allow.session is not session or known.open()[:2] != (live, allow):
             return
         until = min(known.until, sessions.quiet_until(session))
         if requirement.max_age is not None:

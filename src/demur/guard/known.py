@@ -17,7 +17,7 @@ from demur.core import sessions
 from demur.core.model import Allow, Live, Session, Subject
 
 if TYPE_CHECKING:
-    from demur.core.model import Ends, Requirement
+    from demur.core.model import Requirement
 
 _OF_SESSION = tuple(each.name for each in fields(Session))[1:]  # its id is the key
 _OF_PERSON = tuple(each.name for each in fields(Subject))
@@ -66,7 +66,7 @@ class Known:
         self.met: tuple[Requirement, ...] = ()
         self.quiet = 0
         self._packed = _pack(live)
-        self._open: tuple[Live, Allow] | None = None
+        self._open: tuple[Live, Allow, Brief] | None = None
 
     @property
     def size(self) -> int:
@@ -75,7 +75,7 @@ class Known:
         more = sum(map(sys.getsizeof, stamp)) if type(stamp) is tuple else 0
         return _ENTRY + sys.getsizeof(self._packed) + sys.getsizeof(stamp) + min(more, 256)
 
-    def open(self, live: Live | None = None) -> tuple[Live, Allow]:
+    def open(self, live: Live | None = None) -> tuple[Live, Allow, Brief]:
         """The session with its person, and what every yes to them says: the same objects for as long as they are asked
         for often."""
         found = self._open
@@ -101,13 +101,11 @@ class Known:
     def brief(self) -> Brief:
         """Who it is, and when it ends."""
         found = self._open
-        if found is None:
-            session, _ = marshal.loads(self._packed)  # noqa: S302 - it is our own
-            idle = session[_IDLE]
-            return Brief(session[_SUBJECT], session[_LAST_SEEN] + idle if idle else 0, session[_EXPIRES])
-        ends: Ends | None = found[1].ends
-        assert ends is not None  # noqa: S101 - see `_opened`
-        return Brief(found[0].subject.id, ends.idle, ends.absolute)
+        if found is not None:
+            return found[2]
+        session, _ = marshal.loads(self._packed)  # noqa: S302 - it is our own
+        idle = session[_IDLE]
+        return Brief(session[_SUBJECT], session[_LAST_SEEN] + idle if idle else 0, session[_EXPIRES])
 
     def meets(self, requirement: Requirement, now: int) -> bool:
         """Whether a requirement was met, and is still, with nothing to be written."""
@@ -130,5 +128,6 @@ def _pack(live: Live) -> bytes:
     return marshal.dumps((tuple(session), person))
 
 
-def _opened(live: Live) -> tuple[Live, Allow]:
-    return live, Allow(live.subject, live.session, (), sessions.ends(live.session))
+def _opened(live: Live) -> tuple[Live, Allow, Brief]:
+    ends = sessions.ends(live.session)
+    return live, Allow(live.subject, live.session, (), ends), Brief(live.subject.id, ends.idle, ends.absolute)

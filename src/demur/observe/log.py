@@ -55,8 +55,12 @@ class Log:
         os.register_at_fork(after_in_child=self._forget)
 
     def decided(self, decided: Decided) -> None:
-        """Write a line about a decision."""
+        """Write a line about a decision. What comes for every request is done in one piece."""
         try:
+            same, writer = self._alike.get(getattr(decided, "alike", None)), self._writer
+            if same is not None and writer is not None:
+                writer.put(_line(decided, same))
+                return
             self._put(self._terminal_line(decided) if self._human else self._json_line(decided))
         except Exception as error:  # noqa: BLE001 - a request does not fail because its line does
             self._put(_encode({"event": "log-failed", "error": _printable(repr(error))}))
@@ -90,11 +94,9 @@ class Log:
         alike = getattr(decided, "alike", None)
         if alike is None:
             return _json_line(decided)
-        same = self._alike.get(alike)
-        if same is None:
-            if len(self._alike) >= _MOST_ALIKE:
-                self._alike.clear()
-            same = self._alike[alike] = _same(decided)
+        if len(self._alike) >= _MOST_ALIKE:
+            self._alike.clear()
+        same = self._alike[alike] = _same(decided)
         return _line(decided, same)
 
     def _terminal_line(self, decided: Decided) -> str:
@@ -129,9 +131,9 @@ def _json_line(decided: Decided) -> str:
 def _line(decided: Decided, same: tuple[str, str, str]) -> str:
     """What is different each time, and what it shares with others."""
     second, part = divmod(int(decided.at * 1000), 1000)
-    micros = int(decided.seconds * 1_000_000 + 0.5)
+    micros, subject = int(decided.seconds * 1_000_000 + 0.5), decided.subject
     took = f"0.{_THREE[micros]}" if 0 <= micros < 1000 else f"{decided.seconds * 1000:.3f}"
-    who = "" if decided.subject is None else f',"subject":{_quote(decided.subject)}'
+    who = "" if subject is None else f',"subject":{_quote(subject)}'
     return f'{{"at":"{_second(second)}.{_THREE[part]}{same[0]}{decided.reference}{same[1]}{who}{same[2]}{took}}}'
 
 

@@ -76,7 +76,10 @@ class Short(Ways):
             way = self._ways.get((scope["method"], scope.get("raw_path"), sent.get(b"host"), scope["scheme"]))
         except (TypeError, ValueError):  # of another make than a server's usual
             return None
-        if way is None or len(sent) != len(lines) or not self._harmless.issuperset(sent) or not _plain(scope):
+        if way is None or len(sent) != len(lines) or not self._harmless.issuperset(sent):
+            return None
+        query = scope["query_string"]
+        if (query and not fields.plain_query(query)) or "demur.target" in scope.get("extensions", ()):
             return None
         cookie, at = sent.get(b"cookie"), guard.clock()
         passed: KnownPassed | LeftPassed
@@ -220,8 +223,3 @@ class Short(Ways):
 def _all_of(scope: Scope) -> tuple[object, ...]:
     """All that a request says."""
     return scope["method"], scope["raw_path"], scope["query_string"], scope["scheme"], *scope["headers"]
-
-
-def _plain(scope: Scope) -> bool:
-    query = scope["query_string"]
-    return (not query or fields.plain_query(query)) and "demur.target" not in scope.get("extensions", ())

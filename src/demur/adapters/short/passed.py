@@ -157,7 +157,7 @@ class Noted:
     """A yes for the log, of which the rest is made when somebody asks for it: see `core.ports.Decided`. What is `alike`
     in two of them says the same, but for who, when, for how long, and the reference."""
 
-    __slots__ = ("_passed", "alike", "at", "seconds", "subject")
+    __slots__ = ("_passed", "alike", "at", "reference", "seconds", "subject")
     outcome = "allow"
     status = None
     reason = None
@@ -168,12 +168,9 @@ class Noted:
         self.at = at
         self.seconds = seconds
         self.alike = passed.way
+        self.reference = passed.reference
         brief = passed._brief  # noqa: SLF001 - the same module
         self.subject = None if brief is None else brief.subject
-
-    @property
-    def reference(self) -> str:
-        return self._passed.reference
 
     @property
     def origin(self) -> str:

@@ -103,14 +103,16 @@ def retry_after(seconds: int) -> bytes:
 def session_timing(ends: Ends, subject: str, now: int) -> bytes:
     """The value of `Server-Timing` by which a page learns whom it was made for, and when the session ends: `dur` is the
     seconds until then if nothing happens, `desc` those until it ends in any case."""
-    absolute = max(0, ends.absolute - now)
-    idle = min(absolute, max(0, ends.idle - now)) if ends.idle else absolute
+    absolute, idle = ends.absolute - now, ends.idle - now
+    absolute = max(0, absolute)
+    idle = 0 if idle < 0 and ends.idle else idle if ends.idle and idle < absolute else absolute
     return b'session;dur=%d;desc="%d", subject;desc="%b"' % (idle, absolute, _quotable(subject))
 
 
 def _quotable(text: str) -> bytes:
     """What may stand in a quoted string (RFC 9110, 5.6.4). An id of ours is letters, digits and hyphens already."""
-    return _NOT_QUOTABLE.sub(b"", text.encode())
+    raw = text.encode()
+    return raw if raw.isascii() and raw.replace(b"-", b"").isalnum() else _NOT_QUOTABLE.sub(b"", raw)
 
 
 def imf_fixdate(now: int) -> bytes:
