@@ -1,4 +1,4 @@
-"""What it costs that another proxy asks: demur beside nginx that asks itself, and beside the least that Go can do.
+"""What it costs that another proxy asks: demur beside nginx that answers nothing, and beside the least that Go can do.
 
 nginx asks as the recipe has it ask. It, and whoever it asks, share one core; the load comes from wrk on another. A
 hundred people are signed in and ask for a thousand addresses each, with the fields of a browser. demur checks rules and
@@ -86,10 +86,11 @@ http {{
     upstream demur {{ server unix:{folder}/demur.sock; keepalive 32; keepalive_requests 1000000000; }}
     upstream go {{ server unix:{folder}/go.sock; keepalive 32; keepalive_requests 1000000000; }}
     upstream itself {{ server unix:{folder}/itself.sock; keepalive 32; keepalive_requests 1000000000; }}
-    server {{ listen unix:{folder}/itself.sock; location / {{ return 204; }} }}
-    {sides}
+    upstream other {{ server unix:{folder}/other.sock; keepalive 32; keepalive_requests 1000000000; }}
+    {servers}
 }}
 """
+NOTHING: Final = "server {{ listen unix:{folder}/{name}.sock; location / {{ return 204; }} }}"
 SIDE: Final = """
     server {{
         listen 127.0.0.1:{port};
@@ -237,7 +238,9 @@ def _beside(name: str, ours: Seen, theirs: Seen, target: str) -> Row:
 
 def _through(stand: Stand, rounds: int, seconds: float) -> list[Row]:
     """Through nginx, in turns."""
-    servers = {"itself": ["nginx"], "demur": ["nginx", "demur"], **({"go": ["nginx", "go"]} if stand.has_go else {})}
+    servers = {"itself": ["nginx"], "other": ["nginx", "other"], "demur": ["nginx", "demur"]}
+    if stand.has_go:
+        servers["go"] = ["nginx", "go"]
     seen = {side: Seen([], []) for side in servers}
     for side in servers:
         load(stand, side, 1)
@@ -246,8 +249,10 @@ def _through(stand: Stand, rounds: int, seconds: float) -> list[Row]:
             done = seen[side].add(stand, side, counted, seconds)
             if done.others:
                 raise SystemExit(f"{side}: {done.others} of {done.requests} answers were not 2xx")
-    name = "through nginx, unix socket: demur / nginx answering 204 itself"
-    found = [_beside(name, seen["demur"], seen["itself"], ">= 0.95")]
+    found = [
+        _beside("through nginx, unix socket: demur / nginx answering 204", seen["demur"], seen["other"], ">= 0.95"),
+        _beside("the same, where that is the very nginx that asks", seen["demur"], seen["itself"], ""),
+    ]
     name = "through nginx, unix socket: demur / Go net/http"
     if not stand.has_go:
         return [*found, (name, None, None, None, ">= 1.3", NO_GO)]
@@ -299,7 +304,9 @@ def standing() -> Iterator[Stand]:
     with tempfile.TemporaryDirectory(prefix="demur-forward-") as made, contextlib.ExitStack() as stack:
         folder = Path(made)
         folder.chmod(0o755)
-        ports = {name: _free_port() for name in ("itself", "demur", "go", "demur alone", "go alone", "a", "pages")}
+        ports = {
+            name: _free_port() for name in ("itself", "other", "demur", "go", "demur alone", "go alone", "a", "pages")
+        }
         stand = Stand(folder, {}, ports, shutil.which("go") is not None)
         tokens = _prepare(stand)
         (folder / "tokens").write_text("\n".join(tokens) + "\n")
@@ -366,15 +373,22 @@ def _start_go(stand: Stand) -> None:
 
 
 def _start_nginx(stand: Stand) -> None:
-    sides = "".join(
-        SIDE.format(port=stand.ports[name], name=name, host=HOST, folder=stand.folder)
-        for name in ("itself", "demur", *(["go"] if stand.has_go else []))
-    )
-    user = "user root;" if os.geteuid() == 0 else ""
-    (stand.folder / "nginx.conf").write_text(NGINX.format(folder=stand.folder, sides=sides, user=user))
-    command = [*_on(0), "nginx", "-p", str(stand.folder), "-e", "stderr", "-c", "nginx.conf"]
-    stand.processes["nginx"] = subprocess.Popen(command)
-    _await(lambda: _listens(stand.ports["itself"]), stand.processes["nginx"], stand.folder / "nginx.log")
+    """The one that asks, and another one that answers and does nothing else."""
+    names = ("itself", "other", "demur", *(["go"] if stand.has_go else []))
+    sides = [SIDE.format(port=stand.ports[name], name=name, host=HOST, folder=stand.folder) for name in names]
+    asked = {"other": [], "nginx": sides}
+    for name, servers in asked.items():
+        own = stand.folder / f"of-{name}"
+        own.mkdir()
+        nothing = NOTHING.format(folder=stand.folder, name="itself" if name == "nginx" else name)
+        user = "user root;" if os.geteuid() == 0 else ""
+        text = NGINX.format(folder=stand.folder, servers="".join([nothing, *servers]), user=user)
+        (own / "nginx.conf").write_text(text)
+        command = [*_on(0), "nginx", "-p", str(own), "-e", "stderr", "-c", "nginx.conf"]
+        stand.processes[name] = subprocess.Popen(command)
+        socket_there = stand.folder / f"{'itself' if name == 'nginx' else name}.sock"
+        _await(socket_there.exists, stand.processes[name], own / "nginx.log")
+    _await(lambda: _listens(stand.ports["demur"]), stand.processes["nginx"], None)
 
 
 def _await(there: Callable[[], bool], process: subprocess.Popen[bytes], log: Path | None) -> None:
