@@ -53,7 +53,8 @@ def test_keys_of_its_own_are_told(run, node):
 
 def test_check_config_looks_and_writes_nothing(run, write, folder):
     """Before a node starts, it is told that its keys are not those of the others."""
-    site = '[[site]]\norigin = "http://localhost:8000"\nupstream = "http://127.0.0.1:9"\n[[site.rule]]\npath = "/**"\nallow = "signed-in"\n'
+    site = '[[site]]\norigin = "http://localhost:8000"\nupstream = "http://127.0.0.1:9"\n'
+    site += '[[site.rule]]\npath = "/**"\nallow = "signed-in"\n'
     one = write(CONFIG.format(keys="one-keys") + site, "one.toml")
     two = write(CONFIG.format(keys="two-keys") + site, "two.toml")
     assert run("check-config", "--config", str(two)).exit_code == 0
