@@ -17,12 +17,11 @@ import weakref
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from demur.core.model import StoreUnavailable
 from demur.core.ports import Changed
 from demur.stores.feed import Feed
 from demur.stores.heard import SILENCE, Heard
 from demur.stores.postgres import rows
-from demur.stores.postgres.line import Failed, Lost
+from demur.stores.postgres.line import Lost
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -135,7 +134,7 @@ class Channel:
         while True:
             try:
                 await self._once()
-            except (Lost, Failed, StoreUnavailable, TimeoutError, OSError):
+            except Exception:  # noqa: BLE001 - whatever it was: to hear nothing from then on would be worse
                 failures = 0 if self._listening.is_set() else failures + 1
             finally:
                 self._lose()
