@@ -16,9 +16,10 @@ from demur.stores.heard import Heard, Moment, _Life
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from demur.core.model import Ended, Request
+    from demur.core.model import Ended, Request, Requirement
     from demur.core.ports import Changed
     from demur.guard import Checked
+    from demur.guard.known import Known
     from demur.stores.heard import Stamp
 
 
@@ -147,6 +148,29 @@ class JoinsTheQuestion(Cache):
             del self._under_way[key]
 
 
+class RecallsForEver(Cache):
+    """Whoever is recognized the short way is not looked at again."""
+
+    def recall(self, key: bytes, requirement: Requirement, now: int) -> Known | None:
+        holds, self._holds = self._holds, lambda stamp: True
+        try:
+            return super().recall(key, requirement, now)
+        finally:
+            self._holds = holds
+
+
+class RecallsForAll(Cache):
+    """Who may see one page may see them all, the short way."""
+
+    def learn(self, allow: Allow, live: Live, requirement: Requirement, mark: bytes, now: int) -> None:
+        super().learn(allow, live, requirement, mark, now)
+        self.met = [*getattr(self, "met", []), requirement]
+
+    def recall(self, key: bytes, requirement: Requirement, now: int) -> Known | None:
+        found = (super(RecallsForAll, self).recall(key, each, now) for each in getattr(self, "met", []))
+        return next((known for known in found if known is not None), None)
+
+
 class NeverKeeps(Cache):
     """Asks every time."""
 
@@ -242,7 +266,15 @@ BROKEN: dict[str, Parts] = {
     **{kind.__name__: _hears(kind) for kind in (DeafToAll, NeverLost, LivesOn, BelievesTheAnswer, Patient, OneCounter)},
     **{
         kind.__name__: Parts(cache=kind)
-        for kind in (LooksAfterTheLoad, JoinsTheQuestion, NeverKeeps, TellsTheWrongOnes, Impatient)
+        for kind in (
+            LooksAfterTheLoad,
+            JoinsTheQuestion,
+            RecallsForEver,
+            RecallsForAll,
+            NeverKeeps,
+            TellsTheWrongOnes,
+            Impatient,
+        )
     },
     **{kind.__name__: Parts(guard=kind) for kind in (SaysNoByHeart, WritesAtOnce)},
 }

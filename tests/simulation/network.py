@@ -88,11 +88,12 @@ class Link:
     channel_silent_until: float = 0.0
     channel_late: float = 0.0
     refuses: float = 0.0
+    trouble_until: float = 0.0
 
-    @property
-    def well(self) -> bool:
-        """Whether nothing is wrong at all."""
-        return self == Link(silent_until=self.silent_until, channel_silent_until=self.channel_silent_until)
+    def troubled(self, now: float) -> bool:
+        """Whether something is wrong with questions, or was a moment ago, so that an answer may still be on its way."""
+        wrong = self.slow or self.loses_questions or self.loses_answers or self.refuses
+        return bool(wrong) or now < max(self.silent_until, self.trouble_until) + PATIENCE
 
 
 class Server:
