@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
 
 HERE = Path(__file__).parents[1] / "docs" / "reference"
 BEGIN, END = "<!-- figures: written by `make bench` -->", "<!-- end of figures -->"
@@ -141,6 +141,8 @@ def _spread(figure: Figure) -> str:
 
 def table(figures: list[Figure], where: dict[str, str]) -> str:
     """The tables, a section for each part, with what was missed first of all."""
+    if not figures:
+        return "Nothing has been measured yet: run `make bench`."
     missed = [each for each in figures if each.met is False]
     day, processor = f"Measured on {where['day']}", f"{where['processor']}, Python {where['python']}"
     lines = [f"{day}: {processor}, load before it began {where['load']}.", ""]
@@ -177,7 +179,7 @@ def page(text: str, figures: list[Figure], where: dict[str, str]) -> str:
 
 STYLE = """
 text { font: 13px system-ui, -apple-system, "Segoe UI", sans-serif; fill: #1f2328 }
-.head { font-weight: 600; font-size: 14px } .dim { fill: #59636e } .small { font-size: 11.5px }
+.head { font-weight: 600; font-size: 14px } .us { font-weight: 600 } .dim { fill: #59636e } .small { font-size: 11.5px }
 .ours { fill: #0b7a53 } .theirs { fill: #aeb8c2 } .missed { fill: #b35900 } .rail { fill: #eaeef2 }
 .goal { stroke: #1f2328; stroke-width: 2 } .spread { stroke: #1f2328; stroke-width: 1; opacity: .55 }
 @media (prefers-color-scheme: dark) {
@@ -225,7 +227,7 @@ def groups(figures: list[Figure]) -> dict[str, list[Bar]]:
 
 def chart(figures: list[Figure]) -> str:
     """An SVG that is drawn for light and for dark pages."""
-    drawn, at = [], 30
+    drawn, at = [], 18
     for framework, bars in groups(figures).items():
         drawn.append(f'<text class="head" x="0" y="{at}">{escape(framework)}</text>')
         at += 10
@@ -235,7 +237,7 @@ def chart(figures: list[Figure]) -> str:
         at += 28
     drawn.append(
         f'<text class="dim small" x="0" y="{at}">Requests a second with a session checked, as a share of the same app '
-        "without any check. The line is the target, the thin one the quartiles.</text>"
+        "without any check. The line is the target; what misses it is orange.</text>"
     )
     head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {at + 12}" role="img"'
     title = "<title>How much of its throughput an app keeps when each request is checked</title>"
@@ -245,9 +247,9 @@ def chart(figures: list[Figure]) -> str:
 def _bar(bar: Bar, at: int) -> list[str]:
     room = WIDTH - LEFT - RIGHT
     long, y = min(1.0, bar.share) * room, at + 4
-    weight = ' font-weight="600"' if bar.kind != "theirs" else ""
+    ours = ' class="us"' if bar.kind != "theirs" else ""
     drawn = [
-        f'<text x="{LEFT - 12}" y="{at + 17}" text-anchor="end"{weight}>{escape(bar.label)}</text>',
+        f'<text x="{LEFT - 12}" y="{at + 17}" text-anchor="end"{ours}>{escape(bar.label)}</text>',
         f'<rect class="rail" x="{LEFT}" y="{y}" width="{room}" height="17" rx="3"/>',
         f'<rect class="{bar.kind}" x="{LEFT}" y="{y}" width="{long:.1f}" height="17" rx="3"/>',
         f'<text x="{LEFT + room + 10}" y="{at + 17}">{bar.share:.0%}</text>',
