@@ -407,6 +407,19 @@ async def test_a_tombstone_lasts_thirty_days(store: Store, make: Make, how: Endi
     assert await one(store, make.id(1)) == Unknown()
 
 
+@pytest.mark.parametrize("at_once", [False, True])
+async def test_a_tombstone_lasts_no_longer_for_what_would_have_lasted(store: Store, make: Make, at_once: bool) -> None:
+    """A token for a year, and one day's session, are forgotten on the same day."""
+    await keep(store, make, make.token(1, expires_at=NOW + 12 * MONTH))
+    if at_once:
+        assert await store.end_all("alice", Ending.REVOKED, Actor.SELF, NOW, kind="token") == 1
+    else:
+        await store.apply([End(make.id(1), Ending.REVOKED, Actor.SELF, NOW)])
+    assert await store.sweep(NOW + MONTH - 1) == 0
+    assert await store.sweep(NOW + MONTH) == 1
+    assert await one(store, make.id(1)) == Unknown()
+
+
 async def test_a_sweep_forgets_values_and_hits_after_their_time(store: Store, make: Make) -> None:
     """And nothing before; each row counts once."""
     await keep(store, make, make.session(1), make.session(2, expires_at=NOW + 10 * DAY, idle=0))

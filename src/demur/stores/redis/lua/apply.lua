@@ -43,7 +43,7 @@ end
 
 local function entomb(half, row, head)
   put(half, head .. rest_of(row) .. person_of(row))
-  work[#work + 1] = {'gone', half, token_of(row), rest_of(row)}
+  work[#work + 1] = {'gone', half, row, head}
 end
 
 for at = 5, #ARGV, 6 do
@@ -84,8 +84,9 @@ for _, step in ipairs(work) do
     redis.call('RPUSH', base .. 'p' .. step[3], half)
     later('s' .. half, step[4])
   else
-    redis.call('LREM', base .. 'p' .. step[3], 0, half)
-    tell('s' .. half .. step[4])
+    redis.call('LREM', base .. 'p' .. token_of(step[3]), 0, half)
+    tell('s' .. half .. rest_of(step[3]))
+    look_in_time(half, step[3], step[4])
   end
 end
 return done

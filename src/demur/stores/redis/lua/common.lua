@@ -110,7 +110,17 @@ local function publish(token, snapshot, subject, same)
   return kept, kept and known
 end
 
+-- One that would have lasted longer than its tombstone does has to be looked at before.
+local function look_in_time(half, row, head)
+  local over = struct.unpack('>I5', head, 2) + MONTH
+  local limit = limit_of(row)
+  if over < limit then
+    later('s' .. half, over)
+  end
+end
+
 local function bury(half, row, head)
+  look_in_time(half, row, head)
   keep_stone(half, head .. rest_of(row) .. person_of(row))
   redis.call('LREM', base .. 'p' .. token_of(row), 0, half)
   tell('s' .. half .. rest_of(row))

@@ -10,6 +10,7 @@ for at = 8, #ARGV do
     local row = redis.call('GET', base .. 's' .. half)
     if row and string.byte(row) == state and half .. rest_of(row) ~= spared then
       keep_stone(half, head .. rest_of(row) .. person_of(row))
+      look_in_time(half, row, head)
       ended = ended + 1
     elseif is_live(row) then
       left[#left + 1] = half
