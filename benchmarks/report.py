@@ -99,6 +99,7 @@ def measure(*, quick: bool, only: str, rounds: int, seconds: float) -> Iterator[
         print(f"demur: {part}", flush=True)
         try:
             for name, median, lower, upper, asked, remark in rows(rounds, seconds):
+                asked = asked.replace(">=", "≥").replace("<=", "≤")
                 figure = Figure(part, name, median, lower or 0, upper or 0, asked, remark)
                 print(f"  {_line(figure)}", flush=True)
                 yield figure

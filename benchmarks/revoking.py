@@ -83,6 +83,7 @@ class Relay:
         self._port = port
         self.swallows = False
         self.port = 0
+        self._serving: set[asyncio.Task[Any] | None] = set()
 
     async def start(self) -> None:
         """Listen."""
@@ -90,6 +91,7 @@ class Relay:
         self.port = listening.sockets[0].getsockname()[1]
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._serving.add(asyncio.current_task())  # nobody else holds on to it
         with contextlib.suppress(OSError, asyncio.CancelledError):
             theirs, ours = await asyncio.open_connection("127.0.0.1", self._port)
             await asyncio.gather(self._pass(reader, ours), self._pass(theirs, writer))
