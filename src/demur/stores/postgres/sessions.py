@@ -147,11 +147,11 @@ class PostgresStore:
         for statement in rows.FORGET:
             more = True
             while more:
-                count = await self._do(statement, now)
+                count = await self._transact(partial(_forget, statement=statement, now=now), _LONG)
                 total, more = total + count, count >= rows.BATCH
         more = True
         while more:
-            count, more = await self._transact(partial(_turn, now=now))
+            count, more = await self._transact(partial(_turn, now=now), _LONG)
             total += count
         return total
 
@@ -367,6 +367,10 @@ async def _end_all(line: Line, subject: str | None, values: Sequence[Value]) -> 
         found = await line.ask(rows.END_ALL, *values, subject)
     count: int = found[0][0]
     return count, [Changed(subject=subject)] if count else []
+
+
+async def _forget(line: Line, statement: str, now: int) -> tuple[int, list[Changed]]:
+    return await line.do(statement, now), []
 
 
 async def _turn(line: Line, now: int) -> tuple[tuple[int, bool], list[Changed]]:
