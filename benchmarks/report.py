@@ -99,8 +99,8 @@ def measure(*, quick: bool, only: str, rounds: int, seconds: float) -> Iterator[
         print(f"demur: {part}", flush=True)
         try:
             for name, median, lower, upper, asked, remark in rows(rounds, seconds):
-                asked = asked.replace(">=", "≥").replace("<=", "≤")
-                figure = Figure(part, name, median, lower or 0, upper or 0, asked, remark)
+                goal = asked.replace(">=", "≥").replace("<=", "≤")
+                figure = Figure(part, name, median, lower or 0, upper or 0, goal, remark)
                 print(f"  {_line(figure)}", flush=True)
                 yield figure
         except KeyboardInterrupt:
