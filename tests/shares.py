@@ -27,6 +27,7 @@ LONG = (
     "docs/test_how_to.py",
     "docs/test_framework_pages.py",
     "doctor/test_faults.py",
+    "faults/test_kill.py",
     "faults/test_matrix_postgres.py",
     "faults/test_matrix_redis.py",
     "faults/test_matrix_sqlite.py",
