@@ -4,7 +4,7 @@
   rotation, a new snapshot of a person) belongs to the counter of its session or person, and moves that one only;
   issuing and touching move none.
 - A counter is odd while a change of its own is committed, so from before anybody can read it until after: then the
-  database is asked. Who writes holds the database's write lock, so there is never more than one at it.
+  database is asked. Who tells holds a lock on the small file, so there is never more than one at it.
 - A process that is killed there leaves odd counters behind. They say "ask", until the next writer puts them right.
 - Once a second each process looks: whether both files are still the same, whether the database can be read, and
   whether anything was changed that was not told here (by an older version, say). If in doubt, what was known before
@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import mmap
 import os
 import sqlite3
@@ -44,6 +45,9 @@ STRIPES = 4096
 
 LOOK = 1.0
 """After how many seconds a process looks whether the files are still the same."""
+
+_PATIENCE = 0.5
+"""Seconds for which a writer waits for another to have told what it changed."""
 
 # The first words of the file: whether a change is being committed, and the last one that was told.
 _BUSY, _TOLD, _HEAD = 0, 1, 16
@@ -170,7 +174,8 @@ class Generations:
 
 
 class Teller:
-    """Tells what one connection changes. Whoever calls it holds the database's write lock, so nobody else is at it."""
+    """Tells what one connection changes. Whoever calls it holds the database's write lock until the commit; from before
+    that until all is told there is a lock on the file of counters, too."""
 
     def __init__(self, file: File) -> None:
         self._path = Path(f"{file.path}{SUFFIX}")
@@ -190,6 +195,10 @@ class Teller:
             return
         words = self._current()
         changed, _ = rows.changes_since(connection, position)
+        with self._alone():
+            yield from self._tell(words, changed, position, last)
+
+    def _tell(self, words: memoryview, changed: Iterable[Changed], position: int, last: int) -> Iterator[None]:
         # If somebody else had something to tell and did not, or was killed there, nothing of what is known is sure.
         unsure = words[_BUSY] or words[_TOLD] != position & _MASK
         moved = range(_HEAD, _HEAD + STRIPES) if unsure else _stripes(changed)
@@ -204,6 +213,20 @@ class Teller:
                 words[stripe] = (words[stripe] + 1) & _MASK
             words[_BUSY] = 0
 
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """One at a time: a commit lets the next writer in before what it changed is told. The file is opened anew for
+        it, so that a forked child never holds what its parent locked. Raises `StoreUnavailable`."""
+        try:
+            descriptor = os.open(self._path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+        except OSError as error:
+            raise StoreUnavailable(f"sessions: {self._path}: {error.strerror or error}") from error
+        try:
+            _lock(descriptor, self._path)
+            yield
+        finally:
+            os.close(descriptor)
+
     def _current(self) -> memoryview:
         if self._words is None or _there(self._path) != self._identity:
             try:
@@ -211,6 +234,19 @@ class Teller:
             except OSError as error:
                 raise StoreUnavailable(f"sessions: {self._path}: {error.strerror or error}") from error
         return self._words
+
+
+def _lock(descriptor: int, path: Path) -> None:
+    until = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > until:
+                raise StoreUnavailable(f"sessions: {path}: another process does not let go of it") from None
+            time.sleep(0.0002)
+        else:
+            return
 
 
 def _stripes(changed: Iterable[Changed]) -> Iterable[int]:
