@@ -213,8 +213,8 @@ def test_the_site_in_php_knows_who(shop: Shop) -> None:
 
 
 def test_nobody_is_somebody_by_saying_so(shop: Shop) -> None:
-    """The names that the page lists are all set (but for what a site has to ask for), and taken away from what a browser
-    sends."""
+    """The names that the page lists are all set (but for what a site has to ask for), and taken away from what a
+    browser sends."""
     named = re.findall(r"^\| `(Remote-\w+)` \|", (HOW_TO / "identity.md").read_text(), re.MULTILINE)
     assert len(named) == 6
     shop.run("user", "edit", "anna", "--display-name", "Anna", "--email", "a@example.com")
