@@ -235,6 +235,28 @@ async def test_a_fault_is_everybodys(store: Counting, cache: Cache) -> None:
     assert [type(each) for each in found] == [ZeroDivisionError] * 3
 
 
+async def test_nothing_is_begun_in_a_loop_that_ends(store: Counting, cache: Cache) -> None:
+    """Whoever asks is cancelled, and whoever asks for them, too; nobody is left to be asked for."""
+    store.answer = asyncio.Event()
+    first = asyncio.create_task(cache.load(b"1" * 32, NOW))
+    await asyncio.sleep(0)
+    second = asyncio.create_task(cache.load(b"2" * 32, NOW))
+    await asyncio.sleep(0)
+    first.cancel()
+    await asyncio.gather(first, return_exceptions=True)
+    third = asyncio.create_task(cache.load(b"3" * 32, NOW))
+    await asyncio.sleep(0)
+    here = asyncio.current_task()
+    ended = [task for task in asyncio.all_tasks() if task is not here]
+    for task in ended:
+        task.cancel()
+    await asyncio.gather(*ended, return_exceptions=True)
+    assert second.cancelled()
+    assert third.cancelled()
+    assert asyncio.all_tasks() == {here}
+    assert store.asked == [[b"1" * 32], [b"2" * 32]]
+
+
 def test_one_loop_after_another(store: Counting, cache: Cache) -> None:
     """A loop that ended in the middle of a question leaves none behind."""
 

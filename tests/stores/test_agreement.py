@@ -135,6 +135,20 @@ async def test_what_was_said_is_said_again() -> None:
         await AgreedKeys(MemoryKeys(), store).agree(NOW + MONTH + 3599)
 
 
+async def test_a_store_that_takes_nothing_may_still_agree() -> None:
+    """While sessions are moved, say: what stands there is enough for whom it names, and only for them."""
+    store = MemoryStore()
+    keys = AgreedKeys(MemoryKeys(), store)
+    await keys.agree(NOW)
+    await store.freeze()
+    await keys.agree(NOW + 3600)
+    assert keys.agreed
+    other = MemoryStore()
+    await other.freeze()
+    with pytest.raises(StoreUnavailable):
+        await AgreedKeys(MemoryKeys(), other).agree(NOW)
+
+
 async def test_a_store_that_is_down_says_nothing() -> None:
     """Then nothing is believed that was not known, and nothing forgotten that was."""
 

@@ -127,6 +127,11 @@ class Cache:
             for future, found in zip(waiting.values(), await self._ask(list(waiting), now), strict=True):
                 if not future.done():
                     future.set_result(found)
+        except asyncio.CancelledError:
+            # Nobody but the end of the loop does that, and nothing is begun there any more.
+            failed = StoreUnavailable("sessions: the process ends")
+            _tell(waiting, failed)
+            raise
         except Exception as error:  # noqa: BLE001 - it is told to whoever waits
             failed = error
             _tell(waiting, error)
