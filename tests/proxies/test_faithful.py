@@ -814,7 +814,7 @@ def test_with_tls(secure: Stand) -> None:
     document = secure.ask("GET", "/.well-known/jwks.json")
     assert (document.status, document.value("content-type")) == (200, "application/jwk-set+json")
     said = Verifier(secure.origin, keys=json.loads(document.text)).verify(seen.value("remote-assertion"))
-    assert (said.id, said.name, said.groups) == (session.subject, "ann", {"staff"})
+    assert (said.id, said.name, said.groups) == (session.subject, "ann", frozenset({"staff"}))
 
 
 @pytest.mark.parametrize("name", ["nginx", "caddy", "envoy", "haproxy"])
