@@ -26,7 +26,7 @@ import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeAlias, cast
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from demur import stores
 from demur.core.model import Session, Subject
@@ -282,34 +282,37 @@ async def _drip(port: int) -> None:
 
 async def _unread(port: int) -> None:
     """A hundred connections that ask for a large page and read nothing of it."""
-    asked = f"GET /large HTTP/1.1\r\nHost: localhost:{port}\r\n\r\n".encode()
-    kept = []
-    for _ in range(100):
-        with socket.socket() as sock:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-            sock.settimeout(0)
-            sock.bind((HOSTILE, 0))
-            loop = asyncio.get_running_loop()
-            await loop.sock_connect(sock, ("127.0.0.1", port))
-            await loop.sock_sendall(sock, asked)
-            kept.append(sock.dup())
-    await asyncio.sleep(1.5)  # until all that fits between here and the site is on its way
-    print("ready", flush=True)
+    await _without_reading(port, f"GET /large HTTP/1.1\r\nHost: localhost:{port}\r\n\r\n".encode())
     await asyncio.Event().wait()
 
 
 async def _deaf(port: int) -> None:
-    """A hundred connections that ask without end, as fast as anybody listens, and read no answer."""
+    """A hundred connections that ask on and on, as far as anybody listens, and read no answer."""
     asked = b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n" * 1000
-    kept = await _many(port, 100, asked)
-    for _, writer in kept:
-        cast("asyncio.Transport", writer.transport).pause_reading()
-    print("ready", flush=True)
+    kept = await _without_reading(port, asked)
     while True:
-        for _, writer in kept:
-            if writer.transport.get_write_buffer_size() < len(asked):
-                writer.write(asked)
+        for sock in kept:
+            with contextlib.suppress(OSError):  # full, or closed by then
+                sock.send(asked)
             await asyncio.sleep(0.001)
+
+
+async def _without_reading(port: int, asked: bytes) -> list[socket.socket]:
+    """A hundred connections with little room for answers, each of which has asked; once all that fits in between is on
+    its way."""
+    loop, kept = asyncio.get_running_loop(), []
+    for _ in range(100):
+        sock = socket.socket()
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        sock.settimeout(0)
+        sock.bind((HOSTILE, 0))
+        await loop.sock_connect(sock, ("127.0.0.1", port))
+        with contextlib.suppress(BlockingIOError):
+            sock.send(asked)
+        kept.append(sock)
+    await asyncio.sleep(1.5)
+    print("ready", flush=True)
+    return kept
 
 
 def _head(target: str, *lines: str) -> Callable[[int], Sequence[bytes]]:

@@ -529,11 +529,11 @@ async def test_a_session_takes_less_than_300_bytes(redis_server: Server, redis_u
 
     people = [f"0199c0de-0000-7000-8000-{number:012x}" for number in range(1024)]
     async with opened(redis_url) as store:
-        for start in range(0, len(people), 256):
-            await asyncio.gather(*(store.publish(make.subject(each)) for each in people[start : start + 256]))
+        for start in range(0, len(people), 64):
+            await asyncio.gather(*(store.publish(make.subject(each)) for each in people[start : start + 64]))
         before = used()
-        for start in range(0, 8 * len(people), 256):
-            numbers = range(start, start + 256)
+        for start in range(0, 8 * len(people), 64):
+            numbers = range(start, start + 64)
             sessions = [make.session(n, people[n % len(people)], last_seen=NOW + n % 3000) for n in numbers]
             await asyncio.gather(*(store.issue(each, make.subject(each.subject)) for each in sessions))
         assert (used() - before) / (8 * len(people)) <= 300

@@ -33,6 +33,9 @@ BEAT: Final = 1.0
 FORGET: Final = 60
 """Beats after which what nobody asked for is forgotten."""
 _AT_ONCE: Final = 256
+_ROOM: Final = 32 * 1024
+"""Bytes of answers that the system keeps for a client that does not read (it takes twice that). Left to itself it would
+keep thousands of them, each of which somebody has to decide."""
 
 _log = logging.getLogger("demur")
 
@@ -152,6 +155,7 @@ class Serving:
         """Accept connections."""
         loop, shared = asyncio.get_running_loop(), self.shared
         make = loop.create_unix_server if shared.local else loop.create_server
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _ROOM)  # what is accepted takes after it
         self._server = await make(lambda: Connection(shared), sock=self._socket, backlog=2048)
         self._beating = loop.create_task(self._beat())
 
