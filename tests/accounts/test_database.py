@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sqlite3
 import stat
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -182,3 +184,25 @@ async def test_two_databases_are_made_at_once(tmp_path: Path) -> None:
     finally:
         for database in databases:
             await database.aclose()
+
+
+def test_a_new_file_is_opened_by_many_connections_at_once(tmp_path: Path) -> None:
+    """SQLite refuses all but one of those that change how a new file is written; nobody notices."""
+    failed: list[Exception] = []
+
+    def prepare(path: Path, together: threading.Barrier) -> None:
+        with contextlib.closing(sqlite3.connect(path, timeout=5)) as connection:
+            together.wait(10)
+            try:
+                database._prepare(connection, None)
+            except sqlite3.Error as error:
+                failed.append(error)
+
+    for number in range(60):
+        together = threading.Barrier(6)
+        threads = [threading.Thread(target=prepare, args=(tmp_path / f"{number}.db", together)) for _ in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert failed == []
