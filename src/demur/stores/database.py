@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
 from pathlib import Path
 from typing import TypeAlias
 from urllib.parse import quote
@@ -117,7 +118,7 @@ class File:
         identity = self.look()
         connection = self._connect(patience)
         try:
-            self._establish(connection)
+            self._establish(connection, patience)
             self._see_that_it_is_still(identity)
         except BaseException:
             connection.close()
@@ -173,7 +174,7 @@ class File:
         connection.execute("PRAGMA secure_delete = FAST").fetchall()
         return connection
 
-    def _establish(self, connection: sqlite3.Connection) -> None:
+    def _establish(self, connection: sqlite3.Connection, patience: float) -> None:
         """See that the database is ours, make the schema where there is nothing at all, and move an older one on."""
         version = self._version(connection)
         fresh = version == 0 and self._epoch is None
@@ -182,7 +183,7 @@ class File:
         if not fresh:
             self._recognise(connection)
         # Readers never wait for the writer, nor the writer for them. Kept in the file; a copy may have lost it.
-        if connection.execute("PRAGMA journal_mode = WAL").fetchone()[0] != "wal":
+        if _write_ahead(connection, patience) != "wal":
             raise StoreUnavailable(self._says("cannot use a write-ahead log on this file system"))
         if version < VERSION:
             self._move_on(connection)
@@ -246,3 +247,16 @@ def _version_cause(version: int) -> str:
         return "has been emptied; put it back, or restart to begin with an empty one"
     known = f"this one knows {VERSION}, and can use {VERSION + 1}"
     return f"has schema {version}, made by a newer demur; {known}. Run the newer one"
+
+
+def _write_ahead(connection: sqlite3.Connection, patience: float) -> str:
+    """How the file is written from now on. Of several that say so of a new file at once, SQLite lets one, and does not
+    wait for the others by itself."""
+    until = time.monotonic() + patience
+    while True:
+        try:
+            return str(connection.execute("PRAGMA journal_mode = WAL").fetchone()[0])
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() >= until:
+                raise
+            time.sleep(0.005)
