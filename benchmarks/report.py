@@ -181,10 +181,12 @@ def page(text: str, figures: list[Figure], where: dict[str, str]) -> str:
 STYLE = """
 text { font: 13px system-ui, -apple-system, "Segoe UI", sans-serif; fill: #1f2328 }
 .head { font-weight: 600; font-size: 14px } .us { font-weight: 600 } .dim { fill: #59636e } .small { font-size: 11.5px }
-.ours { fill: #0b7a53 } .theirs { fill: #aeb8c2 } .missed { fill: #b35900 } .rail { fill: #eaeef2 }
+.ours { fill: #0b7a53 } .free { fill: #3f6fb5 }
+.theirs { fill: #aeb8c2 } .missed { fill: #b35900 } .rail { fill: #eaeef2 }
 .goal { stroke: #1f2328; stroke-width: 2 } .spread { stroke: #1f2328; stroke-width: 1; opacity: .55 }
 @media (prefers-color-scheme: dark) {
-  text { fill: #e6edf3 } .dim { fill: #9198a1 } .ours { fill: #3fb984 } .theirs { fill: #565f6b }
+  text { fill: #e6edf3 } .dim { fill: #9198a1 } .ours { fill: #3fb984 } .free { fill: #6f9fe0 }
+  .theirs { fill: #565f6b }
   .missed { fill: #e3873b } .rail { fill: #21262d } .goal { stroke: #e6edf3 } .spread { stroke: #e6edf3 }
 }
 """
@@ -214,7 +216,7 @@ def groups(figures: list[Figure]) -> dict[str, list[Bar]]:
         framework, _, how = ours.partition(", demur")
         assert figure.median is not None
         goal = float(figure.asked.removeprefix("≥ ") or 0)
-        kind = "missed" if figure.met is False else "ours"
+        kind = {True: "ours", False: "missed", None: "free"}[figure.met]
         bars = found.setdefault(framework, [])
         bars.append(Bar(f"demur{how}", figure.median, kind, goal, figure.lower, figure.upper))
         if how:
@@ -238,7 +240,7 @@ def chart(figures: list[Figure]) -> str:
         at += 28
     drawn.append(
         f'<text class="dim small" x="0" y="{at}">Requests a second with a session checked, as a share of the same app '
-        "without any check. The line is the target; what misses it is orange.</text>"
+        "without any check. The line is the target: met, green; missed, orange.</text>"
     )
     head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {at + 12}" role="img"'
     title = "<title>How much of its throughput an app keeps when each request is checked</title>"

@@ -2,7 +2,8 @@
 
 - An error stops the start and a reload: a certificate that does not fit, a folder that is not there.
 - A warning is something that starts, and is likely not what was meant, or is less safe than it could be.
-- Only `check` with `online` opens connections, to upstreams and to the store; nothing is ever written.
+- Only `check` with `online` opens connections, to upstreams and to the stores. A store on the network proves there that
+  it can be written, and makes its tables if they are missing; nothing else is written.
 """
 
 from __future__ import annotations
