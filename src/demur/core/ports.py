@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 from demur.core.model import Ended, Live, Subject
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Hashable, Sequence
 
     from demur.core.embedded import Embedded
     from demur.core.model import Actor, Change, Ending, Evidence, KeyRing, Kind, Request, Session, Unknown
@@ -327,6 +327,15 @@ class Decided:
     def path(self) -> bytes:
         """Its path, without the query."""
         return self.request.path
+
+
+class Alike(Protocol):
+    """What a `Decided` has beside that if many others say the same: they have the same `alike` (by identity), and
+    differ in `at`, `number`, `subject` and `seconds` alone."""
+
+    alike: Hashable
+    number: int | str
+    """Their `reference`, or its number (`core.reference.named`)."""
 
 
 class Observer(Protocol):

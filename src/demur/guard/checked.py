@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import random
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -28,22 +27,6 @@ RETRY_AFTER = 5
 UNPLANNED = Requirement(Access.REQUIRED, "(none)")
 
 _log = logging.getLogger("demur")
-
-
-_bits = random.getrandbits
-_prefix = ""
-
-
-def new_reference() -> str:
-    """A UUID under which a decision stands in the log. It has to be different each time and is no secret, so it is not
-    worth asking the kernel for (`random` is seeded anew in every process, after a fork too)."""
-    global _prefix  # noqa: PLW0603 - it is made for every request, and this is a fifth of the work
-    last = _bits(48)
-    if not last & 0xFF or not _prefix:
-        first = f"{_bits(76):019x}"
-        # Version 4 and its variant (RFC 9562, 5.4). What comes before the last part is good for some hundred.
-        _prefix = f"{first[:8]}-{first[8:12]}-4{first[12:15]}-{'89ab'[last & 3]}{first[15:18]}-"
-    return f"{_prefix}{last:012x}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,13 +41,13 @@ from demur.guard.checked import (
     Checked,
     Said,
     failed,
-    new_reference,
     session_of,
     store_down,
     strictly,
     without_store,
 )
 from demur.guard.portal import PORTAL
+from demur.guard.reference import new_reference
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence

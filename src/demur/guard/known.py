@@ -11,10 +11,11 @@ import sys
 import threading
 from dataclasses import fields
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from demur.core import sessions
-from demur.core.model import Allow, Live, Session, Subject
+from demur.core.fields import session_timing
+from demur.core.model import Allow, Ends, Live, Session, Subject
 
 if TYPE_CHECKING:
     from demur.core.model import Requirement
@@ -43,12 +44,22 @@ def _keep_open(known: Known) -> None:
         each.shut()
 
 
-class Brief(NamedTuple):
-    """As much as a yes says to everybody. `idle` and `absolute` are those of `Ends`."""
+class Brief:
+    """As much as a yes says to everybody: who it is, and when it ends."""
 
-    subject: str
-    idle: int
-    absolute: int
+    __slots__ = ("_ends", "_second", "_timing", "subject")
+
+    def __init__(self, subject: str, ends: Ends) -> None:
+        self.subject = subject
+        self._ends = ends
+        self._second = -1
+        self._timing = b""
+
+    def timing(self, now: int) -> bytes:
+        """The value of the field that says when the session ends: the same for a second."""
+        if now != self._second:
+            self._timing, self._second = session_timing(self._ends, self.subject, now), now
+        return self._timing
 
 
 class Known:
@@ -105,7 +116,7 @@ class Known:
             return found[2]
         session, _ = marshal.loads(self._packed)  # noqa: S302 - it is our own
         idle = session[_IDLE]
-        return Brief(session[_SUBJECT], session[_LAST_SEEN] + idle if idle else 0, session[_EXPIRES])
+        return Brief(session[_SUBJECT], Ends(session[_LAST_SEEN] + idle if idle else 0, session[_EXPIRES]))
 
     def meets(self, requirement: Requirement, now: int) -> bool:
         """Whether a requirement was met, and is still, with nothing to be written."""
@@ -130,4 +141,4 @@ def _pack(live: Live) -> bytes:
 
 def _opened(live: Live) -> tuple[Live, Allow, Brief]:
     ends = sessions.ends(live.session)
-    return live, Allow(live.subject, live.session, (), ends), Brief(live.subject.id, ends.idle, ends.absolute)
+    return live, Allow(live.subject, live.session, (), ends), Brief(live.subject.id, ends)

@@ -1,8 +1,9 @@
 """One structured line for each decision, with the reference that the refused person was shown.
 
-- The line is made where the decision is made, and written by a thread of its own: whoever reads the log can be as
-  slow as they like. At most `LONGEST_QUEUE` lines wait; beyond that lines are dropped, and it is said how many.
-- What a decision shares with others like it (`Decided.alike`) is made once for all of them.
+- Lines are written by a thread of their own: whoever reads the log can be as slow as they like. At most
+  `LONGEST_QUEUE` lines wait; beyond that lines are dropped, and it is said how many.
+- What a decision shares with others like it (`Alike`) is made once for all of them. Of the next one only what is
+  different is noted where it is made, and made a line of by that thread.
 - No query is written, and no cookie: they may hold secrets. No name and no address of a person either: those
   belong to the audit log.
 - A line is one line of ASCII: whatever a client sends, it can neither begin another nor move a terminal's cursor.
@@ -21,8 +22,15 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, TextIO
 
+from demur.core import reference
+
 if TYPE_CHECKING:
+    from typing import TypeAlias
+
     from demur.core.ports import Decided
+
+    Same: TypeAlias = tuple[str, str, str]
+    Different: TypeAlias = tuple[Same, float, int | str, str | None, float]
 
 LONGEST_QUEUE = 10_000
 """Lines that may wait to be written."""
@@ -51,19 +59,19 @@ class Log:
         self._human = terminal if human is None else human
         self._coloured = self._human and terminal and not os.environ.get("NO_COLOR")
         self._writer: _Writer | None = None
-        self._alike: dict[object, tuple[str, str, str]] = {}
+        self._alike: dict[object, Same] = {}
         os.register_at_fork(after_in_child=self._forget)
 
     def decided(self, decided: Decided) -> None:
-        """Write a line about a decision. What comes for every request is done in one piece."""
+        """Write a line about a decision."""
         try:
             same, writer = self._alike.get(getattr(decided, "alike", None)), self._writer
             if same is not None and writer is not None:
-                writer.put(_line(decided, same))
+                writer.put((same, decided.at, decided.number, decided.subject, decided.seconds))  # type: ignore[attr-defined]  # it is an `Alike`
                 return
             self._put(self._terminal_line(decided) if self._human else self._json_line(decided))
         except Exception as error:  # noqa: BLE001 - a request does not fail because its line does
-            self._put(_encode({"event": "log-failed", "error": _printable(repr(error))}))
+            self._put(_failed(error))
 
     def signed_in(self, method: str, outcome: str) -> None:
         """Write a line about a sign-in. Whose it was belongs to the audit log."""
@@ -96,8 +104,8 @@ class Log:
             return _json_line(decided)
         if len(self._alike) >= _MOST_ALIKE:
             self._alike.clear()
-        same = self._alike[alike] = _same(decided)
-        return _line(decided, same)
+        self._alike[alike] = _same(decided)
+        return _json_line(decided)
 
     def _terminal_line(self, decided: Decided) -> str:
         refused = decided.reason is not None
@@ -125,19 +133,31 @@ class Log:
 def _json_line(decided: Decided) -> str:
     """What is not there is left out. Written by hand, because this is done for every request: an encoder that has to
     look at each value takes three times as long."""
-    return _line(decided, _same(decided))
+    return _line(_same(decided), decided.at, decided.reference, decided.subject, decided.seconds)
 
 
-def _line(decided: Decided, same: tuple[str, str, str]) -> str:
+def _alike_line(same: Same, at: float, number: int | str, subject: str | None, seconds: float) -> str:
+    try:
+        named = number if isinstance(number, str) else reference.named(number)
+        return _line(same, at, named, subject, seconds)
+    except Exception as error:  # noqa: BLE001 - whoever writes goes on
+        return _failed(error)
+
+
+def _failed(error: Exception) -> str:
+    return _encode({"event": "log-failed", "error": _printable(repr(error))})
+
+
+def _line(same: Same, at: float, named: str, subject: str | None, seconds: float) -> str:
     """What is different each time, and what it shares with others."""
-    second, part = divmod(int(decided.at * 1000), 1000)
-    micros, subject = int(decided.seconds * 1_000_000 + 0.5), decided.subject
-    took = f"0.{_THREE[micros]}" if 0 <= micros < 1000 else f"{decided.seconds * 1000:.3f}"
+    second, part = divmod(int(at * 1000), 1000)
+    micros = int(seconds * 1_000_000 + 0.5)
+    took = f"0.{_THREE[micros]}" if 0 <= micros < 1000 else f"{seconds * 1000:.3f}"
     who = "" if subject is None else f',"subject":{_quote(subject)}'
-    return f'{{"at":"{_second(second)}.{_THREE[part]}{same[0]}{decided.reference}{same[1]}{who}{same[2]}{took}}}'
+    return f'{{"at":"{_second(second)}.{_THREE[part]}{same[0]}{named}{same[1]}{who}{same[2]}{took}}}'
 
 
-def _same(decided: Decided) -> tuple[str, str, str]:
+def _same(decided: Decided) -> Same:
     """What stands between the time, the reference, who it was, and how long it took."""
     status, error = decided.status, decided.error
     level = "error" if error or (status or 0) >= 500 else "info"
@@ -193,6 +213,8 @@ def _is_terminal(stream: TextIO) -> bool:
 # Waking a thread for each line costs a request more than the line does, so they are gathered for a moment.
 _GATHER = 0.05
 _AT_ONCE = 1000
+# So many lines are made before others may go on: a thread holds the interpreter's lock meanwhile.
+_IN_ONE_GO = 64
 
 
 class _Writer:
@@ -201,7 +223,7 @@ class _Writer:
     def __init__(self, stream: TextIO) -> None:
         self._pid = os.getpid()
         self._stream = stream
-        self._lines: deque[str] = deque()
+        self._lines: deque[str | Different] = deque()
         self._dropped = 0
         self._woken = True
         self._wake = threading.Event()
@@ -211,7 +233,7 @@ class _Writer:
         self._thread.start()
         atexit.register(self.close, 1.0)
 
-    def put(self, line: str) -> None:
+    def put(self, line: str | Different) -> None:
         """Never waits."""
         if len(self._lines) >= LONGEST_QUEUE:
             self._dropped += 1
@@ -244,7 +266,12 @@ class _Writer:
     def _drain(self) -> bool:
         """Write some of what waits; whether there was anything."""
         waiting = self._lines
-        lines = [waiting.popleft() for _ in range(min(len(waiting), _AT_ONCE))]
+        lines: list[str] = []
+        for number in range(min(len(waiting), _AT_ONCE)):
+            if not number % _IN_ONE_GO:
+                time.sleep(0)
+            line = waiting.popleft()
+            lines.append(line if isinstance(line, str) else _alike_line(*line))
         if self._dropped and lines:
             dropped, self._dropped = self._dropped, 0
             lines.append(_encode({"at": _moment(time.time()), "event": "lines-dropped", "lines": dropped}))

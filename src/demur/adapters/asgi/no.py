@@ -63,7 +63,7 @@ class Refusing:
 class NoNoted:
     """It, for the log: see `core.ports.Decided`."""
 
-    __slots__ = ("_scope", "alike", "at", "reference", "seconds")
+    __slots__ = ("_scope", "alike", "at", "number", "seconds")
     outcome = "refuse"
     subject = None
     error = ""
@@ -73,7 +73,11 @@ class NoNoted:
         self._scope = scope
         self.at = at
         self.seconds = seconds
-        self.reference = reference
+        self.number = reference
+
+    @property
+    def reference(self) -> str:
+        return self.number
 
     @property
     def origin(self) -> str:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from demur.adapters.passed import Passed
-from demur.core import fields
+from demur.core import reference
 from demur.core.model import Absent, Allow, Left
-from demur.guard import Checked, new_reference
+from demur.guard import Checked, new_number
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +25,7 @@ class ShortPassed(Passed):
     """`Passed`, of which everything is made when somebody asks for it. A protocol says how: `inner` is what its app
     sees, and `_read` the request that was judged, out of `scope`, what the server gave."""
 
-    __slots__ = ("_brief", "_checked", "_known", "_native", "_now", "_reference", "_request", "given", "scope", "way")
+    __slots__ = ("_brief", "_checked", "_known", "_native", "_now", "_request", "given", "number", "scope", "way")
 
     given: bool
     """Whether it came with a yes, and nothing else was decided at the view."""
@@ -45,7 +45,7 @@ class ShortPassed(Passed):
         self._checked: Checked | None = None
         self._request: Request | None = None
         self._native: object = None
-        self._reference = ""
+        self.number = new_number()
 
     def inner(self) -> Any:  # noqa: ANN401 - each protocol has its own
         """What the app sees."""
@@ -61,9 +61,7 @@ class ShortPassed(Passed):
     @property
     def reference(self) -> str:
         """The UUID that names this request in the log."""
-        if not self._reference:
-            self._reference = new_reference()
-        return self._reference
+        return reference.named(self.number)
 
     @property
     def native(self) -> Any:  # noqa: ANN401 - each framework has its own
@@ -99,7 +97,7 @@ class ShortPassed(Passed):
         """The value of the field that says when the session ends."""
         brief = self._brief
         assert brief is not None  # noqa: S101 - nobody in particular has no session
-        return fields.session_timing(brief, brief.subject, self._now)  # type: ignore[arg-type]  # as good as Ends
+        return brief.timing(self._now)
 
     @property
     def request(self) -> Request:  # type: ignore[override]
@@ -157,7 +155,7 @@ class Noted:
     """A yes for the log, of which the rest is made when somebody asks for it: see `core.ports.Decided`. What is `alike`
     in two of them says the same, but for who, when, for how long, and the reference."""
 
-    __slots__ = ("_passed", "alike", "at", "reference", "seconds", "subject")
+    __slots__ = ("_passed", "alike", "at", "number", "seconds", "subject")
     outcome = "allow"
     status = None
     reason = None
@@ -168,9 +166,13 @@ class Noted:
         self.at = at
         self.seconds = seconds
         self.alike = passed.way
-        self.reference = passed.reference
+        self.number = passed.number
         brief = passed._brief  # noqa: SLF001 - the same module
         self.subject = None if brief is None else brief.subject
+
+    @property
+    def reference(self) -> str:
+        return self._passed.reference
 
     @property
     def origin(self) -> str:

@@ -24,6 +24,9 @@ TOKEN = 56
 """Characters of a session's token."""
 LONGEST = 256
 """Bytes of a path, or of a name, that is remembered."""
+_LONGEST_COOKIE = 1024
+_REMEMBERED = 60
+"""Seconds for which a cookie is remembered, about: it holds a token."""
 _MOST = 1024
 """Ways, and names, that are remembered."""
 
@@ -68,6 +71,8 @@ class Ways:
         self._guard = surface.guard
         self._recall = surface.guard.cache.recall
         self._ways: dict[tuple[object, ...], Way] = {}
+        self._told: dict[bytes, tuple[bytes | None, bytes]] = {}
+        self._forget_at = 0
         # The marks are kept, so that no other ones can have their places in memory.
         self._joined: dict[tuple[Way, int], tuple[Way, tuple[Mark, ...]]] = {}
         name = surface.site.cookie.name.encode("ascii")
@@ -82,6 +87,26 @@ class Ways:
 
     def key(self, cookie: bytes) -> bytes | None:
         """The key of the session whose token a cookie holds; None if it is not as every browser writes it."""
+        return self.told(cookie)[0]
+
+    def without_ours(self, cookie: bytes) -> bytes:
+        """What is left of a cookie for the app."""
+        return self.told(cookie)[1]
+
+    def told(self, cookie: bytes) -> tuple[bytes | None, bytes]:
+        """Both. A browser sends the same with each request, so it is read once; it is forgotten soon, too, because it
+        holds a token."""
+        found = self._told.get(cookie)
+        if found is None:
+            found = self._key(cookie), self._rest(cookie)
+            now = int(self._guard.clock())
+            if now >= self._forget_at or len(self._told) >= _MOST:
+                self._told, self._forget_at = {}, now + _REMEMBERED
+            if len(cookie) <= _LONGEST_COOKIE:
+                self._told[cookie] = found
+        return found
+
+    def _key(self, cookie: bytes) -> bytes | None:
         if len(cookie) == self._until and cookie.startswith(self._needle):
             return sha256(cookie[self._from :]).digest()
         at = cookie.find(self._needle)
@@ -92,8 +117,7 @@ class Ways:
             return None
         return sha256(cookie[end - TOKEN : end]).digest()
 
-    def without_ours(self, cookie: bytes) -> bytes:
-        """What is left of a cookie for the app."""
+    def _rest(self, cookie: bytes) -> bytes:
         if len(cookie) == self._until and cookie.startswith(self._needle):
             return b""
         return fields.without_cookies(cookie, self._surface.names)

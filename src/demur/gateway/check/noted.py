@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from demur.core.model import Request
 from demur.core.reasons import REASONS, Reason
-from demur.guard import new_reference
+from demur.guard import new_number, new_reference
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -68,19 +68,28 @@ class Allowed(_Noted):
     reason: Final = None
 
     @property
+    def number(self) -> int:
+        """Made when it is asked for: nobody has been told it."""
+        return new_number()
+
+    @property
     def reference(self) -> str:
-        """Made when it is written: nobody has been told it."""
         return new_reference()
 
 
 class Refused(_Noted):
     """A no to somebody who is not signed in."""
 
-    __slots__ = ("reference",)
+    __slots__ = ("number",)
     outcome: Final = "refuse"
     reason: Final = Reason.SIGN_IN_REQUIRED
     status: Final = REASONS[Reason.SIGN_IN_REQUIRED].status
 
     def __init__(self, said: Said, place: Hashable, at: float, seconds: float, path: bytes, reference: str) -> None:
         super().__init__(said, place, at, seconds, path)
-        self.reference = reference
+        self.number = reference
+
+    @property
+    def reference(self) -> str:
+        """What they were told."""
+        return self.number
