@@ -335,7 +335,7 @@ class Alike(Protocol):
 
     alike: Hashable
     number: int | str
-    """Their `reference`, or its number (`core.reference.named`)."""
+    """Their `reference`, or its number (`observe.reference.named`)."""
 
 
 class Observer(Protocol):

@@ -5,6 +5,6 @@ from demur.guard.cache import Cache
 from demur.guard.checked import Checked
 from demur.guard.guard import FLUSH_AFTER, Guard
 from demur.guard.known import Known
-from demur.guard.reference import new_number, new_reference
+from demur.observe.reference import new_number, new_reference
 
 __all__ = ["FLUSH_AFTER", "Cache", "Checked", "Guard", "Known", "Who", "new_number", "new_reference"]

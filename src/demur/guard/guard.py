@@ -47,7 +47,7 @@ from demur.guard.checked import (
     without_store,
 )
 from demur.guard.portal import PORTAL
-from demur.guard.reference import new_reference
+from demur.observe.reference import new_reference
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence

@@ -22,9 +22,10 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, TextIO
 
-from demur.core import reference
+from demur.observe.reference import named
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
     from typing import TypeAlias
 
     from demur.core.ports import Decided
@@ -136,25 +137,35 @@ def _json_line(decided: Decided) -> str:
     return _line(_same(decided), decided.at, decided.reference, decided.subject, decided.seconds)
 
 
-def _alike_line(same: Same, at: float, number: int | str, subject: str | None, seconds: float) -> str:
-    try:
-        named = number if isinstance(number, str) else reference.named(number)
-        return _line(same, at, named, subject, seconds)
-    except Exception as error:  # noqa: BLE001 - whoever writes goes on
-        return _failed(error)
+def _made(noted: Sequence[str | Different]) -> Iterator[str]:
+    """The lines of what was noted."""
+    for each in noted:
+        if isinstance(each, str):
+            yield each
+            continue
+        try:
+            same, at, number, subject, seconds = each
+            yield _line(same, at, number if isinstance(number, str) else named(number), subject, seconds)
+        except Exception as error:  # noqa: BLE001 - whoever writes goes on
+            yield _failed(error)
 
 
 def _failed(error: Exception) -> str:
     return _encode({"event": "log-failed", "error": _printable(repr(error))})
 
 
-def _line(same: Same, at: float, named: str, subject: str | None, seconds: float) -> str:
+def _line(same: Same, at: float, reference: str, subject: str | None, seconds: float) -> str:
     """What is different each time, and what it shares with others."""
-    second, part = divmod(int(at * 1000), 1000)
-    micros = int(seconds * 1_000_000 + 0.5)
+    second, micros = int(at), int(seconds * 1_000_000 + 0.5)
     took = f"0.{_THREE[micros]}" if 0 <= micros < 1000 else f"{seconds * 1000:.3f}"
-    who = "" if subject is None else f',"subject":{_quote(subject)}'
-    return f'{{"at":"{_second(second)}.{_THREE[part]}{same[0]}{named}{same[1]}{who}{same[2]}{took}}}'
+    before, between, after = same
+    part = _THREE[int((at - second) * 1000)]
+    return f'{{"at":"{_second(second)}.{part}{before}{reference}{between}{_who(subject)}{after}{took}}}'
+
+
+@lru_cache(1024)
+def _who(subject: str | None) -> str:
+    return "" if subject is None else f',"subject":{_quote(subject)}'
 
 
 def _same(decided: Decided) -> Same:
@@ -267,11 +278,9 @@ class _Writer:
         """Write some of what waits; whether there was anything."""
         waiting = self._lines
         lines: list[str] = []
-        for number in range(min(len(waiting), _AT_ONCE)):
-            if not number % _IN_ONE_GO:
-                time.sleep(0)
-            line = waiting.popleft()
-            lines.append(line if isinstance(line, str) else _alike_line(*line))
+        while waiting and len(lines) < _AT_ONCE:
+            lines += _made([waiting.popleft() for _ in range(min(len(waiting), _IN_ONE_GO))])
+            time.sleep(0)
         if self._dropped and lines:
             dropped, self._dropped = self._dropped, 0
             lines.append(_encode({"at": _moment(time.time()), "event": "lines-dropped", "lines": dropped}))

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from demur.adapters.passed import Passed
-from demur.core import reference
 from demur.core.model import Absent, Allow, Left
 from demur.guard import Checked, new_number
+from demur.observe import reference
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
