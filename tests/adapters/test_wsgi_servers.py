@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.docs.console import free_port
+from tests.ports import free_port
 
 from demur import stores
 from demur.core.model import Actor, End, Ending, Session, Subject

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from tests.servers.redis import Server, free_port
+from tests.ports import free_port
+from tests.servers.redis import Server
 
 from demur import stores
 from demur.core.model import Session, Subject

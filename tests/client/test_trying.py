@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.site.houses import free_port, wait_for
+from tests.ports import free_port
+from tests.site.houses import wait_for
 
 from demur.core.reasons import REASONS
 

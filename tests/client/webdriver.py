@@ -11,7 +11,7 @@ import time
 from http.client import HTTPConnection
 from typing import TYPE_CHECKING, Any
 
-from tests.site.houses import free_port
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -24,9 +24,10 @@ from tests.conformance.exchanges import (
     Exchange,
     Seen,
 )
+from tests.ports import free_port
 from tests.proxies.real import PROXIES, Stand, behind, configuration
 from tests.proxies.recorder import ID, Recorder, Reply
-from tests.site.houses import DEMUR, PHP, Process, free_port, run
+from tests.site.houses import DEMUR, PHP, Process, run
 from tests.site.settlers import settle
 from tests.site.wire import Answer, Pairs, Tap, exchange
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import re
-import socket
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -86,10 +85,3 @@ def type_in(todo: list[Step], folder: Path) -> list[tuple[Step, str]]:
     seen = re.split(r"^=== step \d+ ===\n", done.stdout, flags=re.MULTILINE)[1:]
     assert len(seen) == len(todo), done.stdout
     return list(zip(todo, (text.strip("\n") for text in seen), strict=True))
-
-
-def free_port() -> int:
-    """A port that nobody listens at."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -24,7 +24,8 @@ from http.client import HTTPConnection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.docs.console import free_port, pattern
+from tests.docs.console import pattern
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

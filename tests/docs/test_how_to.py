@@ -17,7 +17,8 @@ from urllib.parse import urlencode
 import bcrypt
 import pytest
 from tests.docs.console import Step, pattern, steps, type_in
-from tests.site.houses import Process, free_port, needs_php
+from tests.ports import free_port
+from tests.site.houses import Process, needs_php
 from tests.site.settlers import settle
 from tests.site.wire import SCRIPT, Answer, exchange
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.docs.conftest import SERVE, Sample
-from tests.docs.console import free_port
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from pathlib import Path

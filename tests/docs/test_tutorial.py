@@ -6,7 +6,8 @@ import re
 from pathlib import Path
 
 import pytest
-from tests.docs.console import free_port, pattern, steps, type_in
+from tests.docs.console import pattern, steps, type_in
+from tests.ports import free_port
 
 PAGE = Path(__file__).parents[2] / "docs" / "tutorial" / "README.md"
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.doctor.test_examination import MEMBERS, configured
-from tests.site.houses import DEMUR, free_port
+from tests.ports import free_port
+from tests.site.houses import DEMUR
 from typer.testing import CliRunner, Result
 
 from demur import stores

@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.site.houses import free_port
+from tests.ports import free_port
 
 from demur import stores
 from demur.core import sessions

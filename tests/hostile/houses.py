@@ -13,8 +13,9 @@ from tests.hostile import judge, sender
 from tests.hostile.cases import CLOSED, fill
 from tests.hostile.judge import ADMIN, OPEN, PERSON, Asker, Sight
 from tests.hostile.recorder import Recorder, digest
+from tests.ports import free_port
 from tests.proxies.real import behind
-from tests.site.houses import DEMUR, Process, free_port, run
+from tests.site.houses import DEMUR, Process, run
 from tests.site.settlers import settle
 
 from demur import accounts, stores

@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Self
 
-from tests.site.houses import Process, free_port, run, wait_for
+from tests.ports import free_port
+from tests.site.houses import Process, run, wait_for
 
 from demur import accounts, stores
 from demur.accounts.people import New

@@ -21,8 +21,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tests.ports import free_port
 from tests.proxies.recorder import ID, Recorder, Reply, Seen
-from tests.site.houses import DEMUR, PHP, House, Process, free_port, wait_for
+from tests.site.houses import DEMUR, PHP, House, Process, wait_for
 from tests.site.settlers import settle
 from tests.site.wire import SCRIPT, Answer, Pairs, Tap
 

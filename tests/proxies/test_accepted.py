@@ -7,8 +7,9 @@ import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.ports import free_port
 from tests.proxies.real import COMMANDS, UNTESTED, found
-from tests.site.houses import DEMUR, free_port
+from tests.site.houses import DEMUR
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -20,7 +20,8 @@ from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.site.houses import Process, free_port
+from tests.ports import free_port
+from tests.site.houses import Process
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

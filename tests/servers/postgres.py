@@ -16,7 +16,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -25,6 +24,7 @@ from typing import TYPE_CHECKING, Self
 from urllib.parse import quote
 
 import pytest
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -113,12 +113,6 @@ def make_template(folder: Path) -> None:
         *("--single", "-F", "-D", folder, "-c", "log_min_messages=fatal", "postgres"),
         stdin=f"{say}CREATE DATABASE {ROLE} OWNER {ROLE};\n",
     )
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Server:
@@ -219,7 +213,7 @@ class Server:
     def start(self, within: float = _PATIENCE) -> None:
         """Start it, at the same port as before; ready for connections when this returns."""
         for _ in range(3):  # somebody else may take a free port first
-            if self._try(self.port or _free_port(), within):
+            if self._try(self.port or free_port(), within):
                 return
         raise AssertionError(self.log())
 

