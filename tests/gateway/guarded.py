@@ -102,6 +102,7 @@ class Built:
         if scope["path"] == "/die":
             os._exit(9)
         if scope["path"] == "/slow":
+            sys.stderr.write("asked for something slow\n")
             await asyncio.sleep(float(scope["query_string"] or b"1"))
         told = {
             "text": self.config.text,

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from tests.ports import free_port
 
 from demur.core.model import Allow, ConfigError, Request, Subject, UpstreamFailure
 from demur.core.reasons import Reason
@@ -291,7 +292,7 @@ async def test_a_cut_off_answer_is_cut_off(
     got = b""
     reset = False
     try:
-        got = await asyncio.wait_for(reader.read(), 5)
+        got = await asyncio.wait_for(reader.read(), 20)
     except ConnectionResetError:
         reset = True
     whole = got.endswith(b"0\r\n\r\n") or (b"chunked" not in got and b"content-length" not in got)
@@ -301,9 +302,9 @@ async def test_a_cut_off_answer_is_cut_off(
     assert "Traceback" not in caplog.text
 
 
-async def test_nobody_there_is_unreachable(proxied: Any, unused_tcp_port: int) -> None:
+async def test_nobody_there_is_unreachable(proxied: Any) -> None:
     """A site that refuses connections is upstream-unreachable."""
-    before = await proxied(f"http://127.0.0.1:{unused_tcp_port}")
+    before = await proxied(f"http://127.0.0.1:{free_port()}")
     answer = await before.exchange(b"GET / HTTP/1.1\r\n" + CLOSE)
     assert answer.startswith(b"HTTP/1.1 502")
     assert before.errors[0].reason is Reason.UPSTREAM_UNREACHABLE
@@ -339,7 +340,7 @@ async def test_a_silent_site_is_too_slow(site: Any, proxied: Any) -> None:
     answer = await before.exchange(b"GET / HTTP/1.1\r\n" + CLOSE)
     assert answer.startswith(b"HTTP/1.1 504")
     assert before.errors[0].reason is Reason.UPSTREAM_TIMEOUT
-    await asyncio.wait_for(behind.closed.wait(), 5)
+    await asyncio.wait_for(behind.closed.wait(), 20)
 
 
 async def test_a_slow_client_is_not_a_slow_site(site: Any, proxied: Any) -> None:
@@ -351,7 +352,7 @@ async def test_a_slow_client_is_not_a_slow_site(site: Any, proxied: Any) -> None
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(reader.read(1), 0.4)
     writer.write(b"cd")
-    assert (await asyncio.wait_for(reader.read(), 5)).endswith(b"ok")
+    assert (await asyncio.wait_for(reader.read(), 20)).endswith(b"ok")
     writer.close()
 
 
@@ -371,9 +372,9 @@ async def test_a_client_that_leaves_ends_the_request_behind(site: Any, proxied: 
     before = await proxied(behind.url)
     _, writer = await before.connect()
     writer.write(sent)
-    await asyncio.wait_for(asked.wait(), 5)
+    await asyncio.wait_for(asked.wait(), 20)
     writer.close()
-    await asyncio.wait_for(behind.closed.wait(), 5)
+    await asyncio.wait_for(behind.closed.wait(), 20)
     assert not before.errors
 
 
@@ -389,9 +390,9 @@ async def test_a_client_that_leaves_a_stream_ends_it(site: Any, proxied: Any) ->
     before = await proxied(behind.url)
     reader, writer = await before.connect()
     writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
-    await asyncio.wait_for(reader.readuntil(b"data: 1"), 5)
+    await asyncio.wait_for(reader.readuntil(b"data: 1"), 20)
     writer.close()
-    await asyncio.wait_for(behind.closed.wait(), 5)
+    await asyncio.wait_for(behind.closed.wait(), 20)
 
 
 async def test_connections_are_used_again(site: Any, proxied: Any) -> None:
@@ -401,7 +402,7 @@ async def test_connections_are_used_again(site: Any, proxied: Any) -> None:
     reader, writer = await before.connect()
     for _ in range(10):
         writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
-        await asyncio.wait_for(reader.readuntil(b"ok"), 5)
+        await asyncio.wait_for(reader.readuntil(b"ok"), 20)
     writer.close()
     assert behind.connections == 1
     assert len(behind.heads) == 10
@@ -462,7 +463,7 @@ async def test_a_site_may_answer_before_the_upload_ends(site: Any, proxied: Any)
     before = await proxied(behind.url)
     reader, writer = await before.connect()
     writer.write(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n" + b"x" * 100)
-    assert (await asyncio.wait_for(reader.readuntil(b"big"), 5)).startswith(b"HTTP/1.1 413")
+    assert (await asyncio.wait_for(reader.readuntil(b"big"), 20)).startswith(b"HTTP/1.1 413")
     writer.close()
 
 
@@ -484,9 +485,9 @@ async def test_content_is_asked_for_only_when_the_site_wants_it(site: Any, proxi
         await asyncio.wait_for(reader.read(1), 0.2)
     assert b"expect: 100-continue" in behind.heads[0]
     allow.set()
-    assert await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5) == b"HTTP/1.1 100 Continue\r\n\r\n"
+    assert await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 20) == b"HTTP/1.1 100 Continue\r\n\r\n"
     writer.write(b"abcd")
-    assert (await asyncio.wait_for(reader.read(), 5)).endswith(b"ok")
+    assert (await asyncio.wait_for(reader.read(), 20)).endswith(b"ok")
     writer.close()
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.ports import free_port
 
 from demur.core.model import ConfigError
 from demur.gateway.config.addresses import Address
@@ -25,6 +26,7 @@ from demur.gateway.server import sockets
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+PATIENCE = 60.0  # seconds
 GUARDED = Path(__file__).with_name("guarded.py")
 
 
@@ -35,6 +37,7 @@ class Gateway:
         self.file = folder / "config.json"
         self.lines: list[str] = []
         self.process: subprocess.Popen[str] | None = None
+        self.reader: threading.Thread | None = None
         self.port = 0
 
     def write(self, **config: Any) -> None:
@@ -57,8 +60,16 @@ class Gateway:
             text=True,
             start_new_session=True,
         )
-        threading.Thread(target=self._read, args=(self.process.stdout,), daemon=True).start()
+        self.reader = threading.Thread(target=self._read, args=(self.process.stdout,), daemon=True)
+        self.reader.start()
         return self.process
+
+    def ended(self) -> int:
+        """Its status, once it and its workers have ended and all that they said is read."""
+        assert self.process is not None
+        assert self.reader is not None
+        self.reader.join(PATIENCE)
+        return self.process.wait(PATIENCE)
 
     def _read(self, stream: Any) -> None:
         for line in stream:
@@ -73,7 +84,7 @@ class Gateway:
         return self.said(text)
 
     def ask(self, path: str = "/") -> Any:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
         try:
             connection.request("GET", path)
             return json.loads(connection.getresponse().read())
@@ -97,10 +108,10 @@ class Gateway:
     def end(self, number: int = signal.SIGTERM) -> int:
         assert self.process is not None
         self.send(number)
-        return self.process.wait(20)
+        return self.ended()
 
 
-def until(check: Callable[[], Any], why: Callable[[], str], seconds: float = 20.0) -> Any:
+def until(check: Callable[[], Any], why: Callable[[], str], seconds: float = PATIENCE) -> Any:
     deadline = time.monotonic() + seconds
     while not (found := check()):
         assert time.monotonic() < deadline, why()
@@ -130,11 +141,16 @@ def test_start_and_end(gateway: Gateway) -> None:
     """Workers of one parent answer, one of them keeps house, and SIGTERM ends all of it with status 0."""
     gateway.start(text="one", workers=2)
     pids = gateway.pids(2)
-    told = [gateway.ask() for _ in range(30)]
-    assert {one["parent"] for one in told} == {gateway.process.pid}  # type: ignore[union-attr]
-    assert {one["pid"]: one["house"] for one in told}.keys() == pids
-    assert sorted({one["pid"]: one["house"] for one in told}.values()) == [0, 1]
-    folder = Path(told[0]["metrics"])
+    told: dict[int, dict[str, Any]] = {}
+
+    def all_are_told() -> bool:
+        one = gateway.ask()
+        told[one["pid"]] = one
+        return told.keys() == pids and sum(one["house"] for one in told.values()) == 1
+
+    until(all_are_told, lambda: str(told))
+    assert {one["parent"] for one in told.values()} == {gateway.process.pid}  # type: ignore[union-attr]
+    (folder,) = {Path(one["metrics"]) for one in told.values()}
     assert folder.is_dir()
     assert gateway.end() == 0
     assert not any(alive(pid) for pid in pids)
@@ -160,8 +176,8 @@ def test_listening_is_said_once_it_is_true(gateway: Gateway, tmp_path: Path) -> 
 
 def test_an_end_in_the_middle_of_the_start(gateway: Gateway) -> None:
     """A worker that did not hear of the end because it was just being born is told again once it is ready."""
-    process = gateway.launch(workers=1, fault="deaf")
-    assert process.wait(20) == 0
+    gateway.launch(workers=1, fault="deaf")
+    assert gateway.ended() == 0
     assert not gateway.said("demur is listening on ")
 
 
@@ -179,13 +195,15 @@ def test_a_crashed_worker_is_replaced(gateway: Gateway) -> None:
 
 def test_a_worker_that_cannot_start_stops_the_start(gateway: Gateway) -> None:
     """A configuration that no worker can serve ends the start with what is wrong."""
-    assert gateway.launch(fault="build").wait(20) == 1
+    gateway.launch(fault="build")
+    assert gateway.ended() == 1
     gateway.wait_for("demur could not start: the database is not one.")
 
 
 def test_a_worker_that_crashes_stops_the_start(gateway: Gateway) -> None:
     """A worker that dies before it is ready ends the start, too."""
-    assert gateway.launch(fault="crash").wait(20) == 1
+    gateway.launch(fault="crash")
+    assert gateway.ended() == 1
     gateway.wait_for("demur could not start: signal SIGABRT")
 
 
@@ -230,8 +248,7 @@ def test_a_bad_reload_changes_nothing(gateway: Gateway, config: dict[str, Any], 
 def test_reload_may_move(gateway: Gateway) -> None:
     """A new address is opened before the old one is closed, and nobody listens at the old one afterwards."""
     gateway.start(workers=1)
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        free = probe.getsockname()[1]
+    free = free_port()
     gateway.write(listen=f"127.0.0.1:{free}", workers=1)
     gateway.send(signal.SIGHUP)
     assert f":{free}" in gateway.wait_for("the new configuration is in use")
@@ -327,20 +344,12 @@ def test_what_runs_is_finished(gateway: Gateway) -> None:
     answers: list[Any] = []
     thread = threading.Thread(target=lambda: answers.append(gateway.ask("/slow?1.0")))
     thread.start()
-    until(lambda: _connected(gateway), lambda: "never asked")
+    gateway.wait_for("asked for something slow")
     gateway.send(signal.SIGTERM)
     gateway.wait_for("finishing what is open")
     thread.join()
     assert answers[0]["pid"]
-    assert gateway.process is not None
-    assert gateway.process.wait(20) == 0
-
-
-def _connected(gateway: Gateway) -> bool:
-    """Whether the worker has an open connection of ours: an established line at its port in /proc/net/tcp."""
-    here = f"0100007F:{gateway.port:04X}"
-    lines = Path("/proc/net/tcp").read_text().splitlines()[1:]
-    return any(line.split()[1] == here and line.split()[3] == "01" for line in lines)
+    assert gateway.ended() == 0
 
 
 def test_interrupted_twice(gateway: Gateway) -> None:
@@ -353,7 +362,7 @@ def test_interrupted_twice(gateway: Gateway) -> None:
 
     thread = threading.Thread(target=broken_off)
     thread.start()
-    until(lambda: _connected(gateway), lambda: "never asked")
+    gateway.wait_for("asked for something slow")
     gateway.send(signal.SIGINT)
     gateway.wait_for("finishing what is open")
     assert gateway.end(signal.SIGINT) == 130

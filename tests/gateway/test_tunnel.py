@@ -60,7 +60,7 @@ async def test_fragments_are_one_message(peer: Any, proxied: Any) -> None:
 
     before = await proxied(await peer(handler))
     async with connect(f"ws://127.0.0.1:{before.port}/") as client:
-        assert await asyncio.wait_for(client.recv(), 5) == "abc"
+        assert await asyncio.wait_for(client.recv(), 20) == "abc"
 
 
 @pytest.mark.parametrize(("code", "reason"), [(1000, ""), (1001, "bye"), (4000, "own"), (1011, "broken")])
@@ -73,7 +73,7 @@ async def test_the_site_ends_it(peer: Any, proxied: Any, code: int, reason: str)
     before = await proxied(await peer(handler))
     async with connect(f"ws://127.0.0.1:{before.port}/") as client:
         with pytest.raises(ConnectionClosed):
-            await asyncio.wait_for(client.recv(), 5)
+            await asyncio.wait_for(client.recv(), 20)
         assert (client.close_code, client.close_reason) == (code, reason)
 
 
@@ -89,7 +89,7 @@ async def test_the_client_ends_it(peer: Any, proxied: Any, code: int, reason: st
     before = await proxied(await peer(handler))
     async with connect(f"ws://127.0.0.1:{before.port}/") as client:
         await client.close(code, reason)
-    assert await asyncio.wait_for(seen.get(), 5) == (code, reason)
+    assert await asyncio.wait_for(seen.get(), 20) == (code, reason)
 
 
 async def test_a_site_that_vanishes(peer: Any, proxied: Any) -> None:
@@ -101,7 +101,7 @@ async def test_a_site_that_vanishes(peer: Any, proxied: Any) -> None:
     before = await proxied(await peer(handler))
     async with connect(f"ws://127.0.0.1:{before.port}/") as client:
         with pytest.raises(ConnectionClosed):
-            await asyncio.wait_for(client.recv(), 5)
+            await asyncio.wait_for(client.recv(), 20)
         assert client.close_code == 1014
 
 
@@ -116,7 +116,7 @@ async def test_a_client_that_vanishes(peer: Any, proxied: Any) -> None:
     before = await proxied(await peer(handler))
     client = await connect(f"ws://127.0.0.1:{before.port}/")
     client.transport.abort()
-    await asyncio.wait_for(ended.wait(), 5)
+    await asyncio.wait_for(ended.wait(), 20)
     await client.wait_closed()
 
 
@@ -207,8 +207,8 @@ async def test_pings_are_answered(peer: Any, proxied: Any) -> None:
 
     before = await proxied(await peer(handler))
     async with connect(f"ws://127.0.0.1:{before.port}/") as client:
-        await asyncio.wait_for(await client.ping(), 5)
-        await asyncio.wait_for(answered.wait(), 5)
+        await asyncio.wait_for(await client.ping(), 20)
+        await asyncio.wait_for(answered.wait(), 20)
 
 
 async def test_the_end_of_the_server_is_told(peer: Any, proxied: Any) -> None:
@@ -219,6 +219,6 @@ async def test_the_end_of_the_server_is_told(peer: Any, proxied: Any) -> None:
         assert await client.recv() == "x"
         before.stop.set()
         with pytest.raises(ConnectionClosed):
-            await asyncio.wait_for(client.recv(), 5)
+            await asyncio.wait_for(client.recv(), 20)
         assert client.close_code == 1012
     assert await before.task

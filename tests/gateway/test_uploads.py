@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.ports import free_port
 
 from demur.adapters import asgi
 from demur.core.model import Response
@@ -46,7 +47,7 @@ async def refusing(scope: Any, receive: Any, send: Any) -> None:
 
 
 @pytest.fixture
-async def nginx(tmp_path: Path, unused_tcp_port_factory: Any) -> AsyncIterator[Callable[..., Awaitable[int]]]:
+async def nginx(tmp_path: Path) -> AsyncIterator[Callable[..., Awaitable[int]]]:
     """Start nginx before a port; the port at which it listens."""
     program = shutil.which("nginx") or "/usr/sbin/nginx"
     if not Path(program).exists():
@@ -54,12 +55,12 @@ async def nginx(tmp_path: Path, unused_tcp_port_factory: Any) -> AsyncIterator[C
     processes = []
 
     async def start(port: int, **options: str) -> int:
-        front = unused_tcp_port_factory()
+        front = free_port()
         user = "user root;" if os.geteuid() == 0 else ""
         config = tmp_path / "nginx.conf"
         config.write_text(NGINX.format(folder=tmp_path, port=port, front=front, user=user, **options))
         processes.append(subprocess.Popen([program, "-p", str(tmp_path), "-c", str(config), "-e", "stderr"]))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(20):
             while True:
                 try:
                     _, writer = await asyncio.open_connection("127.0.0.1", front)
@@ -68,7 +69,7 @@ async def nginx(tmp_path: Path, unused_tcp_port_factory: Any) -> AsyncIterator[C
                     continue
                 writer.close()
                 await writer.wait_closed()
-                return int(front)
+                return front
 
     yield start
     for process in processes:
