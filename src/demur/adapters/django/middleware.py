@@ -94,10 +94,10 @@ class Middleware:
         return visit
 
     def _out(self, visit: Visit, response: HttpResponseBase) -> HttpResponseBase:
+        if not (visit.forged or visit.said) and self.short.leave(visit.passed, response):
+            return response
         if (marks := answers.late(visit, response)) is not None:
             visit.judge(marks, closed=False)
-        elif not (visit.forged or visit.said) and self.short.leave(visit.passed, response):
-            return response
         return answers.leave(visit, response)
 
     # --- at the view

@@ -13,6 +13,8 @@ from demur.adapters.short import CHANGES, LONGEST, USUAL, LeftToTheView, Noted, 
 from demur.core import fields, respond
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from django.http import HttpRequest
     from django.http.response import HttpResponseBase
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from demur.core.ports import Decided
 
 _CHANGES = frozenset(name.decode() for name in CHANGES) | {"server-timing"}
+_PRIVATE = "private, no-cache"
 
 
 class _Read(InDjango):
@@ -57,7 +60,7 @@ class Short(Ways):
     def __init__(self, surface: Surface) -> None:
         super().__init__(surface)
         self._harmless = {f"HTTP_{name.decode().upper().replace('-', '_')}" for name in USUAL}
-        self._shapes: set[tuple[str, ...]] = set()
+        self._harmless_names: set[str] = set()
         told = settings.SECURE_PROXY_SSL_HEADER
         self._place = (
             *("REQUEST_METHOD", "HTTP_HOST", "wsgi.url_scheme"),
@@ -125,16 +128,19 @@ class Short(Ways):
             return False
         if not passed.given or passed.refused or passed.answer or response.cookies:
             return False
-        shape = tuple(response.headers)
-        if shape not in self._shapes:
-            if _CHANGES.isdisjoint(map(str.lower, shape)) and not any(
-                name.lower().endswith("-cache-control") for name in shape
-            ):
-                room(self._shapes).add(shape)
+        # What Django keeps them in, by the name in lower case: what it does for each of them on the way there costs as
+        # much as all the rest of this, and these two are known to be right.
+        kept = response.headers._store  # noqa: SLF001
+        if not self._harmless_names.issuperset(kept):
+            self._learn_names(kept)
             return False
         if passed.somebody:
-            control = response.headers.get("cache-control")
-            private = "private, no-cache" if control is None else respond.private(control.encode("latin-1")).decode()
-            response.headers["Cache-Control"] = private
-            response.headers["Server-Timing"] = passed.timing().decode("latin-1")
+            control = kept.get("cache-control")
+            private = _PRIVATE if control is None else respond.private(control[1].encode("latin-1")).decode()
+            kept["cache-control"] = ("Cache-Control", private)
+            kept["server-timing"] = ("Server-Timing", passed.timing().decode("latin-1"))
         return True
+
+    def _learn_names(self, names: Iterable[str]) -> None:
+        if all(len(name) <= LONGEST and name not in _CHANGES and not name.endswith("-cache-control") for name in names):
+            room(self._harmless_names).update(names)

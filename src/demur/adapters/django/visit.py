@@ -82,8 +82,10 @@ class Visit:
 
     def leaves(self, asked: AskedOf) -> bool:
         """Whether nothing is judged before the view: it decides by itself."""
+        if asked.marks or self.who is None:
+            return False  # before what was decided is looked at, which has to be made for that
         plan = self.passed.checked.plan
-        if asked.marks or self.who is None or plan is None:
+        if plan is None:
             return False
         if {match.requirement.access for match in plan.matches} != {Access.APP}:
             return False
