@@ -399,19 +399,22 @@ async def test_what_is_remembered_is_bounded() -> None:
     assert max(len(way._ways), len(way._harmless), len(way._untouched), len(way._kinds)) <= 1024
 
 
+@pytest.mark.parametrize("views", [False, True])
 @pytest.mark.parametrize("accept", [b"text/html", b"application/json"])
-async def test_who_is_nobody_is_told_the_same_again(accept: bytes) -> None:
+async def test_who_is_nobody_is_told_the_same_again(accept: bytes, views: bool) -> None:
     """The very same request without credentials is answered the same, body and all, but for its reference, which is
-    another one each time; anything else in it is judged anew."""
-    side, told, fields = Side(short=True), [], [HOST, (b"accept", accept)]
+    another one each time; anything else in it is judged anew. So it is where a rule refuses, and at a view."""
+    side, told, fields = Side(short=True, views=views), [], [HOST, (b"accept", accept)]
+    side.seen = []
     checked = []
-    acheck = side.demur.guard.acheck
+    judging = "ajudge" if views else "acheck"
+    judge = getattr(side.demur.guard, judging)
 
-    async def counted(request: Any) -> Any:
-        checked.append(request)
-        return await acheck(request)
+    async def counted(*what: Any, **more: Any) -> Any:
+        checked.append(what)
+        return await judge(*what, **more)
 
-    side.demur.guard.acheck = counted  # type: ignore[method-assign]
+    setattr(side.demur.guard, judging, counted)
     side.decided = lambda decided: told.append((decided.reference, decided.status, decided.reason, decided.subject))  # type: ignore[method-assign]
     answers = []
 
@@ -421,7 +424,8 @@ async def test_who_is_nobody_is_told_the_same_again(accept: bytes) -> None:
     for others in ([], [], [(b"x-a", b"1")], []):
         scope = {"type": "http", "method": "GET", "path": "/members/", "raw_path": b"/members/", "query_string": b""}
         await side.demur({**scope, "scheme": "https", "headers": [*fields, *others], "client": None}, None, send)  # type: ignore[arg-type]
-    assert len(checked) == 2  # the first, and the one with another field
+    # The first, and the one with another field; at a view the second, too, which is the first that is known as nobody's.
+    assert len(checked) == 2 + views
     references = [reference.encode() for reference, *_ in told]
     assert len(set(references)) == 4
     assert {each[1:] for each in told} == {(401, Reason.SIGN_IN_REQUIRED, None)}

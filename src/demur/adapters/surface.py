@@ -189,7 +189,7 @@ class Surface:
         `native` is the framework's own request, for the bridge. False: answer anything, it does not get out."""
         found = tuple(found)
         if permits is None and passed.recalled(found):
-            return True
+            return passed.refused is None
         asked = self.asked(found)
         if self._preflight(passed, asked):
             return passed.answer is None

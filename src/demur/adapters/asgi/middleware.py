@@ -13,7 +13,7 @@ from urllib.parse import unquote
 from demur.adapters.asgi import streams, wire
 from demur.adapters.asgi.keeping import Again, Keeping
 from demur.adapters.asgi.leaving import Exit
-from demur.adapters.asgi.short import Short
+from demur.adapters.asgi.short import LeftPassed, Short
 from demur.adapters.asgi.watch import Watch
 from demur.adapters.options import assemble
 from demur.adapters.passed import Passed
@@ -71,24 +71,27 @@ class Demur:
         kept = kept if kept is not None else self.surface.kept
         self._keeping = Keeping(self.site, kept) if kept is not None else None
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: C901 - in one piece, for every request
         """Handle a connection of type http or websocket; anything else is the app's own."""
-        passed = self._short.enter(scope) if scope["type"] == "http" else None
+        passed = self._short.enter(scope)
         if passed is None:
             await self._otherwise(scope, receive, send)
             return
         # The short way: only what the app answers out of the ordinary takes the long way out.
         exit_: Exit | None = None
-        started = False
+        after: Send | None = None  # where what comes after the first message goes
 
         def out(message: Message) -> Awaitable[None]:
-            nonlocal exit_, started
-            if started:
-                return send(message)
+            nonlocal exit_, after
+            if after is not None:
+                return after(message)
             if exit_ is None and message["type"] == "http.response.start":
+                if passed.refusing is not None:
+                    after = wire.nowhere
+                    return passed.refusing.say(send)
                 leaves = self._short.leave(passed, message)
                 if leaves is not None:
-                    started = True
+                    after = send
                     return send(leaves)
                 exit_ = Exit(self, passed, passed.request, scope, receive, send)
             return send(message) if exit_ is None else exit_.send(message)
@@ -96,10 +99,9 @@ class Demur:
         try:
             await self._app(passed.inner(), receive, out)
         except Exception as fault:
-            if started:
-                raise
-            exit_ = exit_ or Exit(self, passed, passed.request, scope, receive, send)
-            if not await self._caught(fault, exit_):
+            if after is None and exit_ is None:
+                exit_ = Exit(self, passed, passed.request, scope, receive, send)
+            if exit_ is None or not await self._caught(fault, exit_):
                 raise
         finally:
             if exit_ is not None:
@@ -111,8 +113,7 @@ class Demur:
         if no is None:
             await self._at_length(scope, receive, send)
             return
-        await send(no.start())
-        await send(no.body(scope["method"]))
+        await no.say(send)
 
     async def _at_length(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in {"http", "websocket"}:
@@ -124,6 +125,11 @@ class Demur:
             await self.handle(request, scope, receive, send)
             return
         await wire.answer(elsewhere, request, scope, receive, send)
+
+    def refused_at_view(self, passed: Passed, scope: Scope, response: Response) -> None:
+        """Somebody was refused where the framework had found the view."""
+        if isinstance(passed, LeftPassed) and passed.key is None and passed.refused is not None:
+            self._short.learn_no(scope, passed.request, passed.checked, response, passed.found)
 
     async def turn_away(
         self, refuse: Refuse, request: Request, scope: Scope, receive: Receive, send: Send, *, origins: tuple[str, ...]

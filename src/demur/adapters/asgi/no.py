@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from demur.adapters.asgi import wire
@@ -10,7 +10,8 @@ from demur.core.model import Refuse
 from demur.core.reasons import REASONS
 
 if TYPE_CHECKING:
-    from demur.adapters.asgi.wire import Message, Scope
+    from demur.adapters.asgi.wire import Scope, Send
+    from demur.core.marks import Mark
     from demur.core.model import Fields, Request, Response
     from demur.core.reasons import Reason
     from demur.guard import Checked
@@ -26,38 +27,41 @@ class No:
     status: int
     fields: Fields
     parts: tuple[bytes, ...]
+    checked: Checked = field(compare=False)
+    found: tuple[Mark, ...] | None
+    """The marks of the view at which it was said. They are kept, so that no other ones can have their place."""
 
     # In the log's table two of them are the same only if they are one: there is one for each request that is known.
     __hash__ = object.__hash__
 
     @staticmethod
-    def of(origin: str, checked: Checked, response: Response) -> No | None:
+    def of(origin: str, checked: Checked, response: Response, found: tuple[Mark, ...] | None) -> No | None:
         """A refusal without its reference; None if that is not in its body alone."""
         refuse, reference = checked.decision, checked.reference.encode()
         parts = tuple(response.body.split(reference))
         if not isinstance(refuse, Refuse) or len(parts) < 2 or any(reference in value for _, value in response.fields):
             return None
         rule = checked.requirement.rule
-        return No(origin, rule, refuse.reason, REASONS[refuse.reason].status, response.fields, parts)
+        status = REASONS[refuse.reason].status
+        return No(origin, rule, refuse.reason, status, response.fields, parts, checked, found)
 
 
 class Refusing:
     """One time that it is said."""
 
-    __slots__ = ("_no", "_reference")
+    __slots__ = ("_method", "_reference", "no")
 
-    def __init__(self, no: No, reference: str) -> None:
-        self._no = no
+    def __init__(self, no: No, method: str, reference: str) -> None:
+        self.no = no
+        self._method = method
         self._reference = reference
 
-    def start(self) -> Message:
-        """The first message of the answer."""
-        return {"type": "http.response.start", "status": self._no.status, "headers": list(self._no.fields)}
-
-    def body(self, method: str) -> Message:
-        """The other one."""
-        content = b"" if method == "HEAD" else self._reference.encode().join(self._no.parts)
-        return {"type": "http.response.body", "body": content, "more_body": False}
+    async def say(self, send: Send) -> None:
+        """Answer."""
+        no = self.no
+        content = b"" if self._method == "HEAD" else self._reference.encode().join(no.parts)
+        await send({"type": "http.response.start", "status": no.status, "headers": list(no.fields)})
+        await send({"type": "http.response.body", "body": content, "more_body": False})
 
 
 class NoNoted:

@@ -16,7 +16,9 @@ from demur.guard import new_reference
 
 if TYPE_CHECKING:
     from demur.adapters.asgi.wire import Message, Scope
+    from demur.adapters.short.ways import Way
     from demur.adapters.surface import Surface
+    from demur.core.marks import Mark
     from demur.core.model import Request, Response
     from demur.core.ports import Decided
     from demur.guard import Checked
@@ -31,6 +33,7 @@ class _Read:
     __slots__ = ()
     scope: Scope
     lines: list[Any]
+    refusing: Refusing | None = None
 
     def inner(self) -> Scope:
         """The scope that the app sees."""
@@ -50,9 +53,29 @@ class KnownPassed(_Read, ShortPassed):
 
 
 class LeftPassed(_Read, LeftToTheView):
-    """A request that is left to the view."""
+    """A request that is left to the view. `refusing` is how it is refused there, as it was before."""
 
-    __slots__ = ("lines",)
+    __slots__ = ("lines", "refusing")
+
+    def __init__(self, surface: Surface, scope: Scope, way: Way, now: int, *, key: bytes | None, ways: Ways) -> None:
+        super().__init__(surface, scope, way, now, key=key, ways=ways)
+        self.refusing: Refusing | None = None
+
+    @property
+    def checked(self) -> Checked:
+        """What was decided."""
+        if self._checked is None and self.refusing is not None:
+            self._checked = replace(self.refusing.no.checked, reference=self.reference, now=self._now)
+        return super().checked
+
+    @checked.setter
+    def checked(self, checked: Checked) -> None:
+        self._checked, self.given = checked, False
+
+    @property
+    def left(self) -> bool:
+        """Whether it is still to be judged."""
+        return self.refusing is None and super().left
 
 
 class Short(Ways):
@@ -69,35 +92,38 @@ class Short(Ways):
 
     def enter(self, scope: Scope) -> KnownPassed | LeftPassed | None:
         """The way on, with the scope that the app sees; None if this has to go the long way."""
-        guard, observer, lines = self._guard, self._guard.observer, scope["headers"]
+        guard, observer = self._guard, self._guard.observer
         began = time.perf_counter() if observer is not None else 0.0
         try:
-            sent = dict(lines)
-            way = self._ways.get((scope["method"], scope.get("raw_path"), sent.get(b"host"), scope["scheme"]))
-        except (TypeError, ValueError):  # of another make than a server's usual
+            lines = scope["headers"]
+            sent: dict[bytes, bytes] = dict(lines)
+            cookie = sent.get(b"cookie", b"")
+            ours = b"demur" in cookie
+            way = self._ways.get((scope["method"], scope.get("raw_path"), sent.get(b"host"), scope["scheme"], ours))
+        except (KeyError, TypeError, ValueError):  # no request, or of another make than a server's usual
             return None
         if way is None or len(sent) != len(lines) or not self._harmless.issuperset(sent):
             return None
         query = scope["query_string"]
         if (query and not fields.plain_query(query)) or "demur.target" in scope.get("extensions", ()):
             return None
-        cookie, at = sent.get(b"cookie"), guard.clock()
+        at = guard.clock()
         passed: KnownPassed | LeftPassed
         if way.open:
             passed = KnownPassed(self._surface, scope, way, None, int(at))
         else:
-            key = None if cookie is None else self.key(cookie)
-            if key is None:
+            key = None if not ours else self.key(cookie)
+            if key is None and (ours or not way.left):
                 return None
             if way.left:
                 passed = LeftPassed(self._surface, scope, way, int(at), key=key, ways=self)
                 observer = None  # it is decided at the view, and noted there
             else:
-                known = self._recall(key, way.requirement, int(at))
+                known = self._recall(cast("bytes", key), way.requirement, int(at))
                 if known is None:
                     return None
                 passed = KnownPassed(self._surface, scope, way, known, int(at))
-        passed.lines = lines if cookie is None else self._without_ours(lines, list(sent).index(b"cookie"), cookie)
+        passed.lines = lines if not ours else self._without_ours(lines, list(sent).index(b"cookie"), cookie)
         if observer is not None:
             observer.decided(cast("Decided", Noted(passed, at, time.perf_counter() - began)))
         return passed
@@ -115,10 +141,11 @@ class Short(Ways):
         path, host = scope.get("raw_path"), request.values(b"host")
         if scope["type"] != "http" or not path or len(path) > LONGEST or len(host) != 1 or len(host[0]) > LONGEST:
             return
-        way = self.learned(request, checked)
+        ours = self.names_us(request)
+        way = self.learned(request, checked) or self.learned_of_nobody(request, checked)
         if way is None:
             return
-        room(self._ways)[(request.method, bytes(path), host[0], scope["scheme"])] = way
+        room(self._ways)[(request.method, bytes(path), host[0], scope["scheme"], ours)] = way
         for name, _ in request.fields:
             if self.harmless(name):
                 room(self._harmless).add(name)
@@ -141,11 +168,33 @@ class Short(Ways):
         if observer is not None:
             seconds = time.perf_counter() - began
             observer.decided(cast("Decided", NoNoted(no, scope, self._guard.clock(), seconds, reference)))
-        return Refusing(no, reference)
+        return Refusing(no, scope["method"], reference)
 
-    def learn_no(self, scope: Scope, request: Request, checked: Checked, response: Response) -> None:
-        """Somebody without credentials was told to sign in. Whoever sends the same, byte for byte, is told the same,
-        but for the reference: which has to be all that differs when it is said twice."""
+    def recall(self, passed: LeftToTheView, found: tuple[Mark, ...]) -> bool:
+        """Whether a view may be opened because it could be before, or is refused because it was; then it is judged, and
+        noted."""
+        if passed.key is not None or not isinstance(passed, LeftPassed):
+            return super().recall(passed, found)
+        no = self._noes.get((*_all_of(passed.scope), id(found))) if self._noes else None
+        if no is None:
+            return super().recall(passed, found)
+        passed.refused, reference = cast("Refuse", no.checked.decision), passed.reference
+        passed.refusing = Refusing(no, passed.scope["method"], reference)
+        if (observer := self._guard.observer) is not None:
+            observer.decided(cast("Decided", NoNoted(no, passed.scope, self._guard.clock(), 0.0, reference)))
+        return True
+
+    def learn_no(
+        self,
+        scope: Scope,
+        request: Request,
+        checked: Checked,
+        response: Response,
+        found: tuple[Mark, ...] | None = None,
+    ) -> None:
+        """Somebody without credentials was told to sign in, at once or at the view that has those marks. Whoever sends
+        the same, byte for byte, is told the same, but for the reference: which has to be all that differs when it is
+        said twice."""
         plan, refuse = checked.plan, checked.decision
         if not self._works or plan is None or len(plan.matches) != 1 or plan.left or plan.pretends:
             return
@@ -166,11 +215,11 @@ class Short(Ways):
         if request.value(b"transfer-encoding") or request.value(b"content-length") or request.value(b"expect"):
             return
         again = replace(checked, reference=new_reference())
-        no = No.of(self._surface.site.origin, checked, response)
-        if no is None or no != No.of(self._surface.site.origin, again, self._surface.refusal(again, request)):
+        no = No.of(self._surface.site.origin, checked, response, found)
+        if no is None or no != No.of(self._surface.site.origin, again, self._surface.refusal(again, request), found):
             return
         try:
-            asked = _all_of(scope)
+            asked = _all_of(scope) if found is None else (*_all_of(scope), id(found))
             if sum(len(name) + len(value) for name, value in scope["headers"]) + len(request.target) <= _LONGEST_NO:
                 room(self._noes)[asked] = no
         except (TypeError, KeyError):

@@ -95,6 +95,10 @@ def _length(request: Request) -> int:
     return int(length) if length.isdigit() else 0
 
 
+async def nowhere(message: Message) -> None:
+    """Where messages go that nobody gets."""
+
+
 async def drop(receive: Receive) -> None:
     """Read what a client still sends, within bounds, and keep nothing of it."""
     dropped = 0

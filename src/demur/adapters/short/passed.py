@@ -109,14 +109,15 @@ class ShortPassed(Passed):
 
 class LeftToTheView(ShortPassed):
     """A request that is left to the view: no more is known than whose cookie it is, until that has been judged. `key`
-    is that of their session."""
+    is that of their session, None for nobody, and `found` are the marks of the view."""
 
-    __slots__ = ("key", "ways")
+    __slots__ = ("found", "key", "ways")
 
-    def __init__(self, surface: Surface, scope: Any, way: Way, now: int, *, key: bytes, ways: Ways) -> None:  # noqa: ANN401
+    def __init__(self, surface: Surface, scope: Any, way: Way, now: int, *, key: bytes | None, ways: Ways) -> None:  # noqa: ANN401
         super().__init__(surface, scope, way, None, now)
         self.given = False
         self.key, self.ways = key, ways
+        self.found: tuple[Mark, ...] = ()
 
     @property
     def checked(self) -> Checked:
@@ -142,8 +143,9 @@ class LeftToTheView(ShortPassed):
 
     def recalled(self, found: Sequence[Mark]) -> bool:
         """Whether the view was judged before and what was decided still holds: then it is decided."""
+        self.found = tuple(found)
         # What is said without a mark depends on whether there is a view at all.
-        return bool(found) and self.left and self.ways.recall(self, tuple(found))
+        return bool(found) and self.left and self.ways.recall(self, self.found)
 
     def remember(self, found: Sequence[Mark]) -> None:
         """The view has been judged, on the long way."""

@@ -7,7 +7,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from demur.core import fields
-from demur.core.model import Access, Allow, Left, Scheme
+from demur.core.model import Absent, Access, Allow, Left, Scheme
 
 if TYPE_CHECKING:
     from demur.adapters.short.passed import LeftToTheView
@@ -136,6 +136,22 @@ class Ways:
             return None
         return Way(plan, asked, opened, not opened and plan.left)
 
+    def learned_of_nobody(self, request: Request, checked: Checked) -> Way | None:
+        """The way of a request that says nothing of who it is, and that the long way has left to the view."""
+        plan = checked.plan
+        if not self._works or plan is None or not plan.left or checked.requirement.conceal:
+            return None
+        if request.method not in {"GET", "HEAD"} or not _is_one(checked, plan) or self.names_us(request):
+            return None
+        if checked.presented.scheme is not None or not isinstance(checked.evidence, Absent):
+            return None
+        return Way(plan, checked.requirement, open=False, left=True)
+
+    @staticmethod
+    def names_us(request: Request) -> bool:
+        """Whether a cookie may be ours."""
+        return any(b"demur" in value for value in request.values(b"cookie"))
+
     def _learn(self, checked: Checked, cookies: list[bytes]) -> bool:
         """Whether it is a cookie that a request is known by; whoever was allowed something is, from now on."""
         key = self.key(cookies[0]) if len(cookies) == 1 else None
@@ -161,7 +177,7 @@ class Ways:
             return False
         way, at, known = kept[0], self._guard.clock(), None
         if not way.open:
-            known = self._recall(passed.key, way.requirement, int(at))
+            known = self._recall(passed.key, way.requirement, int(at)) if passed.key is not None else None
             if known is None:
                 return False
         passed.judged_as(way, known)

@@ -104,7 +104,7 @@ async def _judge(passed: Passed, marks: tuple[Mark, ...], scope: Scope, send: Se
     above = scope.get(_ABOVE)
     scope[MARKS] = marks = _together(above, marks) if above else marks
     known = passed.recalled(marks) or (not marks and getattr(passed, "given", False))
-    if not known and not await _allowed(passed, marks, scope):
+    if passed.refused is not None or not (known or await _allowed(passed, marks, scope)):
         kind = "websocket.http.response" if scope["type"] == "websocket" else "http.response"
         await send({"type": f"{kind}.start", "status": 403, "headers": []})
         await send({"type": f"{kind}.body", "body": b""})
