@@ -48,8 +48,9 @@ class Demur(asgi.Demur):
             self.surface.bridge = _connected(self.surface.bridge)
         self._started = False
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle any connection; the first one waits until it is known that every route has a requirement."""
+    async def _otherwise(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The first of all connections, which goes no short way, waits until it is known that every route has a
+        requirement."""
         if not self._started:
             try:
                 self._start(self._whole(scope))
@@ -58,7 +59,7 @@ class Demur(asgi.Demur):
                     await receive()
                     await send({"type": "lifespan.startup.failed", "message": str(error)})
                 raise
-        await super().__call__(scope, receive, send)
+        await super()._otherwise(scope, receive, send)
 
     def _whole(self, scope: Scope) -> ASGIApp:
         """The app that this stands before; the one in the scope, if it is one of its middleware."""
