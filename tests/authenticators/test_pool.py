@@ -10,7 +10,7 @@ import threading
 import pytest
 
 from demur.authenticators import pool
-from demur.authenticators.pool import Pool
+from demur.authenticators.pool import Job, Line, Pool
 from demur.core.model import StoreUnavailable
 
 
@@ -25,8 +25,7 @@ async def test_it_runs_when_nothing_else_wants_to() -> None:
 
 async def test_whoever_waits_gets_a_thread_that_gets_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """A job in a thread that never comes to its end is done again in another, and so is what waits behind it."""
-    monkeypatch.setattr(pool, "PATIENCE", 0.01)
-    monkeypatch.setattr(pool, "LIMIT", 60.0)
+    monkeypatch.setattr(pool, "WINDOW", 0.01)
     threads, stuck, seen = Pool(1, 10), threading.Event(), []
 
     def starved() -> str:
@@ -44,24 +43,125 @@ async def test_whoever_waits_gets_a_thread_that_gets_time(monkeypatch: pytest.Mo
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="as above")
-async def test_in_the_end_it_is_as_important_as_everything_else(monkeypatch: pytest.MonkeyPatch) -> None:
-    """First with a little priority, then with that of the process."""
-    monkeypatch.setattr(pool, "PATIENCE", 0.01)
-    monkeypatch.setattr(pool, "LIMIT", 0.05)
+async def test_who_helps_has_a_little_priority(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Less than checks have, and more than idle time."""
+    monkeypatch.setattr(pool, "WINDOW", 0.01)
     threads, stuck, seen = Pool(1, 10), threading.Event(), []
 
     def starved() -> None:
-        thread = threading.get_native_id()
-        seen.append((os.sched_getscheduler(0), os.getpriority(os.PRIO_PROCESS, thread)))
-        if len(seen) < 3:
+        seen.append((os.sched_getscheduler(0), os.getpriority(os.PRIO_PROCESS, threading.get_native_id())))
+        if len(seen) < 2:
             stuck.wait(30)
 
     async with asyncio.timeout(20):
-        await asyncio.gather(*(threads.run(starved) for _ in range(3)))
+        await threads.run(starved)
     usual = os.getpriority(os.PRIO_PROCESS, 0)
-    assert seen[:3] == [(os.SCHED_IDLE, usual), (os.SCHED_OTHER, max(10, usual)), (os.SCHED_OTHER, usual)]
+    assert seen == [(os.SCHED_IDLE, usual), (os.SCHED_OTHER, max(10, usual))]
     stuck.set()
     threads.close()
+
+
+@pytest.mark.parametrize(("cores", "threads"), [(1, 1), (2, 2), (8, 3)])
+async def test_no_more_threads_than_cores(monkeypatch: pytest.MonkeyPatch, cores: int, threads: int) -> None:
+    """Of two that share a core, one could hold the interpreter's lock while it is the other's turn."""
+    monkeypatch.setattr(pool, "_cores", lambda: cores)
+    before = {thread.name for thread in threading.enumerate()}
+    many = Pool(3, 1)
+    await many.run(lambda: None)
+    assert len({thread.name for thread in threading.enumerate()} - before) == threads + 1  # who helps
+    many.close()
+
+
+async def test_a_thread_that_rests_says_so() -> None:
+    """Once there is nothing more to do, and in that very thread."""
+    rested, worked = list[str](), threading.Event()
+
+    def rest() -> None:
+        rested.append(threading.current_thread().name)
+        worked.set()
+
+    threads = Pool(1, 10, rest)
+    name = await threads.run(lambda: threading.current_thread().name)
+    await asyncio.to_thread(worked.wait, 30)
+    threads.close()
+    assert name in rested
+
+
+# --- whose turn it is: all times are given ------------------------------------------------------------
+
+
+def line(*since: float) -> tuple[Line, list[Job]]:
+    """People who came at these times, in seconds."""
+    made, jobs = Line(), [Job(lambda: None, at) for at in since]
+    for job in jobs:
+        made.add(job)
+    return made, jobs
+
+
+def test_nobody_helps_while_there_is_headway() -> None:
+    """A job that takes long in idle time is left to it, as long as it gets its tenth of a core."""
+    made, (first, second) = line(0.0, 0.0)
+    assert made.next(0.0, 7.0) is first
+    assert made.pause(0.0) == 1.0
+    for second_passed in (1.0, 2.0, 3.0, 4.0):
+        assert made.overdue(second_passed, 7.0 + second_passed * 0.125) is None
+        assert made.pause(second_passed) == 1.0
+    assert second in made.waiting()
+
+
+def test_without_headway_the_oldest_is_helped_first() -> None:
+    """Also if it is under way: nobody knows when it would end. Each is helped once."""
+    made, jobs = line(0.0, 0.1, 0.2)
+    assert made.next(0.0, 7.0) is jobs[0]
+    assert made.overdue(0.999, 7.0) is None
+    assert made.overdue(1.0, 7.099) is jobs[0]
+    assert [made.overdue(1.0, 7.1) for _ in range(3)] == [jobs[1], jobs[2], None]
+
+
+def test_headway_is_counted_anew_with_each_job_that_is_begun() -> None:
+    """Whoever comes to a new job has got somewhere."""
+    made, jobs = line(0.0, 0.0, 0.0)
+    made.next(0.0, 7.0)
+    assert made.overdue(1.0, 7.0) is jobs[0]
+    made.forget(jobs[0])
+    assert made.next(1.5, 7.05) is jobs[1]
+    assert made.overdue(2.4, 7.05) is None
+    assert made.overdue(2.5, 7.16) is None
+    assert made.overdue(3.5, 7.17) is jobs[1]
+
+
+def test_who_has_waited_long_is_helped_however_it_goes() -> None:
+    """The oldest that waits: what is under way makes headway, and is not done twice."""
+    made, jobs = line(0.0, 0.5, 1.0)
+    assert made.next(0.0, 0.0) is jobs[0]
+    assert made.overdue(4.9, 4.0) is None
+    assert made.pause(5.4) == pytest.approx(0.1)
+    assert made.overdue(5.499, 4.4) is None
+    assert made.overdue(5.5, 4.5) is jobs[1]
+    assert made.overdue(5.5, 4.5) is None
+    assert made.pause(5.5) == pytest.approx(0.4)  # the next look at how it goes
+    assert made.overdue(6.0, 5.0) is jobs[2]
+
+
+def test_who_left_is_not_helped() -> None:
+    """Neither while they are being taken out nor afterwards."""
+    made, jobs = line(0.0, 0.0, 0.0)
+    jobs[0].future.cancel()
+    jobs[1].future.cancel()
+    made.forget(jobs[1])
+    assert made.overdue(9.0, 0.0) is jobs[2]
+    assert made.next(9.0, 0.0) is None
+
+
+def test_where_nobody_waits_there_is_nothing_to_look_at() -> None:
+    """So the thread sleeps until somebody comes."""
+    made, (only,) = line(0.0)
+    assert made.pause(0.0) == 5.0
+    made.next(0.0, 0.0)
+    assert made.pause(0.5) == 0.5
+    made.forget(only)
+    assert made.pause(0.5) is None
+    assert made.overdue(99.0, 0.0) is None
 
 
 async def test_what_goes_wrong_is_told() -> None:

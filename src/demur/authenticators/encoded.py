@@ -21,8 +21,9 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import bcrypt
 from argon2 import Parameters, extract_parameters
-from argon2.exceptions import InvalidHashError, VerifyMismatchError
-from argon2.low_level import verify_secret
+from argon2.exceptions import InvalidHashError
+
+from demur.authenticators.argon2id import derive
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,11 +50,10 @@ class Argon2:
     parameters: Parameters
 
     def check(self, password: bytes) -> bool:
-        """Whether this is the password. Raises argon2's `VerificationError` if there is not enough memory."""
-        try:
-            return verify_secret(self.text.encode(), password, self.parameters.type)
-        except VerifyMismatchError:
-            return False
+        """Whether this is the password. Raises argon2's `VerificationError` if it cannot be checked, and
+        `MemoryError` if there is not enough."""
+        salt, digest = map(_bytes, self.text.rsplit("$", 2)[1:])
+        return hmac.compare_digest(derive(self.parameters, password, salt), digest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +181,10 @@ def spend(costly: Encoded, done: int) -> None:
 
 def _unpadded(data: bytes) -> str:
     return base64.b64encode(data).decode().rstrip("=")
+
+
+def _bytes(unpadded: str) -> bytes:
+    return base64.b64decode(unpadded + "=" * (-len(unpadded) % 4), validate=True)
 
 
 def _read_argon2(text: str) -> Encoded:

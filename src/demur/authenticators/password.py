@@ -24,6 +24,7 @@ from argon2.low_level import Type
 from argon2.profiles import RFC_9106_HIGH_MEMORY, RFC_9106_LOW_MEMORY
 from precis_i18n import get_profile
 
+from demur.authenticators.argon2id import let_go
 from demur.authenticators.encoded import Encoded, argon2_kind, dummy, dummy_argon2, kind, recognise, spend
 from demur.authenticators.pool import Pool
 from demur.core.model import ConfigError, StoreUnavailable
@@ -121,7 +122,7 @@ class Argon2Hasher:
         self._own = argon2_kind(self._parameters)
         self._dummy = dummy_argon2(self._parameters, os.urandom(32))
         self._foreign: Mapping[str, Encoded] = {}  # of each family a dummy of the costliest hash seen
-        self._pool = Pool(concurrency, waiting)
+        self._pool = Pool(concurrency, waiting, let_go)
 
     def expect(self, encoded: Iterable[str]) -> None:
         """Say which kinds of hashes there are: one whole hash of each kind is enough, of any person's.

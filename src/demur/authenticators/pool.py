@@ -2,9 +2,12 @@
 
 - It opens with its first job, once for each process: a copy that a fork brought along is left alone.
 - Its threads give way to everything else that the machine has to do: on Linux they run when nothing else wants to.
-- Nobody is starved for that. Who has waited for `PATIENCE` gets a thread of a little priority, and who has waited for
-  `LIMIT` one of the same as everything else; if their job is under way in a thread that gets too little,
-  it is done once more, and the first to come to its end is the one that counts.
+  No more of them than cores: one of two that share a core could hold the interpreter's lock while the other runs.
+- Nobody is starved for that. One more thread has a little priority. It does nothing while the others make headway and
+  nobody has waited for `LONG`; then it takes what is oldest, one job after the other, and once more what is under way
+  in a thread that gets too little: the first to come to its end is the one that counts.
+- So checks go first. Who comes to a machine that has half of a core to spare is served in idle time and nobody notices;
+  on one that has nothing to spare each job is given a tenth of a core, and the line moves as fast as that.
 - What finds too much before it is refused at once: a queue that nobody comes to the end of helps nobody.
 """
 
@@ -28,20 +31,23 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-PATIENCE: Final = 0.5
-"""Seconds after which somebody's job is no longer done in idle time only."""
-LIMIT: Final = 2.0
-"""Seconds after which it is as important as everything else."""
+LONG: Final = 5.0
+"""Seconds after which somebody who waits is not left to idle time any more."""
+HEADWAY: Final = 0.1
+"""The share of a core with which the threads get on, taken together: what the one with a little priority would get."""
+WINDOW: Final = 1.0
+"""Seconds over which that share is taken."""
 
 # A tenth of a busy core, at least. With 19 it would be a hundredth.
 _LITTLE = 10
 
 
 def _only_when_idle() -> None:
-    """Run the calling thread when nothing else wants to (sched(7), SCHED_IDLE). The threads that argon2 starts inherit
-    it. The interpreter's lock is not held while a password is hashed, so hardly anybody waits for such a thread.
+    """Run the calling thread when nothing else wants to (sched(7), SCHED_IDLE). The interpreter's lock is not held
+    while a password is hashed, so hardly anybody waits for such a thread.
 
-    Elsewhere a thread has no priority of its own, so nothing is done there.
+    Elsewhere a thread has no priority of its own, so nothing is done there. It cannot be had back either: to leave
+    SCHED_IDLE takes a privilege (sched(7), "Privileges and resource limits"), so others help out instead.
     """
     if sys.platform == "linux":
         with contextlib.suppress(OSError):
@@ -57,108 +63,176 @@ def _with_little() -> None:
             os.setpriority(os.PRIO_PROCESS, thread, max(_LITTLE, os.getpriority(os.PRIO_PROCESS, thread)))
 
 
-def _with_all() -> None:
-    """Leave the calling thread as it is."""
+def _cores() -> int:
+    """On how many cores this process may run."""
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
 @dataclass(slots=True, eq=False)
-class _Job:
-    """What is to be done, since when, and for whom it is done at most: those who have waited for so many seconds."""
+class Job:
+    """What is to be done, since when, whether a thread has begun, and whether the one with a little priority has."""
 
     work: Callable[[], Any]
     since: float
     future: Future[Any] = field(default_factory=Future)
-    seen_to: float = 0.0
+    begun: bool = False
+    helped: bool = False
+
+
+class Line:
+    """Who waits, and whose turn it is. It knows no threads and no clock: `now` is given in seconds, and `spent` is the
+    processor time of all threads that run in idle time."""
+
+    def __init__(self) -> None:
+        self.unfinished: dict[Job, None] = {}  # the oldest first
+        self._waiting: deque[Job] = deque()
+        self._since = self._spent = 0.0
+        self._starved = False
+
+    def add(self, job: Job) -> None:
+        """Stand in line."""
+        self._waiting.append(job)
+        self.unfinished[job] = None
+
+    def forget(self, job: Job) -> None:
+        """It is done, or nobody waits for it any more."""
+        self.unfinished.pop(job, None)
+        with contextlib.suppress(ValueError):
+            self._waiting.remove(job)
+
+    def waiting(self) -> list[Job]:
+        """Those that nobody has begun."""
+        return list(self._waiting)
+
+    def next(self, now: float, spent: float) -> Job | None:
+        """What a thread does next in idle time."""
+        while self._waiting:
+            job = self._waiting.popleft()
+            if _begin(job):
+                self._since, self._spent, self._starved = now, spent, False
+                return job
+        return None
+
+    def overdue(self, now: float, spent: float) -> Job | None:
+        """What idle time has not been enough for: the oldest."""
+        if now - self._since >= WINDOW and any(job.begun for job in self.unfinished):
+            self._starved = spent - self._spent < HEADWAY * (now - self._since)
+            self._since, self._spent = now, spent
+        for job in self.unfinished:
+            if not self._starved and now - job.since < LONG:
+                return None
+            if job.helped or job.future.cancelled() or (job.begun and not self._starved):
+                continue
+            job.helped = True
+            if job.begun:
+                return job
+            self._waiting.remove(job)
+            if _begin(job):
+                return job
+        return None
+
+    def pause(self, now: float) -> float | None:
+        """How long until something may be overdue; None while there is nothing to do."""
+        at = [job.since + LONG for job in self.unfinished if not job.begun][:1]
+        if any(job.begun and not job.helped for job in self.unfinished):
+            at.append(self._since + WINDOW)
+        return max(0.0, min(at) - now) if at else None
+
+
+def _begin(job: Job) -> bool:
+    """Whether somebody still waits for it."""
+    job.begun = job.future.set_running_or_notify_cancel()
+    return job.begun
 
 
 class _Opened:
     """What belongs to one process."""
 
-    def __init__(self, threads: int) -> None:
+    def __init__(self, threads: int, rest: Callable[[], None]) -> None:
         self.pid = os.getpid()
-        self.changed = threading.Condition()
-        self.waiting: deque[_Job] = deque()
-        self.unfinished: dict[_Job, None] = {}
-        self.over = False
-        kinds = [(_only_when_idle, 0.0)] * threads + [(_with_little, PATIENCE), (_with_all, LIMIT)]
+        self.line = Line()
+        self._rest = rest
+        self._lock = threading.Lock()
+        self._more = threading.Condition(self._lock)
+        self._late = threading.Condition(self._lock)
+        self._over = False
+        self._clocks: list[int] = []
+        runs = [self._run] * min(threads, _cores()) + [self._help]
         self._threads = [
-            threading.Thread(target=self._run, args=kind, name=f"demur-hash-{number}", daemon=True)
-            for number, kind in enumerate(kinds)
+            threading.Thread(target=run, name=f"demur-hash-{number}", daemon=True) for number, run in enumerate(runs)
         ]
         for thread in self._threads:
             thread.start()
 
     def add(self, work: Callable[[], Any], most: int) -> Future[Any]:
         """Have something done. Raises `StoreUnavailable` if too much is to be done already."""
-        with self.changed:
-            if len(self.unfinished) >= most:
-                raise StoreUnavailable(f"{len(self.unfinished)} passwords are being checked already", retry_after=2)
-            job = _Job(work, time.monotonic())
-            self.waiting.append(job)
-            self.unfinished[job] = None
-            self.changed.notify_all()
+        with self._lock:
+            if (many := len(self.line.unfinished)) >= most:
+                raise StoreUnavailable(f"{many} passwords are being checked already", retry_after=2)
+            job = Job(work, time.monotonic())
+            self.line.add(job)
+            self._more.notify()
+            if not many:
+                self._late.notify()
         # Called when a job that still waited is cancelled, too.
         job.future.add_done_callback(lambda _: self._forget(job))
         return job.future
 
     def end(self) -> None:
         """Give up what waits, and wait for what is under way."""
-        with self.changed:
-            self.over = True
-            given_up = list(self.waiting)
-            self.changed.notify_all()
+        with self._lock:
+            self._over = True
+            given_up = self.line.waiting()
+            self._more.notify_all()
+            self._late.notify_all()
         for job in given_up:
             job.future.cancel()
         for thread in self._threads:
             thread.join()
 
-    def _forget(self, job: _Job) -> None:
-        with self.changed:
-            self.unfinished.pop(job, None)
-            with contextlib.suppress(ValueError):
-                self.waiting.remove(job)
+    def _forget(self, job: Job) -> None:
+        with self._lock:
+            self.line.forget(job)
 
-    def _run(self, begin: Callable[[], None], patience: float) -> None:
-        begin()
+    def _run(self) -> None:
+        """Do one job after the other in idle time."""
+        _only_when_idle()
+        with self._lock:
+            if sys.platform == "linux":
+                self._clocks.append(time.pthread_getcpuclockid(threading.get_ident()))
         while True:
-            with self.changed:
-                while (job := self._next(patience)) is None:
-                    if self.over:
-                        return
-                    self.changed.wait(self._pause(patience))
+            with self._lock:
+                job = None if self._over else self.line.next(time.monotonic(), self._spent())
+            if job is not None:
+                _do(job)
+                continue
+            self._rest()
+            with self._lock:
+                if self._over:
+                    return
+                if not self.line.waiting():
+                    self._more.wait()
+
+    def _help(self) -> None:
+        """Do what is overdue, with a little priority."""
+        _with_little()
+        while True:
+            job = None
+            with self._lock:
+                while not self._over and (job := self.line.overdue(time.monotonic(), self._spent())) is None:
+                    self._late.wait(self.line.pause(time.monotonic()))
+            if job is None:
+                return
             _do(job)
+            self._rest()
 
-    def _next(self, patience: float) -> _Job | None:
-        """What a thread does next: what waits, or, in one for those who have waited, the oldest of what is not done."""
-        if not patience:
-            while self.waiting:
-                job = self.waiting.popleft()
-                if job.future.set_running_or_notify_cancel():
-                    return job
-            return None
-        before = time.monotonic() - patience
-        for job in self.unfinished:
-            if job.since > before or self.over:
-                return None
-            if job.seen_to < patience:
-                job.seen_to = patience
-                if job in self.waiting:
-                    self.waiting.remove(job)
-                    if not job.future.set_running_or_notify_cancel():
-                        continue
-                return job
-        return None
-
-    def _pause(self, patience: float) -> float | None:
-        """How long until somebody has waited for so long; None if nobody waits."""
-        if not patience:
-            return None
-        since = next((job.since for job in self.unfinished if job.seen_to < patience), None)
-        return None if since is None else max(0.0, since + patience - time.monotonic())
+    def _spent(self) -> float:
+        """The processor time of the threads that run in idle time. Where no thread gives way, all of it."""
+        return sum(map(time.clock_gettime, self._clocks)) if self._clocks else time.monotonic()
 
 
-def _do(job: _Job) -> None:
-    """Do a job, perhaps beside other threads that do: the first to end has done it."""
+def _do(job: Job) -> None:
+    """Do a job, perhaps beside another thread that does: the first to end has done it."""
     result, error = None, None
     try:
         result = job.work()
@@ -173,19 +247,21 @@ def _do(job: _Job) -> None:
 
 
 class Pool:
-    """At most `threads` jobs at once, two more of those who have waited, and at most `waiting` in line. Used from any
-    number of event loops. A job may be done twice, so it must not matter if it is."""
+    """At most `threads` jobs at once, one more where they get on too slowly, and at most `waiting` in line. Used from
+    any number of event loops. A job may be done twice, so it must not matter if it is. `rest` is called in a thread
+    that has nothing more to do."""
 
-    def __init__(self, threads: int, waiting: int) -> None:
+    def __init__(self, threads: int, waiting: int, rest: Callable[[], None] = lambda: None) -> None:
         self._threads = threads
         self._most = threads + waiting
+        self._rest = rest
         self._opened: _Opened | None = None
 
     async def run(self, job: Callable[[], T]) -> T:
         """Do a job in one of the threads. Raises `StoreUnavailable` if too many are waiting already."""
         opened = self._opened
         if opened is None or opened.pid != os.getpid():
-            opened = self._opened = _Opened(self._threads)
+            opened = self._opened = _Opened(self._threads, self._rest)
         future: Future[T] = opened.add(job, self._most)
         return await asyncio.wrap_future(future)
 
