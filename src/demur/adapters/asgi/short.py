@@ -97,8 +97,8 @@ class Short(Ways):
         try:
             lines = scope["headers"]
             sent: dict[bytes, bytes] = dict(lines)
-            cookie = sent.get(b"cookie", b"")
-            ours = b"demur" in cookie
+            cookie = sent.get(b"cookie")
+            ours = cookie is not None and b"demur" in cookie
             way = self._ways.get((scope["method"], scope.get("raw_path"), sent.get(b"host"), scope["scheme"], ours))
         except (KeyError, TypeError, ValueError):  # no request, or of another make than a server's usual
             return None
@@ -112,7 +112,7 @@ class Short(Ways):
         if way.open:
             passed = KnownPassed(self._surface, scope, way, None, int(at))
         else:
-            key = None if not ours else self.key(cookie)
+            key = self.key(cookie) if cookie is not None and ours else None
             if key is None and (ours or not way.left):
                 return None
             if way.left:
@@ -123,7 +123,7 @@ class Short(Ways):
                 if known is None:
                     return None
                 passed = KnownPassed(self._surface, scope, way, known, int(at))
-        passed.lines = lines if not ours else self._without_ours(lines, list(sent).index(b"cookie"), cookie)
+        passed.lines = lines if cookie is None else self._without_ours(lines, list(sent).index(b"cookie"), cookie)
         if observer is not None:
             observer.decided(cast("Decided", Noted(passed, at, time.perf_counter() - began)))
         return passed
