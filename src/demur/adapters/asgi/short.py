@@ -16,7 +16,6 @@ from demur.guard import new_reference
 
 if TYPE_CHECKING:
     from demur.adapters.asgi.wire import Message, Scope
-    from demur.adapters.short.ways import Way
     from demur.adapters.surface import Surface
     from demur.core.marks import Mark
     from demur.core.model import Request, Response
@@ -33,7 +32,7 @@ class _Read:
     __slots__ = ()
     scope: Scope
     lines: list[Any]
-    refusing: Refusing | None = None
+    refusing: Refusing | None
 
     def inner(self) -> Scope:
         """The scope that the app sees."""
@@ -53,13 +52,9 @@ class KnownPassed(_Read, ShortPassed):
 
 
 class LeftPassed(_Read, LeftToTheView):
-    """A request that is left to the view. `refusing` is how it is refused there, as it was before."""
+    """A request that is left to the view."""
 
-    __slots__ = ("lines", "refusing")
-
-    def __init__(self, surface: Surface, scope: Scope, way: Way, now: int, *, key: bytes | None, ways: Ways) -> None:
-        super().__init__(surface, scope, way, now, key=key, ways=ways)
-        self.refusing: Refusing | None = None
+    __slots__ = ("lines",)
 
     @property
     def checked(self) -> Checked:

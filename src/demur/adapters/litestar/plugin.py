@@ -128,16 +128,23 @@ class Demur(InitPlugin, ReceiveRoutePlugin, CLIPlugin):
     async def routed(self, answering: App, scope: Scope, receive: Receive, send: Send) -> None:
         """Let Litestar answer. A refusal from before the marks were judged leaves with its reason."""
         passed: Passed = scope["demur"]
-        passed.native = ASGIConnection(scope)  # type: ignore[arg-type]
+        if self.surface.bridge is not None:
+            passed.native = ASGIConnection(scope)  # type: ignore[arg-type]
 
         async def sent(message: Message) -> None:
-            if passed.left and "route_handler" not in scope and message.get("status", 400) < 300:
-                await self.surface.ajudge(passed, (), native=passed.native, closed=False)
-            elif passed.left and "route_handler" in scope and _is_refusal(message):
-                await self._judge(passed, scope)
+            if passed.left:
+                await self._before(message, passed, scope)
             await send(message)
 
         await answering(scope, receive, sent)
+
+    async def _before(self, message: Message, passed: Passed, scope: Scope) -> None:
+        """Before something leaves that nobody has judged: it is no view, or a refusal from before one."""
+        if "route_handler" in scope:
+            if _is_refusal(message):
+                await self._judge(passed, scope)
+        elif message.get("status", 400) < 300:
+            await self.surface.ajudge(passed, (), native=passed.native, closed=False)
 
     async def _raised(self, error: Exception, scope: Any) -> None:  # noqa: ANN401 - as above
         passed: Passed | None = scope.get("demur")

@@ -25,10 +25,24 @@ class ShortPassed(Passed):
     """`Passed`, of which everything is made when somebody asks for it. A protocol says how: `inner` is what its app
     sees, and `_read` the request that was judged, out of `scope`, what the server gave."""
 
-    __slots__ = ("_brief", "_checked", "_known", "_native", "_now", "_request", "given", "number", "scope", "way")
+    __slots__ = (
+        "_brief",
+        "_checked",
+        "_known",
+        "_native",
+        "_now",
+        "_request",
+        "given",
+        "number",
+        "refusing",
+        "scope",
+        "way",
+    )
 
     given: bool
     """Whether it came with a yes, and nothing else was decided at the view."""
+    refusing: Any
+    """How it is refused at the view, as it was before, where a protocol knows that."""
 
     def __init__(self, surface: Surface, scope: Any, way: Way, known: Known | None, now: int) -> None:  # noqa: ANN401
         self.surface = surface
@@ -45,6 +59,7 @@ class ShortPassed(Passed):
         self._checked: Checked | None = None
         self._request: Request | None = None
         self._native: object = None
+        self.refusing = None
         self.number = new_number()
 
     def inner(self) -> Any:  # noqa: ANN401 - each protocol has its own
@@ -87,6 +102,13 @@ class ShortPassed(Passed):
     @checked.setter
     def checked(self, checked: Checked) -> None:
         self._checked, self.given = checked, False
+
+    @property
+    def allow(self) -> Allow:
+        """The yes, with the person; nobody in particular as long as it is left open."""
+        if not self.given:
+            return super().allow
+        return NOBODY if self._known is None else self._known.allow
 
     @property
     def somebody(self) -> bool:
