@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 from typing import Any
 
 import pytest
@@ -60,6 +61,11 @@ class Side(Wire):
         fields = [(name.lower(), value) for name, value in self.said[-1][1]]
         body = b"" if self.status >= 400 else self.body
         return self.status, fields if self.status < 400 else [], body, self.seen[-1], log
+
+    def went_nowhere(self, **asked: Any) -> None:
+        """Ask for what is refused."""
+        self.said, self.body = [], b""
+        self.ask(asked.pop("path"), **asked)
 
 
 ASKED: list[dict[str, Any]] = [
@@ -221,3 +227,68 @@ def test_marks_know_one_person_from_another() -> None:
     for session in asyncio.run(side.store.sessions()):
         asyncio.run(side.store.apply([End(session.id, Ending.REVOKED, Actor.ADMINISTRATOR, NOW)]))
     assert [side.went(path="/in", HTTP_COOKIE=each)[0] for each in cookies] == [401, 401, 401]
+
+
+# --- what was refused -------------------------------------------------------------------------------
+
+NOBODYS: list[dict[str, Any]] = [
+    {},
+    {"HTTP_ACCEPT": "text/html"},
+    {"HTTP_ACCEPT": "text/html", "HTTP_SEC_FETCH_MODE": "navigate"},
+    {"HTTP_COOKIE": "a=b"},
+    {"HTTP_COOKIE": "__Host-demur=made-up"},
+    {"HTTP_AUTHORIZATION": "Bearer x"},
+    {"HTTP_ORIGIN": "https://x.example"},
+    {"QUERY_STRING": "a=b"},
+    {"REQUEST_METHOD": "HEAD"},
+    {"REQUEST_METHOD": "POST"},
+    {"CONTENT_LENGTH": "3"},
+    {"HTTP_TRANSFER_ENCODING": "chunked"},
+    {"HTTP_X_FORWARDED_HOST": "elsewhere.example"},
+    {"HTTP_HOST": "elsewhere.example"},
+    {"REMOTE_ADDR": "203.0.113.99"},
+]
+
+
+@pytest.mark.parametrize("asked", NOBODYS, ids=map(str, range(len(NOBODYS))))
+@pytest.mark.parametrize("kind", [Side, Marked])
+def test_what_is_refused_is_said_again_the_same(kind: Any, asked: dict[str, Any]) -> None:
+    """To whoever has no session: byte for byte, but for the reference, and it is noted each time."""
+    sides = [kind(short=True), kind(short=False)]
+    path = "/in" if kind is Marked else "/members/"
+    for _ in range(5):
+        for one in ({}, asked, {"path": "/staff"}):
+            found = []
+            for side in sides:
+                side.went_nowhere(**{"path": path, **one})
+                reference = side.noted[-1].reference
+                assert len({each.reference for each in side.noted}) == len(side.noted)
+                assert (reference.encode() in side.body) is bool(side.body)
+                said = [(name, value.replace(reference, "-")) for name, value in side.said[-1][1]]
+                log = {name: getattr(side.noted[-1], name) for name in (*NAMES, "method", "path")}
+                found.append((side.said[-1][0], said, side.body.replace(reference.encode(), b"-"), log))
+            assert found[0] == found[1]
+    assert bool(sides[0].demur.short._noes) is True
+    assert not sides[1].demur.short._noes
+
+
+def test_a_session_is_not_told_what_nobody_was() -> None:
+    """What is said again is said to the same request only."""
+    for kind, path in ((Side, "/members/"), (Marked, "/in")):
+        side: Any = kind(short=True)
+        cookie = side.cookie()
+        for _ in range(3):
+            side.went_nowhere(path=path)
+            assert side.status == 401
+            assert side.went(path=path, HTTP_COOKIE=cookie)[0] == 200
+
+
+def test_what_a_refused_client_still_sends_is_dropped_each_time() -> None:
+    """At a view, too, which it reached on the short way."""
+    side = Marked(short=True)
+    for _ in range(4):
+        side.went_nowhere(path="/in")
+        content = io.BytesIO(b"abc")
+        side.went_nowhere(path="/in", CONTENT_LENGTH="3", **{"wsgi.input": content})
+        assert (side.status, content.read()) == (401, b"")
+    assert side.taken > 0

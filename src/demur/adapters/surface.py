@@ -97,11 +97,17 @@ class Surface:
 
     def enter(self, request: Request, read: Callable[[int], bytes | None]) -> Response | Passed:
         """The same for a surface without an event loop, in whichever thread."""
+        if (answered := self.before(request, read)) is not None:
+            return answered
+        return self.entered(self.guard.check(request), request)
+
+    def before(self, request: Request, read: Callable[[int], bytes | None]) -> Response | None:
+        """The answer to what is for no site of ours, or for a page of ours; None if it is for the app."""
         if (elsewhere := self.misplaced(request)) is not None:
             return elsewhere
         if self.pages.serves(request):
             return self.guard.portal.run(self.pages.answer(request, lambda most: asyncio.to_thread(read, most)))
-        return self.entered(self.guard.check(request), request)
+        return None
 
     def entered(self, checked: Checked, request: Request) -> Response | Passed:
         """What was decided, as an answer or as the way on. What goes on may be asked for in place of what is concealed:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Unpack, cast
 
 import flask
 from flask import Flask, g, request
+from werkzeug.wsgi import ClosingIterator
 
 from demur.adapters import wsgi
 from demur.adapters.flask import routes
@@ -17,6 +18,9 @@ from demur.core.model import Access, ConfigError, Refused
 from demur.core.reasons import Reason
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from wsgiref.types import StartResponse, WSGIEnvironment
+
     from demur.adapters.passed import Passed
     from demur.adapters.surface import Surface
     from demur.adapters.wsgi.short import Short
@@ -55,6 +59,15 @@ class Demur:
             app.register_error_handler(csrf.CSRFError, forged)
 
 
+class Unseen(flask.Response):
+    """What Flask gets in place of an answer of ours. That goes out when this one begins, so it is not made ready."""
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Begin."""
+        start_response("200 OK", [])
+        return ClosingIterator((), self.close)
+
+
 class Guarding:
     """Judges what is left, and the marks of the view, when Flask has found it and has not read the content."""
 
@@ -67,7 +80,8 @@ class Guarding:
 
     def before(self) -> flask.Response | None:
         """The first function that Flask calls for a request."""
-        asked: flask.Request = request._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001 - once for all
+        # The proxies are left once for all: each thing that is asked of one costs as much as the thing.
+        asked: flask.Request = request._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001
         passed: Passed | None = asked.environ.get("demur.passed")
         if passed is None or passed.surface is not self._surface:
             message = "A request came past demur."
@@ -75,15 +89,16 @@ class Guarding:
         if not self._checked:
             check_routes(self._surface, routes.listed(self._app, self._surface))
             self._checked = True
-        g.demur, passed.native = passed, asked
-        endpoint = asked.endpoint
-        found = self._marks(endpoint, asked.method) if endpoint else ()
+        g._get_current_object().demur = passed  # noqa: SLF001
+        passed.native = asked
+        rule = asked.url_rule
+        found = self._marks(rule.endpoint, asked.method) if rule is not None else ()
         if not found and (not passed.left or _is_nobodys_affair(passed)):
             return None
         # An error of the routing has no view; Flask answers it next.
         if self._short.judge(passed, found, asked, closed=asked.routing_exception is None):
             return None
-        return flask.Response()  # which does not get out
+        return Unseen()
 
     def _marks(self, endpoint: str, method: str) -> tuple[Mark, ...]:
         """The marks of a view, looked for once."""
@@ -112,7 +127,7 @@ def answer(refused: Refused) -> flask.Response:
     """What a view raised, as the answer in its place."""
     passed: Passed = request.environ["demur.passed"]
     passed.answer = passed.surface.raised(passed, refused)
-    return flask.Response()  # which does not get out
+    return Unseen()
 
 
 def forged(error: Exception) -> flask.Response:

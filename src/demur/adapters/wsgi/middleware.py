@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from demur.adapters.options import assemble
 from demur.adapters.passed import Passed
+from demur.adapters.short import ShortPassed
 from demur.adapters.wsgi import wire
-from demur.adapters.wsgi.short import Short
+from demur.adapters.wsgi.short import LeftPassed, Short
 from demur.core import fields
 from demur.core.model import Preflight, Refused, Response
 
@@ -55,8 +56,10 @@ class Demur:
         known = self.short.enter(environ)
         if known is not None:
             return _Exit(known, environ, start_response, None, self.short).run(self._app)
+        if (said := self.short.refuse(environ)) is not None:
+            return wire.again(*said, environ, start_response)
         request, upload = wire.read(environ), wire.Upload(environ)
-        passed = self.surface.enter(request, upload.body)
+        passed = self._enter(environ, request, upload)
         if self._asks and isinstance(passed, Passed) and not self.surface.judge(passed, (), native=environ):
             passed = self.surface.entered(passed.checked, request)
         if isinstance(passed, Response):
@@ -64,6 +67,15 @@ class Demur:
         self.short.learn(environ, request, passed)
         self._as_judged(environ, request, passed)
         return _Exit(passed, environ, start_response, upload, self.short).run(self._app)
+
+    def _enter(self, environ: dict[str, Any], request: Request, upload: wire.Upload) -> Response | Passed:
+        """As `Surface.enter` does; what was refused is said again to whoever asks the same."""
+        surface = self.surface
+        if (elsewhere := surface.before(request, upload.body)) is not None:
+            return elsewhere
+        checked = surface.guard.check(request)
+        self.short.learn_no(environ, request, checked)
+        return surface.entered(checked, request)
 
     def _as_judged(self, environ: dict[str, Any], request: Request, passed: Passed) -> None:
         """Make of the environ what the app may see, in its place: some servers look there for what the app says."""
@@ -119,16 +131,21 @@ class _Exit:
         self, status: str, headers: list[tuple[str, str]], exc_info: ExcInfo | None = None, /
     ) -> Callable[[bytes], object]:
         """What the app calls in place of the server's `start_response`."""
+        passed = self._passed
         if self.ours is not None:
             return _nowhere
-        lines = self.short.leave(self._passed, status, headers)
+        lines = self.short.leave(passed, status, headers)
         if lines is not None:
             self.started = True
             return self._start_response(status, lines, *((exc_info,) if exc_info else ()))
+        if isinstance(passed, LeftPassed) and passed.refusing is not None:
+            self.ours = wire.again(passed.refusing, passed.reference, self._environ, self._start_response, exc_info)
+            return _nowhere
         answered = tuple((name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers)
         left = self._passed.surface.leave(self._passed, int(status[:3]), answered)
         try:
             if isinstance(left, Response):
+                self.short.learn_no_at_view(self._passed)
                 self._replace(left, exc_info)
                 return _nowhere
             self.started = True
@@ -146,7 +163,11 @@ class _Exit:
 
     def _replace(self, response: Response, exc_info: ExcInfo | None = None) -> Iterable[bytes]:
         # The app may have read what was sent, and then only a promised end tells where it ends.
-        upload = self._upload if self._passed.refused or self._environ.get("wsgi.input_terminated") else None
+        passed, upload = self._passed, self._upload
+        if upload is None and isinstance(passed, ShortPassed):
+            upload = wire.Upload(passed.scope)
+        if not (passed.refused or self._environ.get("wsgi.input_terminated")):
+            upload = None
         self.ours = wire.answer(response, self._environ, self._start_response, upload, exc_info)
         return self.ours
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
-from demur.adapters.short import CHANGES, LONGEST, USUAL, LeftToTheView, Noted, ShortPassed, Ways, room
+from demur.adapters.short import CHANGES, LONGEST, USUAL, No, Noes, Noted, Refusable, ShortPassed, room
 from demur.adapters.wsgi import wire
 from demur.core import fields
+from demur.guard import new_number
+from demur.observe.reference import named
 
 if TYPE_CHECKING:
     from demur.adapters.passed import Passed
@@ -41,13 +44,17 @@ class KnownPassed(_Read, ShortPassed):
     __slots__ = ("now_its",)
 
 
-class LeftPassed(_Read, LeftToTheView):
+class LeftPassed(_Read, Refusable):
     """A request that is left to the view."""
 
     __slots__ = ("now_its",)
 
+    def came(self) -> dict[str, Any]:
+        """The environ as it came."""
+        return self.scope
 
-class Short(Ways):
+
+class Short(Noes):
     """The short way of one surface."""
 
     def __init__(self, surface: Surface) -> None:
@@ -57,12 +64,14 @@ class Short(Ways):
 
     def enter(self, environ: dict[str, Any]) -> Passed | None:
         """The way on, with the environ made what the app sees; None if this has to go the long way."""
-        way = self._ways.get(tuple(map(environ.get, _PLACE)))
+        cookie = environ.get("HTTP_COOKIE")
+        ours = cookie is not None and "demur" in cookie
+        way = self._ways.get((ours, *map(environ.get, _PLACE)))
         if way is None or not self._harmless.issuperset(environ):
             return None
         observer = self._guard.observer
         began = time.perf_counter() if observer is not None else 0.0
-        at, cookie, query = self._guard.clock(), environ.get("HTTP_COOKIE"), environ.get("QUERY_STRING")
+        at, query = self._guard.clock(), environ.get("QUERY_STRING")
         try:
             sent = None if cookie is None else cookie.encode("latin-1")
             if query and not fields.plain_query(query.encode("latin-1")):
@@ -70,16 +79,16 @@ class Short(Ways):
         except UnicodeEncodeError:
             return None
         key = None if way.open or sent is None else self.key(sent)
+        if key is None and not way.open and (ours or not way.left):
+            return None
         passed: KnownPassed | LeftPassed
         if way.open:
             passed = KnownPassed(self._surface, dict(environ), way, None, int(at))
-        elif key is None:
-            return None
         elif way.left:
             passed = LeftPassed(self._surface, dict(environ), way, int(at), key=key, ways=self)
             observer = None  # it is decided at the view, and noted there
         else:
-            known = self._recall(key, way.requirement, int(at))
+            known = self._recall(cast("bytes", key), way.requirement, int(at))
             if known is None:
                 return None
             passed = KnownPassed(self._surface, dict(environ), way, known, int(at))
@@ -93,7 +102,7 @@ class Short(Ways):
     def judge(self, passed: Passed, marks: tuple[Mark, ...], native: object, *, closed: bool = True) -> bool:
         """Judge a view, as `Surface.judge` does. `marks` are the same object whenever they are those of that view."""
         if passed.recalled(marks):
-            return True
+            return passed.refused is None
         if not self._surface.judge(passed, marks, native=native, closed=closed):
             return False
         passed.remember(marks)
@@ -107,13 +116,26 @@ class Short(Ways):
 
     def learn(self, environ: dict[str, Any], request: Request, passed: Passed) -> None:
         """What was decided on the long way, of an environ as it came."""
-        way = self.learned(request, passed.checked) if passed.request is request else None
+        if passed.request is not request:
+            return
+        way = self.learned(request, passed.checked) or self.learned_of_nobody(request, passed.checked)
         if way is None:
             return
-        room(self._ways)[tuple(map(environ.get, _PLACE))] = way
+        room(self._ways)[(self.names_us(request), *map(environ.get, _PLACE))] = way
         for key in environ:
             if not key.startswith("HTTP_") or self.harmless(wire.name_of(key[5:])):
                 room(self._harmless).add(key)
+
+    def refuse(self, environ: dict[str, Any]) -> tuple[No, str] | None:
+        """What the very same request, without credentials, was answered a moment ago, with a new reference; None if
+        that is not known."""
+        began = time.perf_counter()
+        no = self.known_no(environ)
+        if no is None:
+            return None
+        number = new_number()
+        self.say_no(no, partial(wire.read, environ), self._guard.clock(), time.perf_counter() - began, number)
+        return no, named(number)
 
     def leave(self, passed: Passed, status: str, headers: list[tuple[str, str]]) -> list[tuple[str, str]] | None:
         """The fields of an answer as they leave; None if these have to go the long way."""

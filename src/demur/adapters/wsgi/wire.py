@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from typing import TypeAlias
     from wsgiref.types import InputStream, StartResponse
 
+    from demur.adapters.short import No
     from demur.core.model import Response
 
     ExcInfo: TypeAlias = tuple[type[BaseException], BaseException, TracebackType] | tuple[None, None, None]
@@ -145,6 +146,26 @@ def answer(
     start_response(status, lines, *((exc_info,) if exc_info else ()))
     content = [] if environ["REQUEST_METHOD"] == "HEAD" else [response.body]
     return content if upload is None or upload.ended else _and_drop(content, upload)
+
+
+def again(
+    no: No,
+    reference: str,
+    environ: dict[str, Any],
+    start_response: StartResponse,
+    exc_info: ExcInfo | None = None,
+) -> Iterable[bytes]:
+    """Say a refusal again, to a request that has no content."""
+    status, lines = _texts(no)
+    start_response(status, lines.copy(), *((exc_info,) if exc_info else ()))
+    return [] if environ["REQUEST_METHOD"] == "HEAD" else [no.body(reference)]
+
+
+@lru_cache(maxsize=1024)
+def _texts(no: No) -> tuple[str, list[tuple[str, str]]]:
+    """The status and the fields of a refusal as WSGI has them."""
+    lines = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in no.fields]
+    return f"{no.status} {HTTPStatus(no.status).phrase}", lines
 
 
 def _and_drop(content: list[bytes], upload: Upload) -> Iterator[bytes]:

@@ -1,0 +1,218 @@
+"""A refusal that is said again, where requests come as CGI has them (RFC 3875): WSGI, and Django's.
+
+Who sends the same without credentials is told the same, but for the reference, so all the rest is made once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, cast
+
+from demur.adapters.short.passed import LeftToTheView
+from demur.adapters.short.ways import Ways, room
+from demur.core.model import Absent, Refuse
+from demur.core.reasons import REASONS, Reason
+from demur.guard import new_reference
+from demur.observe.reference import named
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from demur.adapters.short.ways import Way
+    from demur.adapters.surface import Surface
+    from demur.core.marks import Mark
+    from demur.core.model import Fields, Request
+    from demur.core.ports import Decided
+    from demur.guard import Checked
+
+_LONGEST = 2048
+"""Bytes of a request that is remembered."""
+_SAID = (
+    *("REQUEST_METHOD", "SCRIPT_NAME", "PATH_INFO", "QUERY_STRING", "wsgi.url_scheme"),
+    *("CONTENT_TYPE", "CONTENT_LENGTH", "wsgi.input_terminated"),
+)
+_NEVER = (b"upgrade", b"transfer-encoding", b"content-length", b"expect")
+
+
+@dataclass(frozen=True, slots=True)
+class No:
+    """What is the same each time. `parts` are those of the body, with the reference between them."""
+
+    origin: str
+    rule: str
+    reason: Reason
+    status: int
+    fields: Fields
+    parts: tuple[bytes, ...]
+    checked: Checked = field(compare=False)
+    found: tuple[Mark, ...] | None
+    """The marks of the view at which it was said. They are kept, so that no other ones can have their place."""
+
+    # In the log's table two of them are the same only if they are one: there is one for each request that is known.
+    __hash__ = object.__hash__
+
+    def body(self, reference: str) -> bytes:
+        """The body, with a reference."""
+        return reference.encode().join(self.parts)
+
+
+class Refusable(LeftToTheView):
+    """A request that is left to the view, or refused there as it was before. `refusing` is how."""
+
+    __slots__ = ("refusing",)
+
+    def __init__(self, surface: Surface, scope: Any, way: Way, now: int, *, key: bytes | None, ways: Ways) -> None:  # noqa: ANN401
+        super().__init__(surface, scope, way, now, key=key, ways=ways)
+        self.refusing: No | None = None
+
+    def came(self) -> Mapping[str, Any]:
+        """What the server said of it, before anything was taken from that."""
+        raise NotImplementedError
+
+    @property
+    def checked(self) -> Checked:
+        """What was decided."""
+        if self._checked is None and self.refusing is not None:
+            self._checked = replace(self.refusing.checked, reference=self.reference, now=self._now)
+        return super().checked
+
+    @checked.setter
+    def checked(self, checked: Checked) -> None:
+        self._checked, self.given = checked, False
+
+    @property
+    def left(self) -> bool:
+        """Whether it is still to be judged."""
+        return self.refusing is None and super().left
+
+
+class Noes(Ways):
+    """The ways of one surface, with what was refused there."""
+
+    def __init__(self, surface: Surface) -> None:
+        super().__init__(surface)
+        self._noes: dict[tuple[object, ...], No] = {}
+        self._refused: set[int] = set()
+
+    def known_no(self, came: Mapping[str, Any], found: tuple[Mark, ...] | None = None) -> No | None:
+        """What the same request was told a moment ago, at once or at the view of these marks."""
+        return self._noes.get((*_all_of(came), id(found))) if self._noes else None
+
+    def say_no(self, no: No, read: Callable[[], Request], at: float, seconds: float, number: int) -> None:
+        """It is said again; for the log."""
+        if (observer := self._guard.observer) is not None:
+            observer.decided(cast("Decided", NoNoted(no, read, at, seconds, number)))
+
+    def recall(self, passed: LeftToTheView, found: tuple[Mark, ...]) -> bool:
+        """Whether a view may be opened because it could be before, or is refused because it was; then it is judged, and
+        noted."""
+        if passed.key is not None or not isinstance(passed, Refusable):
+            return super().recall(passed, found)
+        no = self.known_no(passed.came(), found)
+        if no is None:
+            return super().recall(passed, found)
+        passed.refused, passed.refusing = cast("Refuse", no.checked.decision), no
+        self.say_no(no, passed._read, self._guard.clock(), 0.0, passed.number)  # noqa: SLF001 - one family
+        return True
+
+    def learn_no_at_view(self, passed: object) -> No | None:
+        """Somebody was refused where the framework had found the view."""
+        if not isinstance(passed, Refusable) or passed.key is not None or not passed.found or passed.refusing is not None:
+            return None
+        if passed.refused is not passed.checked.decision or passed.overdue:
+            return None
+        return self.learn_no(passed.came(), passed.request, passed.checked, passed.found)
+
+    def learn_no(
+        self, came: Mapping[str, Any], request: Request, checked: Checked, found: tuple[Mark, ...] | None = None
+    ) -> No | None:
+        """Somebody without credentials was told to sign in, at once or at the view that has those marks. The reference
+        has to be all that differs when that is said twice."""
+        plan, refuse = checked.plan, checked.decision
+        if not self._works or plan is None or len(plan.matches) != 1 or plan.left or plan.pretends:
+            return None
+        if not isinstance(refuse, Refuse) or refuse.reason is not Reason.SIGN_IN_REQUIRED:
+            return None
+        if checked.requirement.conceal or checked.presented.scheme is not None:
+            return None
+        if not isinstance(checked.evidence, Absent) or request.method not in {"GET", "HEAD"}:
+            return None
+        if any(request.value(name) for name in _NEVER) or len(request.target) + _size(request) > _LONGEST:
+            return None
+        asked = (*_all_of(came), id(found))
+        if hash(asked) not in self._refused:
+            # Most come once: it is not worth more than this until one comes again.
+            room(self._refused).add(hash(asked))
+            return None
+        no = self._no(checked, request, found)
+        if no is None or no != self._no(replace(checked, reference=new_reference()), request, found):
+            return None
+        room(self._noes)[asked] = no
+        return no
+
+    def _no(self, checked: Checked, request: Request, found: tuple[Mark, ...] | None) -> No | None:
+        """A refusal without its reference; None if that is not in its body alone."""
+        response, reference = self._surface.refusal(checked, request), checked.reference.encode()
+        parts = tuple(response.body.split(reference))
+        if len(parts) < 2 or any(reference in value for _, value in response.fields):
+            return None
+        rule, reason = checked.requirement.rule, cast("Refuse", checked.decision).reason
+        status, origin = REASONS[reason].status, self._surface.site.origin
+        return No(origin, rule, reason, status, response.fields, parts, checked, found)
+
+
+class NoNoted:
+    """It, for the log: see `core.ports.Decided`."""
+
+    __slots__ = ("_read", "alike", "at", "number", "seconds")
+    outcome = "refuse"
+    subject = None
+    error = ""
+
+    def __init__(self, no: No, read: Callable[[], Request], at: float, seconds: float, number: int) -> None:
+        self.alike = no
+        self._read = read
+        self.at = at
+        self.seconds = seconds
+        self.number = number
+
+    @property
+    def reference(self) -> str:
+        return named(self.number)
+
+    @property
+    def origin(self) -> str:
+        return self.alike.origin
+
+    @property
+    def status(self) -> int:
+        return self.alike.status
+
+    @property
+    def reason(self) -> Reason:
+        return self.alike.reason
+
+    @property
+    def rule(self) -> str:
+        return self.alike.rule
+
+    @property
+    def request(self) -> Request:
+        return self._read()
+
+    @property
+    def method(self) -> str:
+        return self._read().method
+
+    @property
+    def path(self) -> bytes:
+        return self._read().path
+
+
+def _all_of(came: Mapping[str, Any]) -> tuple[object, ...]:
+    """All that a request says."""
+    return (*map(came.get, _SAID), *[line for line in came.items() if line[0].startswith("HTTP_")])
+
+
+def _size(request: Request) -> int:
+    return sum(len(name) + len(value) for name, value in request.fields)
