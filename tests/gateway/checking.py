@@ -98,10 +98,10 @@ def _without_reference(value: str) -> str:
 
 
 async def everywhere(
-    check: Check, target: str, sent: Sequence[tuple[str, str]], method: str = "GET", times: int = 2
+    check: Check, target: str, sent: Sequence[tuple[str, str]], method: str = "GET", times: int = 3
 ) -> Answered:
-    """What is answered: plainly, and on the wire, twice on one connection: the second time it may go the short way. It
-    is the same each time."""
+    """What is answered: plainly, and on the wire, three times on one connection: the second time it may go the short
+    way, and the third time it is known to the byte. It is the same each time."""
     plain = plainly(await check.answer(request(target, sent, method)))
     answer = plain
     async with connected(check) as (reader, writer, _):

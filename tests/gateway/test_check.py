@@ -554,6 +554,17 @@ def test_a_slip_is_for_one_request(changes: dict[str, Any]) -> None:
         slip.read(value, replace(request, **changes), KeyRing((key,)), NOW)
 
 
+def test_the_last_part_of_a_reference_is_not_signed() -> None:
+    """It tells refusals of one second apart; all the rest is signed."""
+    request, key = Request("GET", b"/", "https", "a", "", ()), Key(1, b"k" * 32)
+    written = slip.Slip(Refuse(Reason.SIGN_IN_REQUIRED), "0192d3f4-7a1b-4c3d-8e9f-000000000001")
+    value = slip.write(written, request, key, NOW)
+    other = slip.read(value.replace(b"000000000001", b"000000000002"), request, KeyRing((key,)), NOW)
+    assert other == replace(written, reference="0192d3f4-7a1b-4c3d-8e9f-000000000002")
+    with pytest.raises(ValueError, match="another request"):
+        slip.read(value.replace(b"8e9f", b"8e9e"), request, KeyRing((key,)), NOW)
+
+
 async def test_without_a_key_nothing_is_signed(caplog: pytest.LogCaptureFixture) -> None:
     """A key ring that cannot be read is our failure: 403 without a slip, which the second step makes 503."""
 

@@ -39,6 +39,10 @@ class _Check:
         def forget() -> None:
             """Nothing is remembered."""
 
+        @staticmethod
+        def tell() -> None:
+            """Nothing is noted."""
+
     @staticmethod
     def at_once(sent: Request, raw: bytes = b"") -> Response:
         return respond.plain(200, b"ok")

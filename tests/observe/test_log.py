@@ -5,10 +5,12 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,6 +19,7 @@ from demur.core.ports import Decided
 from demur.core.reasons import Reason
 from demur.observe import Both
 from demur.observe.log import LONGEST_PATH, LONGEST_QUEUE, Log
+from demur.observe.reference import named, new_number
 
 Make = Callable[..., Decided]
 
@@ -225,6 +228,47 @@ def test_after_a_fork() -> None:
     assert outcomes == ["child", "parent", "parent-before"]
 
 
+class Alike:
+    """What some decisions have in common."""
+
+    def __init__(self, decided: Decided) -> None:
+        self._decided = decided
+        self.outcome, self.reason = decided.outcome, decided.reason
+
+    def decided(self, at: float, number: int, seconds: float) -> Decided:
+        return replace(self._decided, at=at, reference=named(number), seconds=seconds)
+
+
+@pytest.mark.parametrize("human", [False, True])
+def test_several_decisions(decided: Make, human: bool) -> None:
+    """Each has the line that it would have by itself; those that nobody was told a reference have one, too."""
+    together, one_by_one = io.StringIO(), io.StringIO()
+    first, second = Log(together, human=human), Log(one_by_one, human=human)
+    refused = Alike(decided(outcome="refuse", status=401, reason=Reason.SESSION_IDLE, subject="0192-1"))
+    number = new_number()
+    first.several([(refused, 1700000000.25, number, 0.00012), (refused, 1700000001.5, number + 1, 0.25)])
+    second.decided(refused.decided(1700000000.25, number, 0.00012))
+    second.decided(refused.decided(1700000001.5, number + 1, 0.25))
+    first.several([(Alike(decided()), 1700000001.5, 0, 0.25)] * 2)
+    for log in (first, second):
+        log.close()
+    lines = together.getvalue().splitlines()
+    assert (lines[:2], len(lines)) == (one_by_one.getvalue().splitlines(), 4)
+    if not human:
+        assert all(re.fullmatch("[0-9a-f-]{36}", line["reference"]) for line in lines_of(together))
+        assert len({line["reference"] for line in lines_of(together)}) == 4
+
+
+def test_no_more_wait_than_may(decided: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What comes together is bounded like what comes one by one, and it is told how many were dropped."""
+    monkeypatch.setattr("demur.observe.log.LONGEST_QUEUE", 3)
+    stream = io.StringIO()
+    log = Log(stream)
+    log.several([(Alike(decided()), 1700000001.5, 0, 0.25)] * 5)
+    log.close()
+    assert [line["event"] for line in lines_of(stream)] == ["decision"] * 3 + ["lines-dropped"]
+
+
 def test_both(decided: Make) -> None:
     """All observers are told, whatever one of them does."""
 
@@ -240,7 +284,8 @@ def test_both(decided: Make) -> None:
     both = Both(logs[0], Broken(), logs[1])
     both.decided(decided())
     both.signed_in("password", "success")
+    both.several([(Alike(decided()), 1700000001.5, 0, 0.25)])
     for log in logs:
         log.close()
-    assert [line["event"] for line in lines_of(first)] == ["decision", "sign-in"]
-    assert [line["event"] for line in lines_of(second)] == ["decision", "sign-in"]
+    assert [line["event"] for line in lines_of(first)] == ["decision", "sign-in", "decision"]
+    assert [line["event"] for line in lines_of(second)] == ["decision", "sign-in", "decision"]

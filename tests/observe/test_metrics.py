@@ -38,6 +38,17 @@ def test_decisions(decided: Make) -> None:
     assert number(metrics, 'demur_decision_seconds_bucket{le="0.01"}') == 2
 
 
+def test_several_decisions(decided: Make) -> None:
+    """Some that have outcome and reason in common are counted together."""
+    metrics = Metrics()
+    refused = decided(outcome="refuse", reason=Reason.SIGN_IN_REQUIRED, status=401)
+    noted: Any = [(refused, 1.0, 0, seconds) for seconds in (0.02, 0.001, 0.3)]
+    metrics.several(noted)
+    assert number(metrics, 'demur_decisions_total{outcome="refuse",reason="sign-in-required"}') == 3
+    assert number(metrics, "demur_decision_seconds_count") == 3
+    assert number(metrics, 'demur_decision_seconds_bucket{le="0.025"}') == 2
+
+
 @pytest.mark.parametrize(
     ("changes", "errors"),
     [

@@ -338,6 +338,22 @@ class Alike(Protocol):
     """Their `reference`, or its number (`observe.reference.named`)."""
 
 
+class Common(Protocol):
+    """What many decisions have in common: all of a `Decided` but when it was made, under which reference, and how long
+    it took. The same object stands for the same things."""
+
+    @property
+    def outcome(self) -> str: ...
+    @property
+    def reason(self) -> Reason | None: ...
+    def decided(self, at: float, number: int, seconds: float) -> Decided:
+        """One of them. `number` is that of its reference (`observe.reference`), or 0 if nobody was told one."""
+
+
+Noted: TypeAlias = tuple[Common, float, int, float]
+"""One of them: what it has in common with others, and what `Common.decided` takes."""
+
+
 class Observer(Protocol):
     """Whoever writes down what happened. Must not block and must not raise."""
 
@@ -346,3 +362,10 @@ class Observer(Protocol):
 
     def signed_in(self, method: str, outcome: str) -> None:
         """Somebody tried to sign in: `outcome` is "success", "failure" or "throttled"."""
+
+
+class Patient(Observer, Protocol):
+    """An observer that may be told of many decisions together, a moment later."""
+
+    def several(self, noted: Sequence[Noted]) -> None:
+        """Some requests were allowed, or refused for the same reason: at least one."""

@@ -146,6 +146,7 @@ class Gateway:
         if scope["path"] != "/metrics":
             response = respond.plain(404, b"Here are /metrics and nothing else.\n")
         else:
+            self.check.short.tell()
             kind, body = await asyncio.to_thread(self.metrics.exposition)
             response = respond.plain(200, body, kind=kind.encode("ascii"))
         await asgi.answer(response, asgi.read(scope), scope, receive, send)

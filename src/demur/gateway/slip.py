@@ -7,6 +7,8 @@ the decision on a slip, and the renderer reads it.
 - A slip is signed, and valid for some seconds and for one request: the same method, address and client's cookie.
 - It travels between the proxy and us only. It holds no more of a person than the page will show.
 - What is the same for many refusals is written once (`Pad`): to refuse is as cheap as to allow.
+- The last part of the reference is not signed. It tells apart what was refused in the same second, and nothing hangs on
+  it; were it signed, each refusal would need a signature of its own.
 """
 
 from __future__ import annotations
@@ -29,7 +31,10 @@ LASTS = 10
 """Seconds."""
 
 # Other things are signed with the same keys; none of them in this way, with these words.
-_PURPOSE = b"demur slip 2"
+_PURPOSE = b"demur slip 3"
+
+_LAST = 12
+"""Characters: the last part of a UUID."""
 
 _FORM = re.compile(
     rb"(?P<key>[0-9]{1,3})\.(?P<said>[A-Za-z0-9_\-]+)\.(?P<until>[0-9]{1,12})\.(?P<reference>[A-Za-z0-9\-]{1,64})"
@@ -52,27 +57,28 @@ class Pad:
     """Slips that differ in their reference, their time and the address that they are about, and in nothing else: of one
     decision, about requests with the same method, site and credentials."""
 
-    __slots__ = ("_signed", "begins", "key")
+    __slots__ = ("_begins", "_signed", "key")
 
     def __init__(self, slip: Slip, request: Request, key: Key) -> None:
         said = _encode(json.dumps(_content(slip), separators=(",", ":")).encode("ascii"))
         self.key = key
-        self.begins = b"%d.%b." % (key.id, said)
+        self._begins = b"%d.%b." % (key.id, said)
         self._signed = _signing(said, request, key)
 
-    def rest(self, target: bytes, reference: str, now: int) -> bytes:
-        """What a slip has beside what it `begins` with."""
-        told = f"{now + LASTS}.{reference}".encode("ascii")
+    def around(self, target: bytes, reference: str, now: int) -> tuple[bytes, bytes]:
+        """What stands before the last part of the reference, and after it. It is good for all slips of this second
+        whose references differ in that part alone."""
+        told = f"{now + LASTS}.{reference[:-_LAST]}".encode("ascii")
         signed = self._signed.copy()
         # The address is last: nothing can move from one part to the next.
         signed.update(b"%b %b" % (told, target))
-        return b"%b.%b" % (told, signed.hexdigest().encode("ascii"))
+        return self._begins + told, b"." + signed.hexdigest().encode("ascii")
 
 
 def write(slip: Slip, request: Request, key: Key, now: int) -> bytes:
     """The slip as the value of a field."""
-    pad = Pad(slip, request, key)
-    return pad.begins + pad.rest(request.target, slip.reference, now)
+    before, after = Pad(slip, request, key).around(request.target, slip.reference, now)
+    return before + slip.reference[-_LAST:].encode("ascii") + after
 
 
 def read(value: bytes, request: Request, ring: KeyRing, now: int) -> Slip:
@@ -119,7 +125,7 @@ def _signing(said: bytes, request: Request, key: Key) -> blake2b:
 
 def _tag(found: re.Match[bytes], request: Request, key: Key) -> bytes:
     signed = _signing(found["said"], request, key)
-    signed.update(b"%b.%b %b" % (found["until"], found["reference"], request.target))
+    signed.update(b"%b.%b %b" % (found["until"], found["reference"][:-_LAST], request.target))
     return signed.hexdigest().encode("ascii")
 
 

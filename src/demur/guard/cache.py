@@ -48,7 +48,7 @@ class Cache:
 
     def __init__(self, store: Store, most: int = MOST) -> None:
         self._store = store
-        self._holds = store.holds
+        self.holds = store.holds
         self._half = most // 2
         self._young: dict[bytes, Known] = {}
         self._old: dict[bytes, Known] = {}
@@ -76,7 +76,7 @@ class Cache:
             if kept is None:
                 return None
             self._put(key, kept)
-        if now < kept.until and self._holds(kept.stamp):
+        if now < kept.until and self.holds(kept.stamp):
             return kept
         self.drop(key)
         return None
@@ -151,7 +151,7 @@ class Cache:
         """Whose session that is, or who left this mark (`learn`), if they are known to meet a requirement, with nothing
         to be written. On the way of every request: in one piece, and no question too many."""
         known = self._young.get(key) or self._by_mark.get(key)
-        if known is None or now >= known.quiet or not self._holds(known.stamp):
+        if known is None or now >= known.quiet or not self.holds(known.stamp):
             return None
         met = known.met
         return known if met[0] is requirement or known.meets(requirement, now) else None

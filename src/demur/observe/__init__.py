@@ -9,7 +9,9 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from demur.core.ports import Decided, Observer
+    from collections.abc import Sequence
+
+    from demur.core.ports import Decided, Noted, Observer
 
 
 class Both:
@@ -25,6 +27,17 @@ class Both:
                 observer.decided(decided)
             except Exception:  # noqa: BLE001, S110 - there is nobody left to tell
                 pass
+
+    def several(self, noted: Sequence[Noted]) -> None:
+        """Tell all of them of some decisions; one by one whoever cannot take them together."""
+        for observer in self._observers:
+            several = getattr(observer, "several", None)
+            with suppress(Exception):  # there is nobody left to tell
+                if several is not None:
+                    several(noted)
+                else:
+                    for common, at, number, seconds in noted:
+                        observer.decided(common.decided(at, number, seconds))
 
     def signed_in(self, method: str, outcome: str) -> None:
         """Tell all of them of a sign-in."""

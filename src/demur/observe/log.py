@@ -22,13 +22,13 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, TextIO
 
-from demur.observe.reference import named
+from demur.observe.reference import named, new_number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from typing import TypeAlias
 
-    from demur.core.ports import Decided
+    from demur.core.ports import Common, Decided, Noted
 
     Same: TypeAlias = tuple[str, str, str]
     Different: TypeAlias = tuple[Same, float, int | str, str | None, float]
@@ -74,6 +74,14 @@ class Log:
         except Exception as error:  # noqa: BLE001 - a request does not fail because its line does
             self._put(_failed(error))
 
+    def several(self, noted: Sequence[Noted]) -> None:
+        """Write a line about each of some decisions."""
+        if self._human:
+            for common, at, number, seconds in noted:
+                self.decided(common.decided(at, number, seconds))
+        else:
+            self._writing().put_all(noted)
+
     def signed_in(self, method: str, outcome: str) -> None:
         """Write a line about a sign-in. Whose it was belongs to the audit log."""
         if self._human:
@@ -94,10 +102,13 @@ class Log:
         self._writer = None
 
     def _put(self, line: str) -> None:
+        self._writing().put(line)
+
+    def _writing(self) -> _Writer:
         writer = self._writer
         if writer is None:
             writer = self._writer = _Writer(self._stream)
-        writer.put(line)
+        return writer
 
     def _json_line(self, decided: Decided) -> str:
         alike = getattr(decided, "alike", None)
@@ -137,17 +148,40 @@ def _json_line(decided: Decided) -> str:
     return _line(_same(decided), decided.at, decided.reference, decided.subject, decided.seconds)
 
 
-def _made(noted: Sequence[str | Different]) -> Iterator[str]:
-    """The lines of what was noted."""
-    for each in noted:
-        if isinstance(each, str):
-            yield each
-            continue
-        try:
-            same, at, number, subject, seconds = each
-            yield _line(same, at, number if isinstance(number, str) else named(number), subject, seconds)
-        except Exception as error:  # noqa: BLE001 - whoever writes goes on
-            yield _failed(error)
+class _Lines:
+    """Makes lines of what was noted."""
+
+    def __init__(self) -> None:
+        self._common: dict[Common, tuple[str, str]] = {}
+
+    def made(self, noted: Sequence[str | Different | Noted]) -> Iterator[str]:
+        """A line for each. To most nobody was told a reference: theirs differ in the last part alone."""
+        unnamed, last = named(new_number())[:-12], new_number() >> 17
+        for each in noted:
+            try:
+                if isinstance(each, str):
+                    yield each
+                elif len(each) == 5:
+                    same, at, number, subject, seconds = each
+                    yield _line(same, at, number if isinstance(number, str) else named(number), subject, seconds)
+                else:
+                    common, at, told, seconds = each
+                    before, after = self._common.get(common) or self._learn(common)
+                    last += 1
+                    reference = named(told) if told else f"{unnamed}{last:012x}"
+                    second = int(at)
+                    part = _THREE[int((at - second) * 1000)]
+                    yield f'{{"at":"{_second(second)}.{part}{before}{reference}{after}{_took(seconds)}}}'
+            except Exception as error:  # noqa: BLE001 - whoever writes goes on
+                yield _failed(error)
+
+    def _learn(self, common: Common) -> tuple[str, str]:
+        if len(self._common) >= _MOST_ALIKE:
+            self._common.clear()
+        decided = common.decided(0, 0, 0)
+        before, between, after = _same(decided)
+        found = self._common[common] = before, f"{between}{_who(decided.subject)}{after}"
+        return found
 
 
 def _failed(error: Exception) -> str:
@@ -156,11 +190,15 @@ def _failed(error: Exception) -> str:
 
 def _line(same: Same, at: float, reference: str, subject: str | None, seconds: float) -> str:
     """What is different each time, and what it shares with others."""
-    second, micros = int(at), int(seconds * 1_000_000 + 0.5)
-    took = f"0.{_THREE[micros]}" if 0 <= micros < 1000 else f"{seconds * 1000:.3f}"
-    before, between, after = same
+    second, (before, between, after) = int(at), same
     part = _THREE[int((at - second) * 1000)]
-    return f'{{"at":"{_second(second)}.{part}{before}{reference}{between}{_who(subject)}{after}{took}}}'
+    return f'{{"at":"{_second(second)}.{part}{before}{reference}{between}{_who(subject)}{after}{_took(seconds)}}}'
+
+
+def _took(seconds: float) -> str:
+    """In milliseconds."""
+    micros = int(seconds * 1_000_000 + 0.5)
+    return f"0.{_THREE[micros]}" if 0 <= micros < 1000 else f"{seconds * 1000:.3f}"
 
 
 @lru_cache(1024)
@@ -223,7 +261,7 @@ def _is_terminal(stream: TextIO) -> bool:
 
 # Waking a thread for each line costs a request more than the line does, so they are gathered for a moment.
 _GATHER = 0.05
-_AT_ONCE = 1000
+_AT_ONCE = 5000
 # So many lines are made before others may go on: a thread holds the interpreter's lock meanwhile.
 _IN_ONE_GO = 64
 
@@ -234,7 +272,8 @@ class _Writer:
     def __init__(self, stream: TextIO) -> None:
         self._pid = os.getpid()
         self._stream = stream
-        self._lines: deque[str | Different] = deque()
+        self._lines: deque[str | Different | Noted] = deque()
+        self._made = _Lines().made
         self._dropped = 0
         self._woken = True
         self._wake = threading.Event()
@@ -250,6 +289,15 @@ class _Writer:
             self._dropped += 1
             return
         self._lines.append(line)
+        if not self._woken:
+            self._woken = True
+            self._wake.set()
+
+    def put_all(self, noted: Sequence[Noted]) -> None:
+        """The same for many."""
+        room = max(0, LONGEST_QUEUE - len(self._lines))
+        self._dropped += max(0, len(noted) - room)
+        self._lines.extend(noted[:room])
         if not self._woken:
             self._woken = True
             self._wake.set()
@@ -279,7 +327,7 @@ class _Writer:
         waiting = self._lines
         lines: list[str] = []
         while waiting and len(lines) < _AT_ONCE:
-            lines += _made([waiting.popleft() for _ in range(min(len(waiting), _IN_ONE_GO))])
+            lines += self._made([waiting.popleft() for _ in range(min(len(waiting), _IN_ONE_GO))])
             time.sleep(0)
         if self._dropped and lines:
             dropped, self._dropped = self._dropped, 0

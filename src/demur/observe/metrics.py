@@ -18,14 +18,15 @@ import os
 import threading
 from bisect import bisect_right
 from collections import deque
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from demur.core.reasons import Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, MutableMapping
+    from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 
-    from demur.core.ports import Decided
+    from demur.core.ports import Decided, Noted
 
     Scope: TypeAlias = MutableMapping[str, Any]
     Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -38,6 +39,7 @@ MULTIPROCESS = "PROMETHEUS_MULTIPROC_DIR"
 # Seconds. A decision without a read takes some microseconds, one that waits for a store milliseconds.
 _BUCKETS = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 
+_SECONDS = itemgetter(3)  # of what `Noted` is
 _MOST_GATHERED = 256
 _LATER = 0.25  # seconds
 
@@ -100,14 +102,23 @@ class Metrics:
         if decided.error and decided.reason not in _OF_UPSTREAM:
             self._store_errors.inc()
 
+    def several(self, noted: Sequence[Noted]) -> None:
+        """Count some decisions with the same outcome and reason, none of which a store failed to be asked for."""
+        common = noted[0][0]
+        with self._counting:
+            self._add(common.outcome, common.reason, sorted(map(_SECONDS, noted)))
+
     def count(self) -> None:
         """Bring the series up to date."""
         with self._counting:
             for (outcome, reason), gathered in list(self._gathered.items()):
                 seconds = sorted(gathered.popleft() for _ in range(len(gathered)))
                 if seconds:
-                    self._decisions.labels(outcome, reason.value if reason else "").inc(len(seconds))
-                    self._seconds.add(seconds)
+                    self._add(outcome, reason, seconds)
+
+    def _add(self, outcome: str, reason: Reason | None, seconds: list[float]) -> None:
+        self._decisions.labels(outcome, reason.value if reason else "").inc(len(seconds))
+        self._seconds.add(seconds)
 
     def _count_later(self) -> None:
         """Others show what this process counts: a thread writes it down for them, a moment later."""

@@ -45,6 +45,7 @@ class Remembers(Protocol):
 
     def answer(self, data: bytes) -> bytes | None: ...
     def forget(self) -> None: ...
+    def tell(self) -> None: ...
 
 
 class Checks(Answers, Protocol):
@@ -196,6 +197,7 @@ class Serving:
         if self._beating is not None:
             self._beating.cancel()
             await asyncio.wait((self._beating,))
+        shared.short.tell()
         return clean
 
     def _close(self) -> list[asyncio.Task[Any]]:

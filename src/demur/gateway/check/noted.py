@@ -1,95 +1,95 @@
-"""Decisions for the log and the metrics: see `core.ports.Decided`. What is not asked for is not made."""
+"""Decisions of the short way, for the log and the metrics.
+
+To tell an observer of each as it is made would cost more than to make it: the observer's code is far from ours, and
+the processor has to fetch it anew each time. So what can be told of together is told of together, a moment later.
+"""
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from demur.core.model import Request
-from demur.core.reasons import REASONS, Reason
-from demur.guard import new_number, new_reference
+from demur.core.ports import Decided
+from demur.guard import new_reference
+from demur.observe.reference import named
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from collections.abc import Sequence
+
+    from demur.core.ports import Noted, Observer
+    from demur.core.reasons import Reason
+
+LATER: Final = 0.02
+"""Seconds until what was noted is told."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Said:
-    """What many decisions have in common."""
+    """What is told of a decision but when it was made, how long it took, and its reference: `core.ports.Common`."""
 
     origin: str
     method: str
+    path: bytes
+    outcome: str
+    status: int | None
+    reason: Reason | None
     rule: str
     subject: str | None
-
-
-class _Noted:
-    """`said` and `place` are the same objects each time for what is alike."""
-
-    __slots__ = ("alike", "at", "path", "said", "seconds")
-    error: Final = ""
-
-    def __init__(self, said: Said, place: Hashable, at: float, seconds: float, path: bytes) -> None:
-        self.said = said
-        self.alike = (said, place)
-        self.at = at
-        self.seconds = seconds
-        self.path = path
-
-    @property
-    def origin(self) -> str:
-        return self.said.origin
-
-    @property
-    def method(self) -> str:
-        return self.said.method
-
-    @property
-    def rule(self) -> str:
-        return self.said.rule
-
-    @property
-    def subject(self) -> str | None:
-        return self.said.subject
+    error: str = ""
 
     @property
     def request(self) -> Request:
         """What is known of it here: no more is written than that."""
-        scheme, _, host = self.said.origin.partition("://")
-        return Request(self.said.method, self.path, scheme, host, "", ())
+        scheme, _, host = self.origin.partition("://")
+        return Request(self.method, self.path, scheme, host, "", ())
+
+    def decided(self, at: float, number: int, seconds: float) -> Decided:
+        """One of these decisions. Of a reference that nobody was told there is no number."""
+        reference = named(number) if number else new_reference()
+        return Decided(
+            at,
+            reference,
+            self.origin,
+            self.request,
+            self.outcome,
+            self.status,
+            self.reason,
+            self.rule,
+            self.subject,
+            seconds,
+            self.error,
+        )
 
 
-class Allowed(_Noted):
-    """A yes."""
+class Notes:
+    """What an observer is to be told, `allowed` and `refused`. Whoever appends the first to either calls `begun`."""
 
-    __slots__ = ()
-    outcome: Final = "allow"
-    status: Final = None
-    reason: Final = None
+    def __init__(self, observer: Observer | None) -> None:
+        self.allowed: list[Noted] = []
+        self.refused: list[Noted] = []
+        self._observer = observer
+        self._several: Any = getattr(observer, "several", None)
 
-    @property
-    def number(self) -> int:
-        """Made when it is asked for: nobody has been told it."""
-        return new_number()
+    def begun(self) -> None:
+        """See that it is told soon; at once to an observer that wants to be told of each."""
+        if self._several is None:
+            self.tell()
+        else:
+            asyncio.get_running_loop().call_later(LATER, self.tell)
 
-    @property
-    def reference(self) -> str:
-        return new_reference()
+    def tell(self) -> None:
+        """Tell what was noted."""
+        for noted in (self.allowed, self.refused):
+            if noted:
+                told = noted[:]
+                noted.clear()
+                self._tell(told)
 
-
-class Refused(_Noted):
-    """A no to somebody who is not signed in."""
-
-    __slots__ = ("number",)
-    outcome: Final = "refuse"
-    reason: Final = Reason.SIGN_IN_REQUIRED
-    status: Final = REASONS[Reason.SIGN_IN_REQUIRED].status
-
-    def __init__(self, said: Said, place: Hashable, at: float, seconds: float, path: bytes, reference: str) -> None:
-        super().__init__(said, place, at, seconds, path)
-        self.number = reference
-
-    @property
-    def reference(self) -> str:
-        """What they were told."""
-        return self.number
+    def _tell(self, noted: Sequence[Noted]) -> None:
+        if self._several is not None:
+            self._several(noted)
+        elif self._observer is not None:
+            for common, at, number, seconds in noted:
+                self._observer.decided(common.decided(at, number, seconds))

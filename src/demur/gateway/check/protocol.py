@@ -92,6 +92,7 @@ class Connection(asyncio.Protocol):
             "_parser",
             "_paused",
         ),
+        *("_again", "_write"),
         *("_question", "_raw", "_shared", "_size", "_still", "_target", "_task", "_unread", "_waiting"),
         *("free", "seen", "transport"),
     )
@@ -100,6 +101,7 @@ class Connection(asyncio.Protocol):
 
     def __init__(self, shared: Shared) -> None:
         self._shared = shared
+        self._again = shared.short.answer
         self.free = False
         self.seen = shared.now
         self._parser = httptools.HttpRequestParser(self)
@@ -121,6 +123,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Somebody is there."""
         self.transport = cast("asyncio.Transport", transport)
+        self._write = self.transport.write
         if not self._shared.enter(self):
             self._deaf = True
             self.transport.abort()
@@ -144,10 +147,10 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Some bytes: mostly one whole request, like many before it."""
         if self.free:
-            answer = self._shared.short.answer(data)
+            answer = self._again(data)
             if answer is not None:
+                self._write(answer)
                 self.seen = self._shared.now
-                self.transport.write(answer)
                 return
         if self._deaf:
             self._body += len(data)

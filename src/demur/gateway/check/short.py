@@ -1,50 +1,60 @@
 """The short way: a question that was asked a moment ago, about another address or about the same, is not read again.
 
 A browser asks for a hundred things of a page with the same fields, and a program for a thousand. So what was read of a
-request is kept under its very bytes, all of them but the address that it is about (a *frame*). The bytes are those that
-the parser has taken for one whole request: nothing else is ever found there, and nothing is guessed.
+request is kept under its very bytes, and, for other addresses, under all of them but the address that it is about (a
+*frame*). The bytes are those that the parser has taken for one whole request: nothing else is ever found there, and
+nothing is guessed.
 
 - It decides nothing by itself. What a path asks for, the rules say; whether somebody is still allowed it, says
-  `Guard.recall`; and who sends nothing that is ours is nobody, whatever the time. Anything else goes the long way.
-- Both ways answer with the same bytes.
+  `Guard.recall`, once a second, and within it the store, whether what it goes by still holds; and who sends nothing
+  that is ours is nobody, whatever the time. Anything else goes the long way.
+- Both ways answer with the same bytes, which are made once a second.
 - A refusal for nginx costs no more than a yes: no template, no hashing of tokens, no question to the store.
-- Frames hold what was sent, cookies too. They are bounded in number and in bytes, and nobody asks for one for two
-  minutes without it being forgotten.
+- What was sent is kept, cookies too. It is bounded in number and in bytes, and nobody asks for it for two minutes
+  without it being forgotten.
 """
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, cast
+from itertools import count
+from random import getrandbits
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from demur.core import credentials, fields, paths, sessions
 from demur.core.model import Access, Allow, Refuse, StoreUnavailable
 from demur.core.reasons import REASONS, Reason
 from demur.gateway import slip
 from demur.gateway.check import head
-from demur.gateway.check.noted import Allowed, Refused, Said
+from demur.gateway.check.noted import Notes, Said
 from demur.gateway.check.question import SLIP
 from demur.gateway.check.yes import NO_STORE, left, timing, yes
 from demur.gateway.doctor import ticket
-from demur.guard import new_reference
+from demur.observe.reference import named, new_number
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from demur.core.model import Fields, Key, Request, Requirement
-    from demur.core.ports import Decided, Keys, Observer
+    from demur.core.ports import Keys, Observer
     from demur.gateway.check.question import Asked, Way
     from demur.guard import Checked, Known
 
 MOST: Final = 4096
 """Frames that are kept, in each of two generations."""
+MOST_SENT: Final = 4 * 1024 * 1024
+"""Bytes of whole requests that are kept."""
 LONGEST: Final = 4096
 """Bytes of a request that is remembered."""
 _LONGEST_PATH: Final = 256
 _MOST_PATHS: Final = 1024
 _MOST_READY: Final = 64
 _TOKEN: Final = 56
+_BESIDE: Final = 600
+"""Bytes, about, that a request takes that is kept, beside its own."""
+_LAST: Final = 0xFFFF_FFFF_FFFF
+"""The last part of a reference, as a number."""
 
 _URI: Final = b"\r\nX-Forwarded-Uri: "
 _LOWER: Final = b"\r\nx-forwarded-uri: "
@@ -58,8 +68,10 @@ _MATTERS: Final = frozenset(
         *(b"content-length", b"transfer-encoding", b"expect", b"connection", b"trailer", SLIP),
     )
 )
+_T = TypeVar("_T")
 _SIGN_IN = Refuse(Reason.SIGN_IN_REQUIRED)
 _NOBODY = Allow()
+_UNSAID = Said("", "", b"", "", None, None, "", None)
 _SIMPLE = frozenset((Access.OPEN, Access.OPTIONAL, Access.REQUIRED))
 
 
@@ -73,16 +85,34 @@ class _Place:
 
 @dataclass(slots=True, eq=False)
 class _Ready:
-    """An answer that a frame was given: its bytes, and what is noted of it. Of a yes the bytes last until the second
-    changes (`until`); of a no there is only what is the same in all of them."""
+    """An answer, good for a `second`. A yes is `whole`, for as long as the store holds `stamp` for true, if there is
+    one. A no is what stands before and after the last part of its reference, which has the rest of a `number`."""
+
+    second: int = -1
+    whole: bytes = b""
+    stamp: Any = None
+    number: int = 0
+    before: bytes = b""
+    after: bytes = b""
+
+
+@dataclass(slots=True, eq=False)
+class _Yes:
+    """A yes to a frame: to whom, and what it says in any second."""
 
     requirement: Requirement
-    said: Said
     known: Known | None
-    steady: bytes = b""
-    until: int = 0
-    whole: bytes = b""
-    pad: slip.Pad | None = None
+    steady: bytes
+    ready: _Ready
+
+
+@dataclass(slots=True, eq=False)
+class _No:
+    """A no to a frame: what it says about any address, in any second."""
+
+    requirement: Requirement
+    pad: slip.Pad
+    steady: bytes
 
 
 @dataclass(slots=True, eq=False)
@@ -95,9 +125,22 @@ class _Frame:
     mark: bytes
     left: Fields
     places: dict[bytes, _Place]
-    recall: Callable[[bytes, Requirement, int], Known | None]
+    yes: dict[int, _Yes] = field(default_factory=dict)
+    no: dict[int, _No] = field(default_factory=dict)
+
+
+@dataclass(slots=True, eq=False)
+class _Sent:
+    """A whole request that was read: what it asks, and how it is answered in this second. `said` is what is noted."""
+
     clock: Callable[[], float]
-    ready: dict[int, _Ready] = field(default_factory=dict)
+    holds: Callable[[Any], bool]
+    frame: _Frame
+    place: _Place
+    target: bytes
+    path: bytes
+    ready: _Ready
+    said: Said = _UNSAID
 
 
 class Short:
@@ -107,47 +150,48 @@ class Short:
         self._keys = keys
         self._key: Key | None = None
         self._looked = 0
-        self._observer = observer
+        self._notes = Notes(observer)
+        self._allowed, self._refused = self._notes.allowed, self._notes.refused
+        self._again: dict[bytes, _Sent] = {}
+        self._size = 0
         self._young: dict[bytes, _Frame] = {}
         self._old: dict[bytes, _Frame] = {}
         self._places: dict[tuple[int, str, str], dict[bytes, _Place]] = {}
+        # One after the other: no two refusals of a second may have the same reference.
+        self._next = count(getrandbits(47)).__next__
 
     def answer(self, data: bytes) -> bytes | None:
-        """The whole answer to one whole request, and nothing else; None if it has to go the long way."""
-        at = data.find(_URI)
-        if at < 0 and (at := data.find(_LOWER)) < 0:
+        """The whole answer to one whole request, and nothing else; None if it has to go the long way.
+
+        This is done for every request, so it is one piece, and calls as little as it can."""
+        began = perf_counter()
+        sent = self._again.get(data) or self._read(data)
+        if sent is None:
             return None
-        end = data.find(b"\r\n", at + _VALUE)
-        found = data[:at] + data[end:]
-        frame = self._young.get(found) or self._older(found)
-        if frame is None:
-            return None
-        began = time.perf_counter()
-        path, asks, query = data[at + _VALUE : end].partition(b"?")
-        place = frame.places.get(path) or self._place(frame, path)
-        if place is None or (asks and not fields.plain_query(query)):
-            return None
-        clock = frame.clock()
-        now = int(clock)
-        requirement, known = place.requirement, None
-        if frame.mark and not place.open:
-            known = frame.recall(frame.mark, requirement, now)
-            if known is None:
+        at, ready = sent.clock(), sent.ready
+        stamp = ready.stamp
+        if ready.second != int(at) or (stamp is not None and not sent.holds(stamp)):
+            renewed = self._renew(sent, int(at))
+            if renewed is None:
                 return None
-        elif not place.open and requirement.access is Access.REQUIRED:
-            return self._refuse(frame, place, data[at + _VALUE : end], path, clock, began)
-        ready = frame.ready.get(id(requirement))
-        if ready is None or ready.known is not known or ready.until != now:
-            ready = self._ready(frame, requirement, known, now)
-        if self._observer is not None:
-            self._observer.decided(
-                cast("Decided", Allowed(ready.said, place, clock, time.perf_counter() - began, path))
-            )
-        return ready.whole
+            ready = renewed
+        answer, number, noted = ready.whole, 0, self._allowed
+        if not answer:
+            last, noted = self._next(), self._refused
+            answer, number = b"%b%012x%b" % (ready.before, last, ready.after), ready.number | last
+        noted.append((sent.said, at, number, perf_counter() - began))
+        if len(noted) == 1:
+            self._notes.begun()
+        return answer
+
+    def tell(self) -> None:
+        """Tell the observer what was decided and not told yet."""
+        self._notes.tell()
 
     def forget(self) -> None:
         """To be called every minute: what was asked for neither in this one nor in the one before is forgotten."""
         self._old, self._young = self._young, {}
+        self._again, self._size = {}, 0
 
     # --- frames ---------------------------------------------------------------------------------------
 
@@ -179,8 +223,7 @@ class Short:
             places = self._places.setdefault((id(guard), request.method, request.host), {})
             if len(self._places) > _MOST_PATHS:
                 self._places.clear()  # somebody asks at ever new hosts of a pattern
-            frame = _Frame(asked, way, mark, left(request, frozenset()), places, guard.cache.recall, guard.clock)
-            self._keep(whole, frame)
+            self._keep(whole, _Frame(asked, way, mark, left(request, frozenset()), places))
 
     def _keep(self, whole: bytes, frame: _Frame) -> None:
         if len(self._young) >= MOST:
@@ -192,6 +235,29 @@ class Short:
         if frame is not None:
             self._keep(whole, frame)
         return frame
+
+    def _read(self, data: bytes) -> _Sent | None:
+        """A request that is like others but for its address."""
+        at = data.find(_URI)
+        if at < 0 and (at := data.find(_LOWER)) < 0:
+            return None
+        end = data.find(b"\r\n", at + _VALUE)
+        found = data[:at] + data[end:]
+        frame = self._young.get(found) or self._older(found)
+        if frame is None:
+            return None
+        target = data[at + _VALUE : end]
+        path, asks, query = target.partition(b"?")
+        place = frame.places.get(path) or self._place(frame, path)
+        if place is None or (asks and not fields.plain_query(query)):
+            return None
+        guard = frame.asked.guard
+        sent = _Sent(guard.clock, guard.cache.holds, frame, place, target, path, _Ready())
+        self._size += len(data) + _BESIDE
+        if self._size > MOST_SENT:
+            self._again, self._size = {}, len(data) + _BESIDE
+        self._again[data] = sent
+        return sent
 
     def _place(self, frame: _Frame, path: bytes) -> _Place | None:
         """What is asked for at a path, if it has one reading and one rule says it all."""
@@ -211,36 +277,52 @@ class Short:
 
     # --- answers --------------------------------------------------------------------------------------
 
+    def _renew(self, sent: _Sent, now: int) -> _Ready | None:
+        """What is answered from now on, in this second."""
+        frame, place, known = sent.frame, sent.place, None
+        requirement = place.requirement
+        if frame.mark and not place.open:
+            known = frame.asked.guard.cache.recall(frame.mark, requirement, now)
+            if known is None:
+                return None
+        elif not place.open and requirement.access is Access.REQUIRED:
+            return self._no(sent, now)
+        return self._yes(sent, known, now)
+
     @staticmethod
-    def _ready(frame: _Frame, requirement: Requirement, known: Known | None, now: int) -> _Ready:
-        ready, allow = frame.ready.get(id(requirement)), _NOBODY if known is None else known.allow
-        asserts = getattr(frame.asked.guard.site, "assertions", None) is not None
-        if ready is None or ready.known is not known or asserts:
-            steady = yes(frame.asked, allow, now, frame.left, frame.way)
-            said = steady[: -len(timing(allow, now)) or None]
-            ready = _Ready(requirement, _said(frame, requirement, allow), known, head.lines(200, said))
-            _room(frame.ready)[id(requirement)] = ready
-        ready.until = now
-        ready.whole = ready.steady + head.more(timing(allow, now)) + head.end(now)
+    def _yes(sent: _Sent, known: Known | None, now: int) -> _Ready:
+        frame, requirement = sent.frame, sent.place.requirement
+        allow = _NOBODY if known is None else known.allow
+        found, asserts = frame.yes.get(id(requirement)), getattr(frame.asked.guard.site, "assertions", None) is not None
+        if found is None or found.known is not known or (asserts and found.ready.second != now):
+            lines = yes(frame.asked, allow, now, frame.left, frame.way)
+            steady = head.lines(200, lines[: -len(timing(allow, now)) or None])
+            found = _room(frame.yes)[id(requirement)] = _Yes(requirement, known, steady, _Ready())
+            found.ready.stamp = None if known is None else known.stamp
+        ready = sent.ready = found.ready
+        if ready.second != now:
+            ready.second, ready.whole = now, found.steady + head.more(timing(allow, now)) + head.end(now)
+        subject = None if allow.subject is None else allow.subject.id
+        if sent.said is _UNSAID or sent.said.subject != subject:
+            sent.said = _said(sent, "allow", subject)
         return ready
 
-    def _refuse(
-        self, frame: _Frame, place: _Place, target: bytes, path: bytes, clock: float, began: float
-    ) -> bytes | None:
+    def _no(self, sent: _Sent, now: int) -> _Ready | None:
         """Nobody asks for what somebody has to be for. It depends on nothing but the rule."""
-        requirement, now = place.requirement, int(clock)
+        frame, requirement = sent.frame, sent.place.requirement
         key = self._key if now == self._looked else self._look(now)
         if key is None or frame.way.whole:
             return None
-        ready = frame.ready.get(id(requirement))
-        if ready is None or ready.pad is None or ready.pad.key is not key:
-            ready = _room(frame.ready)[id(requirement)] = self._refusing(frame, requirement, key)
-        pad, reference = cast("slip.Pad", ready.pad), new_reference()
-        answer = b"%b%b\r\n%b" % (ready.steady, pad.rest(target, reference, now), head.end(now))
-        if self._observer is not None:
-            note = Refused(ready.said, place, clock, time.perf_counter() - began, path, reference)
-            self._observer.decided(cast("Decided", note))
-        return answer
+        found = frame.no.get(id(requirement))
+        if found is None or found.pad.key is not key:
+            found = _room(frame.no)[id(requirement)] = self._refusing(frame, requirement, key)
+        number, ready = new_number() & ~_LAST, _Ready(now)
+        before, after = found.pad.around(sent.target, named(number), now)
+        ready.number, ready.before, ready.after = number, found.steady + before, after + b"\r\n" + head.end(now)
+        sent.ready = ready
+        if sent.said is _UNSAID:
+            sent.said = _said(sent, "refuse", None, _SIGN_IN.reason)
+        return ready
 
     def _look(self, now: int) -> Key | None:
         """The key to sign with, for a second."""
@@ -254,19 +336,18 @@ class Short:
         return self._key
 
     @staticmethod
-    def _refusing(frame: _Frame, requirement: Requirement, key: Key) -> _Ready:
+    def _refusing(frame: _Frame, requirement: Requirement, key: Key) -> _No:
         request, site = frame.asked.request, frame.asked.guard.site
         presented = credentials.presented(site, request, requirement, requirement.accepts)
         said = slip.Slip(_SIGN_IN, "", requirement.form, presented)
-        status = REASONS[_SIGN_IN.reason].status
-        pad = slip.Pad(said, request, key)
-        steady = head.lines(status, (NO_STORE, (b"content-length", b"0"))) + SLIP + b": " + pad.begins
-        return _Ready(requirement, _said(frame, requirement, None), None, steady, pad=pad)
+        steady = head.lines(REASONS[_SIGN_IN.reason].status, (NO_STORE, (b"content-length", b"0"))) + SLIP + b": "
+        return _No(requirement, slip.Pad(said, request, key), steady)
 
 
-def _said(frame: _Frame, requirement: Requirement, allow: Allow | None) -> Said:
-    subject = None if allow is None or allow.subject is None else allow.subject.id
-    return Said(frame.asked.guard.site.origin, frame.asked.request.method, requirement.rule, subject)
+def _said(sent: _Sent, outcome: str, subject: str | None, reason: Reason | None = None) -> Said:
+    asked, status = sent.frame.asked, None if reason is None else REASONS[reason].status
+    rule = sent.place.requirement.rule
+    return Said(asked.guard.site.origin, asked.request.method, sent.path, outcome, status, reason, rule, subject)
 
 
 def _mark(asked: Asked) -> bytes | None:
@@ -280,7 +361,7 @@ def _mark(asked: Asked) -> bytes | None:
     return sessions.identify(tokens[0])
 
 
-def _room(kept: dict[int, _Ready]) -> dict[int, _Ready]:
+def _room(kept: dict[int, _T]) -> dict[int, _T]:
     if len(kept) >= _MOST_READY:
         kept.clear()
     return kept
