@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import gc
 from typing import TYPE_CHECKING, Any
 
+import hypothesis
 import pytest
 from tests.client import matrix
 from tests.hostile import figures
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
+
     from tests.shares import Shares
+
+# For `make check`: enough to see that a property holds at all. `make test` looks for what is rare.
+hypothesis.settings.register_profile("fast", max_examples=25)
 
 # Real servers, for whoever asks for one.
 pytest_plugins = ["tests.servers.postgres", "tests.servers.redis"]
@@ -26,6 +33,27 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Shares:
     from tests.shares import Shares  # noqa: PLC0415 - there may be no xdist
 
     return Shares(config, log)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Fifteen thousand tests are made here, and they stay: looking for garbage among them would cost an eighth of the
+    time, and later again each time that somebody looks for garbage."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """A browser on a busy machine may be late: what fails in one is tried once more, and the summary says so."""
+    if not config.pluginmanager.hasplugin("rerunfailures"):
+        return
+    for item in items:
+        if item.get_closest_marker("browser"):
+            item.add_marker(pytest.mark.flaky(reruns=1))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

@@ -14,7 +14,6 @@ import contextlib
 import os
 import shutil
 import threading
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -24,6 +23,7 @@ from tests.client.engines import ARGUMENTS, CHROMIUM, FIREFOX, PlaywrightEngine,
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from tests.client.engines import Window
     from tests.client.lab import Lab
@@ -67,15 +67,6 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def secure_lab(make_lab: Callable[..., Lab], authority: Path) -> Lab:
     """A fresh site under test, over HTTPS."""
     return make_lab(tls=authority)
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """A browser on a busy machine may be late: what fails here once is tried once more, and the summary says so."""
-    if not config.pluginmanager.hasplugin("rerunfailures"):
-        return
-    for item in items:
-        if Path(__file__).parent in item.path.parents and item.get_closest_marker("browser"):
-            item.add_marker(pytest.mark.flaky(reruns=1))
 
 
 # --- browsers ------------------------------------------------------------------------------------------

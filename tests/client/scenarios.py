@@ -377,7 +377,7 @@ def streams(lab: Lab, window: Window) -> None:
     lab.forget()
     lab.end("alice", "revoked")
     tab.sign_in_in_dialog(lab, "alice")
-    assert 3000 in tab.evaluate("() => heard")
+    tab.wait_for("() => heard.includes(3000)")
     assert len([each for each in lab.asked("/.demur/session") if each.status == 401]) == 1
     silent(tab)
 

@@ -54,6 +54,7 @@ listen = "127.0.0.1:{port}"
 workers = 1
 {more}
 [accounts]
+hashing = "OWASP_19_MIB"
 database = "sqlite:accounts.db"
 
 [sessions]

@@ -256,6 +256,7 @@ trusted_proxies = ["{"127.0.0.1" if ports["pages"] else "unix"}"]
 drain = "1s"
 
 [accounts]
+hashing = "OWASP_19_MIB"
 database = "sqlite:accounts.db"
 
 [sessions]

@@ -21,7 +21,7 @@ from urllib.parse import urlencode
 
 import pytest
 from tests.ports import free_port
-from tests.site.settlers import settle
+from tests.site.settlers import HASHING, settle
 from tests.site.wire import NAVIGATION, SCRIPT, Answer, Pairs, Tap, exchange
 
 from demur import accounts, stores
@@ -337,6 +337,7 @@ class House:
 def configuration(example: Example, port: int, upstream: tuple[str, int], changes: Callable[[str], str]) -> str:
     """The example's own configuration, with the addresses of this test."""
     text = example.config.read_text()
+    text = text.replace("[accounts]\n", f'[accounts]\nhashing = "{HASHING}"\n')
     text = re.sub(r'(?m)^listen = ".*?"', f'listen = "127.0.0.1:{port}"', text)
     text = re.sub(r'(?m)^origin = ".*?"', f'origin = "http://localhost:{port}"', text)
     text = re.sub(r'(?m)^upstream = ".*?"', f'upstream = "http://127.0.0.1:{upstream[1]}"', text)
