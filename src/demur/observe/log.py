@@ -42,6 +42,7 @@ _encode = json.JSONEncoder(separators=(",", ":")).encode
 _quote = json.encoder.encode_basestring_ascii
 _ESCAPES = re.compile(r"[^\x20-\x7e]")
 _THREE = tuple(f"{number:03}" for number in range(1000))
+_HEX = tuple(f"{number:03x}" for number in range(0x1000))
 _MOST_ALIKE = 4096
 
 _GREEN, _YELLOW, _RED, _DIM, _PLAIN = "\x1b[32m", "\x1b[33m", "\x1b[31m", "\x1b[2m", "\x1b[0m"
@@ -148,32 +149,43 @@ def _json_line(decided: Decided) -> str:
     return _line(_same(decided), decided.at, decided.reference, decided.subject, decided.seconds)
 
 
+def _made(noted: Sequence[str | Different]) -> Iterator[str]:
+    """The lines of what was noted."""
+    for each in noted:
+        if isinstance(each, str):
+            yield each
+            continue
+        try:
+            same, at, number, subject, seconds = each
+            yield _line(same, at, number if isinstance(number, str) else named(number), subject, seconds)
+        except Exception as error:  # noqa: BLE001 - whoever writes goes on
+            yield _failed(error)
+
+
 class _Lines:
-    """Makes lines of what was noted."""
+    """Makes lines of decisions that were noted together, in one piece, for most lines are made here."""
 
     def __init__(self) -> None:
         self._common: dict[Common, tuple[str, str]] = {}
 
-    def made(self, noted: Sequence[str | Different | Noted]) -> Iterator[str]:
-        """A line for each. To most nobody was told a reference: theirs differ in the last part alone."""
-        unnamed, last = named(new_number())[:-12], new_number() >> 17
-        for each in noted:
-            try:
-                if isinstance(each, str):
-                    yield each
-                elif len(each) == 5:
-                    same, at, number, subject, seconds = each
-                    yield _line(same, at, number if isinstance(number, str) else named(number), subject, seconds)
-                else:
-                    common, at, told, seconds = each
-                    before, after = self._common.get(common) or self._learn(common)
-                    last += 1
-                    reference = named(told) if told else f"{unnamed}{last:012x}"
-                    second = int(at)
-                    part = _THREE[int((at - second) * 1000)]
-                    yield f'{{"at":"{_second(second)}.{part}{before}{reference}{after}{_took(seconds)}}}'
-            except Exception as error:  # noqa: BLE001 - whoever writes goes on
-                yield _failed(error)
+    def made(self, noted: Sequence[Noted]) -> list[str]:
+        """A line for each, some dozens at a time. To most nobody was told a reference: theirs differ in three digits
+        alone."""
+        known, lines = self._common.get, list[str]()
+        second, began, last = -1, "", new_number()
+        unnamed = named(last)[:-3]
+        for common, at, number, seconds in noted:
+            before, after = known(common) or self._learn(common)
+            part = at - second
+            if not 0 <= part < 1:
+                second = int(at)
+                part, began = at - second, f'{{"at":"{_second(second)}.'
+            last += 1
+            reference = named(number) if number else unnamed + _HEX[last & 0xFFF]
+            micros = int(seconds * 1_000_000 + 0.5)
+            took = f"0.{_THREE[micros]}" if 0 <= micros < 1000 else _took(seconds)
+            lines.append(f"{began}{_THREE[int(part * 1000)]}{before}{reference}{after}{took}}}")
+        return lines
 
     def _learn(self, common: Common) -> tuple[str, str]:
         if len(self._common) >= _MOST_ALIKE:
@@ -272,8 +284,9 @@ class _Writer:
     def __init__(self, stream: TextIO) -> None:
         self._pid = os.getpid()
         self._stream = stream
-        self._lines: deque[str | Different | Noted] = deque()
-        self._made = _Lines().made
+        self._lines: deque[str | Different] = deque()
+        self._together: deque[Sequence[Noted]] = deque()
+        self._made_of = _Lines().made
         self._dropped = 0
         self._woken = True
         self._wake = threading.Event()
@@ -295,9 +308,10 @@ class _Writer:
 
     def put_all(self, noted: Sequence[Noted]) -> None:
         """The same for many."""
-        room = max(0, LONGEST_QUEUE - len(self._lines))
+        room = max(0, LONGEST_QUEUE - len(self._lines) - len(self._together) * _IN_ONE_GO)
         self._dropped += max(0, len(noted) - room)
-        self._lines.extend(noted[:room])
+        for start in range(0, min(len(noted), room), _IN_ONE_GO):
+            self._together.append(noted[start : min(start + _IN_ONE_GO, room)])
         if not self._woken:
             self._woken = True
             self._wake.set()
@@ -315,7 +329,7 @@ class _Writer:
             if not self._drain():
                 # Whoever puts a line from now on wakes us; whoever did a moment ago is seen by looking once more.
                 self._woken = False
-                if not self._lines and not self._ending.is_set():
+                if not self._lines and not self._together and not self._ending.is_set():
                     self._wake.wait()
                 self._woken = True
                 self._wake.clear()
@@ -324,16 +338,24 @@ class _Writer:
 
     def _drain(self) -> bool:
         """Write some of what waits; whether there was anything."""
-        waiting = self._lines
+        waiting, together = self._lines, self._together
         lines: list[str] = []
-        while waiting and len(lines) < _AT_ONCE:
-            lines += self._made([waiting.popleft() for _ in range(min(len(waiting), _IN_ONE_GO))])
+        while (waiting or together) and len(lines) < _AT_ONCE:
+            lines += _made([waiting.popleft() for _ in range(min(len(waiting), _IN_ONE_GO))])
+            if together:
+                lines += self._made_together(together.popleft())
             time.sleep(0)
         if self._dropped and lines:
             dropped, self._dropped = self._dropped, 0
             lines.append(_encode({"at": _moment(time.time()), "event": "lines-dropped", "lines": dropped}))
         self._write(lines)
         return bool(lines)
+
+    def _made_together(self, noted: Sequence[Noted]) -> list[str]:
+        try:
+            return self._made_of(noted)
+        except Exception as error:  # noqa: BLE001 - whoever writes goes on
+            return [_failed(error)]
 
     def _write(self, lines: list[str]) -> None:
         if not lines:
