@@ -15,7 +15,7 @@ from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.http import HttpResponse
 
 from demur.adapters.django import answers, config, replies, views, wire
-from demur.adapters.django.short import Short
+from demur.adapters.django.short import LeftPassed, Short, as_came
 from demur.adapters.django.signals import HERE
 from demur.adapters.django.visit import Visit
 from demur.core.model import Response
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from django.http import HttpRequest
     from django.http.response import HttpResponseBase
 
+    from demur.adapters.passed import Passed
     from demur.core.model import Request
 
 
@@ -52,8 +53,10 @@ class Middleware:
         known = self.short.enter(request)
         if known is not None:
             return self._out(self._begin(Visit(request, known, asynchronous=False)), self.get_response(request))
+        if (again := self.short.refuse(request)) is not None:
+            return replies.Again(*again, request.method)
         asked = wire.read(request)
-        said = self.surface.enter(asked, partial(wire.body, request))
+        said = self._enter(request, asked)
         if isinstance(said, Response):
             return replies.answer(said, request)
         self.short.learn(request, asked, said)
@@ -61,6 +64,15 @@ class Middleware:
         if not answers.by_rule(visit) or visit.judge(()):
             return self._out(visit, self.get_response(request))
         return self._out(visit, HttpResponse())
+
+    def _enter(self, request: HttpRequest, asked: Request) -> Response | Passed:
+        """As `Surface.enter` does; what was refused is said again to whoever asks the same."""
+        surface, came = self.surface, as_came(request, request.META)
+        if (answered := surface.before(asked, partial(wire.body, request))) is not None:
+            return answered
+        checked = surface.guard.check(asked)
+        self.short.learn_no(came, asked, checked)
+        return surface.entered(checked, asked)
 
     async def _acall(self, request: HttpRequest) -> HttpResponseBase:
         asked = wire.read(request)
@@ -96,9 +108,16 @@ class Middleware:
     def _out(self, visit: Visit, response: HttpResponseBase) -> HttpResponseBase:
         if not (visit.forged or visit.said) and self.short.leave(visit.passed, response):
             return response
+        passed = visit.passed
+        if isinstance(passed, LeftPassed) and passed.refusing is not None and not isinstance(response, replies.Answer):
+            again = replies.Again(passed.refusing, passed.reference, visit.request.method)
+            return replies.in_place(again, response)
         if (marks := answers.late(visit, response)) is not None:
             visit.judge(marks, closed=False)
-        return answers.leave(visit, response)
+        said = answers.leave(visit, response)
+        if isinstance(said, replies.Answer):
+            self.short.learn_no_at_view(passed)
+        return said
 
     # --- at the view
 

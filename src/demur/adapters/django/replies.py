@@ -5,19 +5,24 @@ A field may have several lines in an answer of ours; Django's own responses have
 
 from __future__ import annotations
 
+from functools import lru_cache
 from http.cookies import CookieError, Morsel, SimpleCookie
+from itertools import chain
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from django.http import HttpResponse
 
+from demur.core.model import Response
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from django.http import HttpRequest
     from django.http.response import HttpResponseBase
 
-    from demur.core.model import Fields, Response
+    from demur.adapters.short import No
+    from demur.core.model import Fields
 
 _MOST_DROPPED = 64 * 1024 * 1024
 _LONGEST_DROP = 30.0
@@ -44,10 +49,9 @@ class Answer(HttpResponse):  # type: ignore[misc]  # Django has no types
         """One more line of a field."""
         self._more.append((name, value))
 
-    def items(self) -> Iterator[tuple[str, str]]:
+    def items(self) -> Iterable[tuple[str, str]]:
         """Each line, for whoever sends them."""
-        yield from super().items()
-        yield from self._more
+        return chain(super().items(), self._more)
 
     def _set(self, value: str) -> None:
         """A cookie as Django keeps them, so that other middlewares and test clients see it."""
@@ -59,6 +63,21 @@ class Answer(HttpResponse):  # type: ignore[misc]  # Django has no types
             self._more.append(("Set-Cookie", value))
         else:
             self.cookies[name] = _Literal(morsel, value)
+
+
+class Again(Answer):
+    """A refusal that is said again, to a request that has no content."""
+
+    def __init__(self, no: No, reference: str, method: str | None) -> None:
+        HttpResponse.__init__(self, b"" if method == "HEAD" else no.body(reference), "text/plain", no.status)
+        said = _said_before(no)
+        self.headers._store = said.headers._store.copy()  # noqa: SLF001 - what Django keeps them in, as they were
+        self._more = said._more.copy()  # noqa: SLF001
+
+
+@lru_cache(1024)
+def _said_before(no: No) -> Answer:
+    return Answer(Response(no.status, no.fields, b""), None)
 
 
 class _Literal(Morsel[str]):
@@ -94,9 +113,13 @@ def answer(response: Response, request: HttpRequest) -> Answer:
 def instead(response: Response, request: HttpRequest, refused: HttpResponseBase) -> Answer:
     """Our answer in place of one that the app has given, which is closed with it. What the app would accept besides, it
     goes on asking for; browsers put up a prompt for some of that."""
-    made = answer(response, request)
+    return in_place(answer(response, request), refused)
+
+
+def in_place(made: Answer, refused: HttpResponseBase) -> Answer:
+    """The same, when it is made."""
     theirs = refused.headers.get("WWW-Authenticate", "")
-    if response.status == 401 and theirs and theirs.split(" ")[0].lower() not in _NOT_KEPT:
+    if made.status_code == 401 and theirs and theirs.split(" ")[0].lower() not in _NOT_KEPT:
         made.also("WWW-Authenticate", theirs)
     made._resource_closers.extend(refused._resource_closers)  # noqa: SLF001 - closing it now would end the request
     return made

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from django.conf import settings
 
 from demur.adapters.django import wire
 from demur.adapters.django.here import InDjango
-from demur.adapters.short import CHANGES, LONGEST, USUAL, LeftToTheView, Noted, ShortPassed, Ways, room
+from demur.adapters.short import CHANGES, LONGEST, USUAL, No, Noes, Noted, Refusable, ShortPassed, room
 from demur.core import fields, respond
+from demur.guard import new_number
+from demur.observe.reference import named
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -48,13 +51,22 @@ class KnownPassed(_Read, ShortPassed):
     __slots__ = ("_looked", "meta")
 
 
-class LeftPassed(_Read, LeftToTheView):
+class LeftPassed(_Read, Refusable):
     """A request that is left to the view."""
 
     __slots__ = ("_looked", "meta")
 
+    def came(self) -> dict[str, Any]:
+        """What the server said, and what Django makes of it."""
+        return as_came(self.scope, self.meta)
 
-class Short(Ways):
+
+def as_came(request: HttpRequest, meta: dict[str, Any]) -> dict[str, Any]:
+    """All that a request says."""
+    return {**meta, "demur.method": request.method, "demur.path": request.path}
+
+
+class Short(Noes):
     """The short way of one project."""
 
     def __init__(self, surface: Surface) -> None:
@@ -71,12 +83,14 @@ class Short(Ways):
     def enter(self, request: HttpRequest) -> KnownPassed | LeftPassed | None:
         """The way on, with the request made what the app sees; None if this has to go the long way."""
         meta = request.META
-        way = self._ways.get((request.method, request.path, *map(meta.get, self._place)))
+        cookie = meta.get("HTTP_COOKIE")
+        ours = cookie is not None and "demur" in cookie
+        way = self._ways.get((ours, request.method, request.path, *map(meta.get, self._place)))
         if way is None or not self._harmless.issuperset(meta):
             return None
         observer = self._guard.observer
         began = time.perf_counter() if observer is not None else 0.0
-        at, cookie, query = self._guard.clock(), meta.get("HTTP_COOKIE"), meta.get("QUERY_STRING")
+        at, query = self._guard.clock(), meta.get("QUERY_STRING")
         try:
             sent = cookie.encode("latin-1") if cookie else None
             if query and not fields.plain_query(query.encode("latin-1")):
@@ -84,16 +98,16 @@ class Short(Ways):
         except UnicodeEncodeError:
             return None
         key = None if way.open or sent is None else self.key(sent)
+        if key is None and not way.open and (ours or not way.left):
+            return None
         passed: KnownPassed | LeftPassed
         if way.open:
             passed = KnownPassed(self._surface, request, way, None, int(at))
-        elif key is None:
-            return None
         elif way.left:
             passed = LeftPassed(self._surface, request, way, int(at), key=key, ways=self)
             observer = None  # it is decided at the view, and noted there
         else:
-            known = self._recall(key, way.requirement, int(at))
+            known = self._recall(cast("bytes", key), way.requirement, int(at))
             if known is None:
                 return None
             passed = KnownPassed(self._surface, request, way, known, int(at))
@@ -113,14 +127,26 @@ class Short(Ways):
 
     def learn(self, request: HttpRequest, asked: Request, passed: Passed) -> None:
         """What was decided on the long way, of a request as it came."""
-        way = self.learned(asked, passed.checked) if passed.request is asked else None
-        meta = request.META
+        meta, way = request.META, None
+        if passed.request is asked:
+            way = self.learned(asked, passed.checked) or self.learned_of_nobody(asked, passed.checked)
         if way is None or hasattr(request, "scope") or "HTTP_HOST" not in meta or len(request.path) > LONGEST:
             return
-        room(self._ways)[(request.method, request.path, *map(meta.get, self._place))] = way
+        room(self._ways)[(self.names_us(asked), request.method, request.path, *map(meta.get, self._place))] = way
         for key in meta:
             if not key.startswith("HTTP_") or self.harmless(wire.name_of(key)):
                 room(self._harmless).add(key)
+
+    def refuse(self, request: HttpRequest) -> tuple[No, str] | None:
+        """What the very same request, without credentials, was answered a moment ago, with a new reference; None if
+        that is not known."""
+        began = time.perf_counter()
+        no = self.known_no(as_came(request, request.META))
+        if no is None:
+            return None
+        number = new_number()
+        self.say_no(no, partial(wire.read, request), self._guard.clock(), time.perf_counter() - began, number)
+        return no, named(number)
 
     def leave(self, passed: Passed, response: HttpResponseBase) -> bool:
         """Give an answer the fields with which it leaves; whether that is done."""

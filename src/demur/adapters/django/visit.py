@@ -65,7 +65,7 @@ class Visit:
     def judge(self, marks: Sequence[Mark], *, closed: bool = True) -> bool:
         """Whether a view may have it. `marks` are the same object whenever they are those of that view."""
         if self.passed.recalled(marks):
-            return self._judged(allowed=True)
+            return self._judged(allowed=self.passed.refused is None)
         self._prepare(marks)
         self.passed.add_groups()
         allowed = self.surface.judge(self.passed, marks, native=self, permits=self._permits(), closed=closed)

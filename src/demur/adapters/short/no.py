@@ -30,6 +30,7 @@ _LONGEST = 2048
 _SAID = (
     *("REQUEST_METHOD", "SCRIPT_NAME", "PATH_INFO", "QUERY_STRING", "wsgi.url_scheme"),
     *("CONTENT_TYPE", "CONTENT_LENGTH", "wsgi.input_terminated"),
+    *("demur.method", "demur.path"),  # as a framework has them, if others may have changed them there
 )
 _NEVER = (b"upgrade", b"transfer-encoding", b"content-length", b"expect")
 
@@ -117,7 +118,9 @@ class Noes(Ways):
 
     def learn_no_at_view(self, passed: object) -> No | None:
         """Somebody was refused where the framework had found the view."""
-        if not isinstance(passed, Refusable) or passed.key is not None or not passed.found or passed.refusing is not None:
+        if not isinstance(passed, Refusable) or passed.key is not None or passed.refusing is not None:
+            return None
+        if not passed.found:
             return None
         if passed.refused is not passed.checked.decision or passed.overdue:
             return None
@@ -154,7 +157,7 @@ class Noes(Ways):
         """A refusal without its reference; None if that is not in its body alone."""
         response, reference = self._surface.refusal(checked, request), checked.reference.encode()
         parts = tuple(response.body.split(reference))
-        if len(parts) < 2 or any(reference in value for _, value in response.fields):
+        if len(parts) < 2 or any(reference in value or name == b"set-cookie" for name, value in response.fields):
             return None
         rule, reason = checked.requirement.rule, cast("Refuse", checked.decision).reason
         status, origin = REASONS[reason].status, self._surface.site.origin

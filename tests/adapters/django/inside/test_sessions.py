@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import Group
 from tests.adapters.django.inside.conftest import PAGE, SCRIPT, Browser, said
+
+from demur.adapters.django import replies
 
 
 @pytest.fixture(autouse=True)
@@ -64,6 +67,26 @@ def test_the_form_stands_in_place(browser: Browser) -> None:
     answer = ask(browser, "/mine/", kind=PAGE)
     assert said(answer) == (401, "sign-in-required")
     assert 'action="/.demur/sign-in"' in answer.content.decode()
+
+
+@pytest.mark.parametrize("kind", [PAGE, SCRIPT])
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("path", ["/member/", "/member/?a=b"])
+def test_who_is_nobody_is_told_the_same_again(browser: Browser, path: str, method: str, kind: Any) -> None:
+    """Byte for byte, but for the reference; and whoever has signed in meanwhile is told something else."""
+    named = {} if browser.asynchronous else {"host": "testserver"}
+    answers = [ask(browser, path, method, kind={**kind, **named}) for _ in range(5)]
+    again = replies.Answer if browser.asynchronous else replies.Again
+    assert [type(answer) for answer in answers[3:]] == [again, again]
+    assert {_but_its_name(answer) for answer in answers} == {_but_its_name(answers[0])}
+    assert len({answer.content for answer in answers}) == (1 if method == "HEAD" else 5)
+    sign_in(browser)
+    assert ask(browser, "/member/").content == b"member: bo, bo"
+
+
+def _but_its_name(answer: Any) -> Any:
+    named = re.sub(rb"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", b"-", answer.content)
+    return answer.status_code, answer.reason_phrase, tuple(answer.items()), named
 
 
 def test_groups_and_permissions(browser: Browser, people: Any) -> None:
