@@ -256,7 +256,7 @@ def test_nobody_can_tell_them_apart(views: bool) -> None:
     """Any requests, any answers, any changes in between."""
     taken = 0
 
-    @settings(max_examples=150, deadline=None)
+    @settings(max_examples=settings().max_examples * 3 // 2, deadline=None)
     @given(st.lists(asked, min_size=4, max_size=14))
     def same(requests: list[dict[str, Any]]) -> None:
         nonlocal taken

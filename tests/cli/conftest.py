@@ -3,7 +3,7 @@
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -54,11 +54,14 @@ def write(folder: Path) -> Callable[..., Path]:
     return to
 
 
-@pytest.fixture
-def fixtures(tmp_path: Path) -> Path:
-    """A copy of the folder of configurations, with the file modes that git does not keep."""
-    copy = tmp_path / "config"
+@pytest.fixture(scope="session")
+def fixtures(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A copy of the folder of configurations, with the file modes that git does not keep. Who looks at them leaves
+    nothing there."""
+    copy = tmp_path_factory.mktemp("copied") / "config"
     shutil.copytree(FIXTURES, copy)
+    files = sorted(copy.rglob("*"))
     for file in copy.rglob("*.*"):
         file.chmod(0o600 if file.suffix == ".pem" else 0o644)
-    return copy
+    yield copy
+    assert sorted(copy.rglob("*")) == files

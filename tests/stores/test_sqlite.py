@@ -425,7 +425,7 @@ def killed_life(path: Path, make: Make, acknowledged: int) -> list[str]:
     return lines
 
 
-@pytest.mark.parametrize("seeds", [range(25), pytest.param(range(25, 250), marks=pytest.mark.slow)], ids=["25", "250"])
+@pytest.mark.parametrize("seeds", [range(10), pytest.param(range(10, 250), marks=pytest.mark.slow)], ids=["10", "250"])
 def test_a_killed_process_leaves_no_half_session(tmp_path: Path, make: Make, seeds: range) -> None:
     """What was acknowledged is there, what was not happened whole or not at all, and nobody is signed out."""
     for seed in seeds:
