@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from tests.noise import NOISE
 from tests.servers.postgres import Server
 
 from demur import accounts
@@ -154,11 +155,11 @@ async def test_a_server_that_does_not_answer_is_our_failure_soon(server: Server)
     server.pause()
     begun = time.monotonic()
     asked = await asyncio.gather(*(made.read(work) for _ in range(8)), return_exceptions=True)
-    assert time.monotonic() - begun < 1.5
+    assert time.monotonic() - begun < 1.5 + NOISE
     assert {type(each) for each in asked} == {StoreUnavailable}
     assert "no answer within" in str(asked[0])
     server.resume()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(20):
         while True:
             try:
                 await made.read(work)

@@ -424,7 +424,7 @@ def test_the_end_loses_no_request(run: Callable[[Any], Any]) -> None:
             while not store.asked:
                 await asyncio.sleep(0)
             began = time.monotonic()
-            ending = asyncio.create_task(serving.end(10))
+            ending = asyncio.create_task(serving.end(60))
             while not serving.shared.draining:
                 await asyncio.sleep(0)
             second.write(HEALTH)
@@ -433,7 +433,7 @@ def test_the_end_loses_no_request(run: Callable[[Any], Any]) -> None:
             answer = await read(waits)
             assert (answer.status, dict(answer.fields)["connection"]) == (200, "close")
             assert await ending
-            assert time.monotonic() - began < 5
+            assert time.monotonic() - began < 30
             for writer in (first, second):
                 writer.close()
 

@@ -28,13 +28,15 @@ _OPENSSL = (
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A certificate for localhost and its key."""
+    """A certificate for localhost and its key; beside them, another key."""
     folder = tmp_path_factory.mktemp("tls")
     subprocess.run(
         [*_OPENSSL.split(), "-out", str(folder / "cert.pem"), "-keyout", str(folder / "key.pem")],
         check=True,
         capture_output=True,
     )
+    other = "openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:prime256v1 -out"
+    subprocess.run([*other.split(), str(folder / "other.pem")], check=True, capture_output=True)
     return folder / "cert.pem", folder / "key.pem"
 
 
@@ -75,7 +77,6 @@ async def test_tls(front: Any, certificate: tuple[Path, Path]) -> None:
 def test_a_bad_certificate_is_told(certificate: tuple[Path, Path], cert: str, key: str, says: str) -> None:
     """A certificate or key that cannot be used is a configuration error that names the file."""
     folder = certificate[0].parent
-    subprocess.run(["openssl", "genrsa", "-out", str(folder / "other.pem"), "2048"], check=True, capture_output=True)
     with pytest.raises(ConfigError, match=says) as raised:
         tls_context(folder / cert, folder / key)
     assert raised.value.place == "gateway.tls"

@@ -704,7 +704,7 @@ def test_what_holds_is_told_in_any_thread_and_after_a_loop(url: str, make: Make)
 
 async def _until(condition: Callable[[], bool]) -> None:
     """What another process did is heard by an event loop as soon as it runs again."""
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(20):
         while not condition():
             await asyncio.sleep(0.001)
 
@@ -832,7 +832,7 @@ def test_fork_in_the_middle_of_writing(url: str, make: Make, in_child: Callable[
         return count
 
     async def child() -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             await store.hit(b"child", 1000, NOW)
             assert await one(store, make.id(1)) == make.live(1)
 

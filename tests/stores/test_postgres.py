@@ -10,6 +10,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.noise import NOISE
 from tests.servers.postgres import Server
 
 from demur import stores
@@ -63,7 +64,7 @@ async def one(store: Store, key: bytes) -> object:
     return (await store.load([key]))[0]
 
 
-async def until(what: Callable[[], object], within: float = 5.0) -> None:
+async def until(what: Callable[[], object], within: float = 20.0) -> None:
     """Give way until something is so."""
     async with asyncio.timeout(within):
         while not what():
@@ -78,7 +79,7 @@ async def stamped(store: Store, make: Make, number: int = 1) -> object:
     return moment.stamp(found)
 
 
-async def works(store: Store, within: float = 5.0) -> None:
+async def works(store: Store, within: float = 20.0) -> None:
     """Wait until it does."""
     async with asyncio.timeout(within):
         while True:
@@ -235,9 +236,9 @@ async def test_silence_is_loss(own: Store, server: Server, make: Make) -> None:
     try:
         with pytest.raises(StoreUnavailable, match=r"no answer within 0\.8 s"):
             await own.load([make.id(1)])
-        assert time.monotonic() - begun < 1
+        assert time.monotonic() - begun < 1 + NOISE
         await until(lambda: not own.holds(stamp))
-        assert time.monotonic() - begun < 2.5
+        assert time.monotonic() - begun < 2.5 + NOISE
     finally:
         server.resume()
     await works(own)
@@ -309,7 +310,7 @@ async def test_when_all_connections_are_in_use_nobody_waits_for_long(own: Store,
     await blocker.command(f"BEGIN; LOCK TABLE {SCHEMA}.session")
     begun = time.monotonic()
     asked = await asyncio.gather(*(own.load([make.id(1)]) for _ in range(4 * MOST)), return_exceptions=True)
-    assert time.monotonic() - begun < 1.2
+    assert time.monotonic() - begun < 1.2 + NOISE
     assert {type(each) for each in asked} == {StoreUnavailable}
     await blocker.command("COMMIT")
     blocker.close()
@@ -363,7 +364,7 @@ async def test_a_server_that_is_away_says_so_and_comes_back(own: Store, server: 
     ):
         with pytest.raises(StoreUnavailable, match=r"sessions: PostgreSQL at .*Is PostgreSQL running there"):
             await ask()
-    assert time.monotonic() - begun < 3
+    assert time.monotonic() - begun < 3 + NOISE
     server.start()
     assert await one(own, make.id(1)) == make.live(1)
 
@@ -384,8 +385,12 @@ async def test_a_connection_that_is_killed_in_the_middle(own: Store, server: Ser
     await blocker.command(f"BEGIN; LOCK TABLE {SCHEMA}.session, {SCHEMA}.value")
     task = asyncio.create_task(calls[what]())
     waiting = "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
-    async with asyncio.timeout(0.7):
+    async with asyncio.timeout(20):
         while not (found := await blocker.ask(waiting)):
+            if task.done():  # it has given up before anybody saw it wait
+                with contextlib.suppress(StoreUnavailable):
+                    await task
+                task = asyncio.create_task(calls[what]())
             await asyncio.sleep(0.005)
     await blocker.ask("SELECT pg_terminate_backend($1)", found[0][0])
     await blocker.command("COMMIT")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
+from tests.noise import NOISE
 from tests.servers.postgres import certificate
 from tests.servers.redis import Sentinel, Server
 from tests.stores.test_state import Stores
@@ -48,7 +49,7 @@ async def opened(url: str) -> AsyncIterator[Store]:
         await store.aclose()
 
 
-async def until(condition: Callable[[], object], within: float = 5.0) -> None:
+async def until(condition: Callable[[], object], within: float = 20.0) -> None:
     """Wait for what is to come."""
     async with asyncio.timeout(within):
         while not condition():
@@ -138,7 +139,7 @@ async def test_a_killed_channel_empties_what_is_known_and_comes_back(
         stamp, feed = await stamped(store, make), store.changes()
         redis_server.say("CLIENT", "KILL", "TYPE", "normal")
         await until(lambda: not store.holds(stamp))
-        assert await asyncio.wait_for(anext(feed), 5) == Changed()
+        assert await asyncio.wait_for(anext(feed), 20) == Changed()
         assert store.holds(await stamped(store, make))
 
 
@@ -155,9 +156,9 @@ async def test_a_silent_server_is_a_lost_one(server: Server, make: Make) -> None
             asked = time.monotonic()
             with pytest.raises(StoreUnavailable, match="does not answer"):
                 await ask
-            assert time.monotonic() - asked < PATIENCE + 1
+            assert time.monotonic() - asked < PATIENCE + NOISE
         await until(lambda: not store.holds(stamp))
-        assert time.monotonic() - began < PATIENCE * 4 + SILENCE + 2
+        assert time.monotonic() - began < PATIENCE * 4 + SILENCE + NOISE
         assert store.moment() is None
         server.resume()
         assert store.holds(await stamped(store, make))
@@ -438,7 +439,7 @@ async def test_a_place_where_no_redis_is(server: Server, tmp_path: Path) -> None
             began = time.monotonic()
             with pytest.raises(StoreUnavailable, match=cause):
                 await store.check()
-            assert time.monotonic() - began < PATIENCE + 1
+            assert time.monotonic() - began < PATIENCE + NOISE
     other.close()
     await other.wait_closed()
 
@@ -463,7 +464,7 @@ async def test_what_replicas_have_not_confirmed_is_not_done(make: Make) -> None:
             began = time.monotonic()
             with pytest.raises(StoreUnavailable, match="0 of 1 replicas"):
                 await store.apply([end(make, 20)])
-            assert time.monotonic() - began < PATIENCE + 1
+            assert time.monotonic() - began < PATIENCE + NOISE
             replica.resume()
             await store.issue(make.session(30), make.subject())
             master.kill()
