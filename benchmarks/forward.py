@@ -110,7 +110,7 @@ SIDE: Final = """
         }}
         location = /ask {{
             internal;
-            proxy_pass              http://{name}/check?answer=fields;
+            proxy_pass              http://{name}/check?for=nginx;
             proxy_http_version      1.1;
             proxy_pass_request_body off;
             proxy_buffer_size       64k;
@@ -141,7 +141,7 @@ function init()
     fields["Cookie"] = (os.getenv("ANONYMOUS") and "" or "{cookie}=" .. cookie .. "; ") .. "theme=dark"
     local target = path
     if os.getenv("DIRECT") then
-      target = "/check?answer=fields"
+      target = "/check?for=nginx"
       fields["X-Forwarded-For"], fields["X-Forwarded-Host"] = "127.0.0.1", "{host}"
       fields["X-Forwarded-Method"], fields["X-Forwarded-Proto"] = "GET", "http"
       fields["X-Forwarded-Uri"] = path

@@ -172,7 +172,7 @@ NGINX = (
         "asked in one step",
         both(
             without("error_page        401 403 500"),
-            instead("check?answer=fields", "check"),
+            instead("check?for=nginx", "check"),
         ),
         "arrives as 500",
         frozenset(("body", "preflight")),

@@ -369,7 +369,7 @@ async def test_a_preflight_for_the_site() -> None:
 # --- proxies with ways of their own -------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("way", ["for=envoy", "for=traefik"])
+@pytest.mark.parametrize("way", ["for=nginx", "for=envoy", "for=traefik"])
 async def test_a_yes_without_empty_fields(way: str) -> None:
     """These proxies set an empty field where they get one, and their recipes take the client's own away before."""
     world = World()
@@ -404,7 +404,7 @@ async def test_whose_yes_is_any_2xx(way: str, status: int) -> None:
 
 
 @pytest.mark.parametrize("cookie", ["__Host-demur", "__Secure-demur", "demur-dev"])
-@pytest.mark.parametrize("way", ["", "answer=fields", "for=envoy", "for=traefik"])
+@pytest.mark.parametrize("way", ["", "answer=fields", "for=nginx", "for=envoy", "for=traefik"])
 async def test_no_cookie_of_ours_is_for_the_site(way: str, cookie: str) -> None:
     """Under none of the names that it may have."""
     answer = await ask(World(), f"/check?{way}", *about("/public/x"), ("Cookie", f"a=1; {cookie}=2;b=3"))

@@ -5,8 +5,8 @@ It has a listener of its own, because here the fields of the proxy are believed:
 - `/check` decides. 200, without a body, is a yes, with the fields that the app is to get instead of the client's own:
   the person's, and `Cookie` and `Authorization` without what was meant for us. Everything else is a no. By default a
   no is the whole refusal, for proxies that hand it on; `?for=envoy` and `?for=traefik` are such proxies with ways of
-  their own. With `?answer=fields` it is 401 or 403 without a body, which is all that nginx understands of it, and the
-  decision goes along on a slip.
+  their own. With `?answer=fields` it is 401 or 403 without a body, and the decision goes along on a slip; so it is with
+  `?for=nginx`, which understands no more, and to which a field that is not there is an empty one.
 - `/refusal` puts such a slip into words, for the same request, and decides nothing again. It takes in the content that
   comes along before it answers: some proxies would else break off a client that is still sending.
 - `/health` says that this process runs, `/ready` that requests can be served.
@@ -123,7 +123,8 @@ class Check:
             return _text(200, "This process runs.")
         if path == b"/ready":
             return None
-        return _text(404, "Here are /check (?answer=fields, ?for=envoy, ?for=traefik), /refusal, /health and /ready.")
+        ways = "?answer=fields, ?for=nginx, ?for=envoy, ?for=traefik"
+        return _text(404, f"Here are /check ({ways}), /refusal, /health and /ready.")
 
     async def _ready(self) -> Response:
         if self._draining:

@@ -41,6 +41,7 @@ class Way:
 WAYS = {
     b"": Way(),
     b"answer=fields": Way(whole=False),
+    b"for=nginx": Way(whole=False, empty=False),
     b"for=envoy": Way(any_2xx=False, empty=False, removes=b"x-envoy-auth-headers-to-remove"),
     b"for=traefik": Way(empty=False),
 }

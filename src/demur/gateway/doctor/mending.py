@@ -40,7 +40,7 @@ _HOW: Mapping[str, Mapping[str, str]] = {
         "apache": "demur's own is passed on as it is: no `Header` for WWW-Authenticate, and no `AuthType`.",
     },
     "unavailable": {
-        "nginx": "`auth_request` knows 401 and 403 alone: ask /check?answer=fields, and leave 503 out of `error_page`.",
+        "nginx": "`auth_request` knows 401 and 403 alone: ask /check?for=nginx, and leave 503 out of `error_page`.",
         "caddy": "In `handle_response`, what /refusal answers goes on as it is.",
         "traefik": "The `errors` middleware must leave 503 of the site's router as it is.",
         "envoy": "`status_on_error: {code: ServiceUnavailable}` has to stand in ext_authz: without it, Envoy says 403.",

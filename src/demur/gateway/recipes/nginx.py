@@ -124,7 +124,7 @@ server {
     # The question. `internal`: nobody else can ask it.
     location = <<prefix>>/check {
         internal;
-        proxy_pass              http://demur_check/check?answer=fields;
+        proxy_pass              http://demur_check/check?for=nginx;
         proxy_pass_request_body off;
         proxy_buffering         on;
         proxy_buffer_size       64k;    # the answer repeats the cookies
