@@ -71,7 +71,7 @@ class Served:
 
     def do(self, work: Coroutine[Any, Any, Any]) -> None:
         """Change something, where the server runs."""
-        asyncio.run_coroutine_threadsafe(work, self.loop).result(10)
+        asyncio.run_coroutine_threadsafe(work, self.loop).result(30)
 
     def sign_in(self, tab: Page) -> None:
         """Give a tab the cookie of somebody new."""
@@ -113,7 +113,7 @@ def served(request: pytest.FixtureRequest) -> Iterator[Served]:
 
     thread = threading.Thread(target=run)
     thread.start()
-    assert ready.wait(10)
+    assert ready.wait(30)
     yield running
     running.loop.call_soon_threadsafe(stop.set)
     thread.join(20)

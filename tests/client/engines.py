@@ -34,7 +34,7 @@ ARGUMENTS += ["--disable-background-networking", "--disable-component-update"]
 DIALOG = "dialog iframe"
 """The frame of the sign-in dialog."""
 
-SECONDS = 15.0
+SECONDS = 30.0
 """How long anything is waited for."""
 
 

@@ -201,7 +201,7 @@ class Lab:
             self.site.executed.clear()
             self._requests.clear()
 
-    def wait_for(self, true: Callable[[], bool], seconds: float = 15) -> None:
+    def wait_for(self, true: Callable[[], bool], seconds: float = 30) -> None:
         """Until something is true that changes with requests."""
         with self._changed:
             assert self._changed.wait_for(true, seconds), "it has not happened"
@@ -282,7 +282,7 @@ class Lab:
 
     def do(self, work: Coroutine[Any, Any, T]) -> T:
         """Do something where the server runs."""
-        return asyncio.run_coroutine_threadsafe(work, self.loop).result(15)
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(30)
 
     # --- running
 
@@ -341,7 +341,7 @@ def running(
     thread = threading.Thread(target=run, name="lab")
     thread.start()
     try:
-        assert ready.wait(15)
+        assert ready.wait(30)
         yield lab
     finally:
         lab.loop.call_soon_threadsafe(stop.set)

@@ -60,7 +60,7 @@ class Driver:
         self._session = f"/session/{made['sessionId']}"
 
     def _wait(self) -> None:
-        for _ in range(500):
+        for _ in range(1500):
             try:
                 if self._send("GET", "/status")["ready"]:
                     return

@@ -82,7 +82,7 @@ class House:
 
     def _settled(self) -> None:
         """Traefik listens a moment before it knows its sites."""
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             with contextlib.suppress(OSError):
                 if self.stand.ask("GET", "/public/settled").status != 404:

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 AT_ONCE = 4
 """So many faults are lived through at a time: mostly they wait."""
 
-BUSY = 1.5
-"""A machine is, with so many programs waiting for each of its processors."""
+BUSY = 1.0
+"""A machine is, with a program for each of its processors: then people here have to wait for theirs."""
 MOST = 60
 """Seconds for one of them, on a machine with a lot to do."""
 

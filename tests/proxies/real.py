@@ -323,7 +323,7 @@ def behind(
 
 def _settled(stand: Stand) -> None:
     """Until the proxy knows its sites: Traefik listens a moment before, and has 404 for everybody, or no TLS."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         with contextlib.suppress(OSError):
             if stand.ask("GET", "/public/settled").status != 404:
