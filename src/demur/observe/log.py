@@ -173,7 +173,7 @@ class _Lines:
         alone."""
         known, lines = self._common.get, list[str]()
         second, began, last = -1, "", new_number()
-        unnamed = named(last)[:-3]
+        unnamed, first, named_first = named(last)[:-3], -1, ""
         for common, at, number, seconds in noted:
             before, after = known(common) or self._learn(common)
             part = at - second
@@ -181,7 +181,12 @@ class _Lines:
                 second = int(at)
                 part, began = at - second, f'{{"at":"{_second(second)}.'
             last += 1
-            reference = named(number) if number else unnamed + _HEX[last & 0xFFF]
+            if not number:
+                reference = unnamed + _HEX[last & 0xFFF]
+            else:
+                if number >> 48 != first:  # mostly the one before began like it
+                    first, named_first = number >> 48, named(number)[:-12]
+                reference = f"{named_first}{number & 0xFFFF_FFFF_FFFF:012x}"
             micros = int(seconds * 1_000_000 + 0.5)
             took = f"0.{_THREE[micros]}" if 0 <= micros < 1000 else _took(seconds)
             lines.append(f"{began}{_THREE[int(part * 1000)]}{before}{reference}{after}{took}}}")

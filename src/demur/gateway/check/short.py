@@ -149,7 +149,7 @@ class Short:
     def __init__(self, keys: Keys, observer: Observer | None) -> None:
         self._keys = keys
         self._key: Key | None = None
-        self._looked = 0
+        self._looked = self._number = 0
         self._notes = Notes(observer)
         self._allowed, self._refused = self._notes.allowed, self._notes.refused
         self._again: dict[bytes, _Sent] = {}
@@ -170,7 +170,7 @@ class Short:
             return None
         at, ready = sent.clock(), sent.ready
         stamp = ready.stamp
-        if ready.second != int(at) or (stamp is not None and not sent.holds(stamp)):
+        if not 0 <= at - ready.second < 1 or (stamp is not None and not sent.holds(stamp)):
             renewed = self._renew(sent, int(at))
             if renewed is None:
                 return None
@@ -316,19 +316,18 @@ class Short:
         found = frame.no.get(id(requirement))
         if found is None or found.pad.key is not key:
             found = _room(frame.no)[id(requirement)] = self._refusing(frame, requirement, key)
-        number, ready = new_number() & ~_LAST, _Ready(now)
-        before, after = found.pad.around(sent.target, named(number), now)
-        ready.number, ready.before, ready.after = number, found.steady + before, after + b"\r\n" + head.end(now)
-        sent.ready = ready
+        before, after = found.pad.around(sent.target, named(self._number), now)
+        ready = sent.ready = _Ready(now, number=self._number)
+        ready.before, ready.after = found.steady + before, after + b"\r\n" + head.end(now)
         if sent.said is _UNSAID:
             sent.said = _said(sent, "refuse", None, _SIGN_IN.reason)
         return ready
 
     def _look(self, now: int) -> Key | None:
-        """The key to sign with, for a second."""
+        """The key to sign with, for a second, and what the references of that second begin with."""
         try:
             key = self._keys.ring().current
-            self._looked = now
+            self._looked, self._number = now, new_number() & ~_LAST
             if key != self._key:
                 self._key = key
         except StoreUnavailable:
