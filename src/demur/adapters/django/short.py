@@ -5,8 +5,10 @@ from __future__ import annotations
 import time
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
+from weakref import ref
 
 from django.conf import settings
+from django.core.handlers.wsgi import WSGIRequest
 
 from demur.adapters.django import wire
 from demur.adapters.django.here import InDjango
@@ -17,6 +19,7 @@ from demur.observe.reference import named
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from weakref import ReferenceType
 
     from django.http import HttpRequest
     from django.http.response import HttpResponseBase
@@ -30,19 +33,38 @@ _CHANGES = frozenset(name.decode() for name in CHANGES) | {"server-timing"}
 _PRIVATE = "private, no-cache"
 
 
+class _Noted(Noted):
+    """A yes for the log, for which Django's request is kept."""
+
+    __slots__ = ("_kept",)
+
+    def __init__(self, passed: KnownPassed | LeftPassed, at: float, seconds: float) -> None:
+        super().__init__(passed, at, seconds)
+        self._kept = passed.asked()
+
+
 class _Read(InDjango):
-    """What Django's request says. `scope` is that, and `meta` what came with it."""
+    """What Django's request says. `scope` refers to that, and `meta` is what came with it. It is not held: it holds us,
+    and if we held it, each request would be work for the collector, which stops all threads."""
 
     __slots__ = ()
-    scope: HttpRequest
+    scope: ReferenceType[HttpRequest]
     meta: dict[str, Any]
+
+    def asked(self) -> Any:  # noqa: ANN401 - Django has no types
+        """Django's request; one like it if that is gone."""
+        return self.scope() or WSGIRequest(self.meta)
+
+    def noted(self, at: float, seconds: float) -> Noted:
+        """The yes for the log."""
+        return _Noted(self, at, seconds)  # type: ignore[arg-type]  # it is of one of the classes below
 
     def inner(self) -> Any:  # noqa: ANN401 - a Visit
         """What the app sees: see `native`."""
-        return self.scope._demur  # noqa: SLF001 - ours
+        return self.asked()._demur  # noqa: SLF001 - ours
 
     def _read(self) -> Request:
-        return wire.read(self.scope, self.meta)
+        return wire.read(self.asked(), self.meta)
 
 
 class KnownPassed(_Read, ShortPassed):
@@ -58,7 +80,7 @@ class LeftPassed(_Read, Refusable):
 
     def came(self) -> dict[str, Any]:
         """What the server said, and what Django makes of it."""
-        return as_came(self.scope, self.meta)
+        return as_came(self.asked(), self.meta)
 
 
 def as_came(request: HttpRequest, meta: dict[str, Any]) -> dict[str, Any]:
@@ -102,20 +124,20 @@ class Short(Noes):
             return None
         passed: KnownPassed | LeftPassed
         if way.open:
-            passed = KnownPassed(self._surface, request, way, None, int(at))
+            passed = KnownPassed(self._surface, ref(request), way, None, int(at))
         elif way.left:
-            passed = LeftPassed(self._surface, request, way, int(at), key=key, ways=self)
+            passed = LeftPassed(self._surface, ref(request), way, int(at), key=key, ways=self)
             observer = None  # it is decided at the view, and noted there
         else:
             known = self._recall(cast("bytes", key), way.requirement, int(at))
             if known is None:
                 return None
-            passed = KnownPassed(self._surface, request, way, known, int(at))
+            passed = KnownPassed(self._surface, ref(request), way, known, int(at))
         passed.meta, passed._looked = dict(meta), False  # noqa: SLF001 - half made
         if sent is not None:
             self._take_ours(request, sent)
         if observer is not None:
-            observer.decided(cast("Decided", Noted(passed, at, time.perf_counter() - began)))
+            observer.decided(cast("Decided", passed.noted(at, time.perf_counter() - began)))
         return passed
 
     def _take_ours(self, request: HttpRequest, cookie: bytes) -> None:

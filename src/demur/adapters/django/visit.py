@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+from weakref import ref
 
 from asgiref.sync import sync_to_async
 from django.utils.functional import SimpleLazyObject
@@ -37,7 +38,7 @@ class Visit:
     asks for it, and `the_apps` that all is left to the view."""
 
     def __init__(self, request: HttpRequest, passed: Passed, *, asynchronous: bool) -> None:
-        self.request = request
+        self._request = ref(request)  # which holds us: if we held it, each would be work for the collector
         self.asynchronous = asynchronous
         self.surface: Surface = passed.surface
         self.passed: InDjango = passed if isinstance(passed, InDjango) else Here(passed, self)
@@ -53,6 +54,13 @@ class Visit:
         self._told = False
         if bridge is None:
             self._sessions_person()
+
+    @property
+    def request(self) -> HttpRequest:
+        """Django's."""
+        request = self._request()
+        assert request is not None  # noqa: S101 - nobody else has us
+        return request
 
     @property
     def known(self) -> bool:
@@ -131,8 +139,8 @@ class Visit:
     def _sessions_person(self) -> None:
         """`request.user` is whoever they say; another one, once it was asked for and something new was decided."""
         self._told = False
-        self.request.user = SimpleLazyObject(self._person)
-        self.request.auser = self._aperson
+        request = self.request
+        request.user, request.auser = SimpleLazyObject(self._person), self._aperson
 
     def _person(self) -> Any:  # noqa: ANN401 - a project's own user
         self._told = True

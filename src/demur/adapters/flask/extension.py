@@ -14,6 +14,7 @@ from demur.adapters.flask import routes
 from demur.adapters.flask.logins import FlaskLogin
 from demur.adapters.options import Options, assemble
 from demur.adapters.surface import check_routes
+from demur.adapters.wsgi.short import Within
 from demur.core.model import Access, ConfigError, Refused
 from demur.core.reasons import Reason
 
@@ -90,7 +91,10 @@ class Guarding:
             check_routes(self._surface, routes.listed(self._app, self._surface))
             self._checked = True
         g._get_current_object().demur = passed  # noqa: SLF001
-        passed.native = asked
+        if isinstance(passed, Within):
+            passed.seen_as(asked)
+        else:
+            passed.native = asked
         rule = asked.url_rule
         found = self._marks(rule.endpoint, asked.method) if rule is not None else ()
         if not found and (not passed.left or _is_nobodys_affair(passed)):

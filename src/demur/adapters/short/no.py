@@ -18,7 +18,6 @@ from demur.observe.reference import named
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from demur.adapters.short.ways import Way
     from demur.adapters.surface import Surface
     from demur.core.marks import Mark
     from demur.core.model import Fields, Request
@@ -60,11 +59,8 @@ class No:
 class Refusable(LeftToTheView):
     """A request that is left to the view, or refused there as it was before. `refusing` is how."""
 
-    __slots__ = ("refusing",)
-
-    def __init__(self, surface: Surface, scope: Any, way: Way, now: int, *, key: bytes | None, ways: Ways) -> None:  # noqa: ANN401
-        super().__init__(surface, scope, way, now, key=key, ways=ways)
-        self.refusing: No | None = None
+    __slots__ = ()
+    refusing: No | None
 
     def came(self) -> Mapping[str, Any]:
         """What the server said of it, before anything was taken from that."""

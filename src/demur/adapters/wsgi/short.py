@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
+from weakref import ref
 
 from demur.adapters.short import CHANGES, LONGEST, USUAL, No, Noes, Noted, Refusable, ShortPassed, room
 from demur.adapters.wsgi import wire
@@ -13,6 +14,8 @@ from demur.guard import new_number
 from demur.observe.reference import named
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from demur.adapters.passed import Passed
     from demur.adapters.surface import Surface
     from demur.core.marks import Mark
@@ -23,28 +26,33 @@ _PLACE = ("REQUEST_METHOD", "SCRIPT_NAME", "PATH_INFO", "HTTP_HOST", "wsgi.url_s
 _PRIVATE = ("cache-control", "private, no-cache")
 
 
-class _Read:
-    """What a request of WSGI says. `scope` is the environ as it came, `now_its` the one that the app sees."""
+class Within:
+    """What a request of WSGI says. `scope` is the environ as it came, `now_its` gives what the app sees."""
 
     __slots__ = ()
     scope: dict[str, Any]
-    now_its: dict[str, Any]
+    now_its: Callable[[], Any]
 
-    def inner(self) -> dict[str, Any]:
-        """The environ that the app sees."""
-        return self.now_its
+    def inner(self) -> Any:  # noqa: ANN401 - each framework has its own
+        """The environ that the app sees, or its framework's own request."""
+        return self.now_its()
+
+    def seen_as(self, native: object) -> None:
+        """A framework's own request holds the environ, and that holds us. It is not held: each of them would be work
+        for the collector, which stops all threads."""
+        self.now_its = ref(native)
 
     def _read(self) -> Request:
         return wire.read(self.scope)
 
 
-class KnownPassed(_Read, ShortPassed):
+class KnownPassed(Within, ShortPassed):
     """A request that may go on."""
 
     __slots__ = ("now_its",)
 
 
-class LeftPassed(_Read, Refusable):
+class LeftPassed(Within, Refusable):
     """A request that is left to the view."""
 
     __slots__ = ("now_its",)
@@ -94,7 +102,7 @@ class Short(Noes):
             passed = KnownPassed(self._surface, dict(environ), way, known, int(at))
         if sent is not None:
             self._take_ours(environ, sent)
-        environ["demur.passed"], passed.now_its = passed, environ
+        environ["demur.passed"], passed.now_its = passed, lambda: environ
         if observer is not None:
             observer.decided(cast("Decided", Noted(passed, at, time.perf_counter() - began)))
         return passed
