@@ -41,6 +41,7 @@ Row: TypeAlias = "tuple[str, float | None, float, float, str, str]"
 ORIGIN = "https://app.example.com"
 TURN = 400  # requests
 KEYS = MemoryKeys()
+STANDS = time.time()
 
 
 async def _app(scope: Any, receive: Any, send: Any) -> None:
@@ -65,7 +66,7 @@ class _Told:
 
     async def load(self, keys: Sequence[bytes]) -> list[Live]:
         """Each time anew, as out of a database."""
-        now, found = int(time.time()), []
+        now, found = int(STANDS), []
         for key in keys:
             number = self._numbers[key]
             subject = f"0192f0c4-0000-7000-8000-{number:012}"
@@ -82,18 +83,19 @@ class Side:
         self.tokens = [mint(number.to_bytes(32, "big"), KEYS.ring().current) for number in range(people)]
         store: Any = _Told({identify(token): number for number, token in enumerate(self.tokens)})
         cache = Cache(store, most=4 * 1024**3)
-        self.guard = Guard(_site(count), store, KEYS, observer=observer(), cache=cache)
+        # A million people take minutes to come, and who came first is not to be written down as seen meanwhile.
+        self.guard = Guard(_site(count), store, KEYS, observer=observer(), cache=cache, clock=lambda: STANDS)
         self.app = Demur(_app, Surface(self.guard, Pages(self.guard, page.DEFAULT, {}), page.DEFAULT))
         self.paths = [f"/members/{number}" for number in range(paths)]
 
     async def begin(self) -> None:
         """Each has been seen once."""
         for token in self.tokens:
-            await self.ask(token)
+            await self.ask(_cookie(token))
 
-    async def ask(self, token: str, path: str = "/members/0") -> None:
+    async def ask(self, cookie: bytes, path: str = "/members/0") -> None:
         """One request."""
-        fields = [(b"host", b"app.example.com"), (b"cookie", f"demur-dev={token}".encode())]
+        fields = [(b"host", b"app.example.com"), (b"cookie", cookie)]
         scope = {
             "type": "http",
             "method": "GET",
@@ -113,11 +115,16 @@ class Side:
 
     async def turn(self) -> float:
         """Microseconds of processor time for a request, by people who come in no order."""
-        chosen = random.choices(self.tokens, k=TURN)
+        # A server has just read the cookie; where this list of all tokens lies in memory is none of the check's affair.
+        cookies = [_cookie(token) for token in random.choices(self.tokens, k=TURN)]
         began = time.process_time()
-        for token in chosen:
-            await self.ask(token)
+        for cookie in cookies:
+            await self.ask(cookie)
         return (time.process_time() - began) / TURN * 1e6
+
+
+def _cookie(token: str) -> bytes:
+    return f"demur-dev={token}".encode()
 
 
 async def _receive() -> Any:
@@ -149,7 +156,7 @@ async def session_bytes(count: int = 100_000) -> tuple[float, float]:
     people = [hashlib.sha256(str(number).encode()).digest() for number in range(count + 1000)]
     store: Any = _Told({key: number for number, key in enumerate(people)})
     cache = Cache(store, most=4 * 1024**3)
-    now = int(time.time())
+    now = int(STANDS)
     for key in people[:1000]:
         await cache.load(key, now)
     gc.collect()
@@ -166,15 +173,16 @@ async def session_bytes(count: int = 100_000) -> tuple[float, float]:
 def rows(rounds: int, seconds: float, people: int = 1_000_000) -> Iterator[Row]:
     """What is compared, the median, the quartiles, what is asked for, and a remark."""
     del seconds
+    # Before anything else, of which the process would still have the memory.
+    taken, counted = asyncio.run(session_bytes())
+    remark = f"bytes, over 100,000 sessions of as many people; the cache counts {counted:.0f}"
+    yield "memory: a cached session", taken, taken, taken, "≤ 600", remark
     ratios = asyncio.run(_compared([Side(10, 1), Side(10_000, 1)], rounds))
     lower, median, upper = spread(ratios)
     yield "whole check, CPU: 10,000 rules / 10", median, lower, upper, "≤ 1.10", ""
     ratios = asyncio.run(_compared([Side(10, 1000), Side(10, people)], rounds))
     lower, median, upper = spread(ratios)
     yield f"whole check, CPU: {people:,} people in the cache / 1,000", median, lower, upper, "≤ 1.15", ""
-    taken, counted = asyncio.run(session_bytes())
-    remark = f"bytes, over 100,000 sessions of as many people; the cache counts {counted:.0f}"
-    yield "memory: a cached session", taken, taken, taken, "≤ 600", remark
 
 
 def main() -> None:

@@ -7,6 +7,7 @@ beside that, and most requests ask for no more than `brief`.
 from __future__ import annotations
 
 import marshal
+import struct
 import sys
 import threading
 from dataclasses import fields
@@ -23,7 +24,9 @@ if TYPE_CHECKING:
 _OF_SESSION = tuple(each.name for each in fields(Session))[1:]  # its id is the key
 _OF_PERSON = tuple(each.name for each in fields(Subject))
 _session, _person = attrgetter(*_OF_SESSION), attrgetter(*_OF_PERSON)
-_SUBJECT, _LAST_SEEN, _IDLE, _EXPIRES = map(_OF_SESSION.index, ("subject", "last_seen", "idle", "expires_at"))
+_SUBJECT = _OF_SESSION.index("subject")
+# Most requests ask for no more: when it ends, and how long the name of its person is, which comes next.
+_HEAD = struct.Struct("<qqI")
 
 # What CPython on 64 bits takes for one: its object, its key, its place in a dictionary, two numbers.
 _ENTRY = 96 + 80 + 104 + 2 * 32
@@ -114,9 +117,8 @@ class Known:
         found = self._open
         if found is not None:
             return found[2]
-        session, _ = marshal.loads(self._packed)  # noqa: S302 - it is our own
-        idle = session[_IDLE]
-        return Brief(session[_SUBJECT], Ends(session[_LAST_SEEN] + idle if idle else 0, session[_EXPIRES]))
+        idle, absolute, length = _HEAD.unpack_from(self._packed)
+        return Brief(self._packed[_HEAD.size : _HEAD.size + length].decode(), Ends(idle, absolute))
 
     def meets(self, requirement: Requirement, now: int) -> bool:
         """Whether a requirement was met, and is still, with nothing to be written."""
@@ -128,15 +130,21 @@ class Known:
         return False
 
     def _unpacked(self) -> Live:
-        session, person = marshal.loads(self._packed)  # noqa: S302 - it is our own
+        begins = _HEAD.size + _HEAD.unpack_from(self._packed)[2]
+        subject = self._packed[_HEAD.size : begins].decode()
+        session, person = marshal.loads(self._packed[begins:])  # noqa: S302 - it is our own
+        session.insert(_SUBJECT, subject)
+        person[0] = person[0] or subject
         return Live(Session(self.key, *session), Subject(*person))
 
 
 def _pack(live: Live) -> bytes:
-    session, person = list(_session(live.session)), _person(live.subject)
-    if session[_SUBJECT] == person[0]:
-        session[_SUBJECT] = person[0]  # the same object is written once
-    return marshal.dumps((tuple(session), person))
+    session, person, ends = list(_session(live.session)), list(_person(live.subject)), sessions.ends(live.session)
+    subject = session.pop(_SUBJECT)
+    if person[0] == subject:
+        person[0] = ""  # it is written once
+    name = subject.encode()
+    return b"".join((_HEAD.pack(ends.idle, ends.absolute, len(name)), name, marshal.dumps((session, person))))
 
 
 def _opened(live: Live) -> tuple[Live, Allow, Brief]:
