@@ -42,6 +42,23 @@ async def test_whoever_waits_gets_a_thread_that_gets_time(monkeypatch: pytest.Mo
     threads.close()
 
 
+async def test_who_comes_while_all_are_helped_is_helped_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those who help sleep while there is nobody to help; whoever comes wakes them."""
+    monkeypatch.setattr(pool, "WINDOW", 0.01)
+    threads, stuck, begun = Pool(1, 10), threading.Event(), list[int]()
+
+    def starved() -> None:
+        begun.append(1)
+        if len(begun) == 1:
+            stuck.wait(30)
+
+    async with asyncio.timeout(20):
+        for _ in range(3):
+            await threads.run(starved)
+    stuck.set()
+    threads.close()
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="as above")
 async def test_who_helps_has_a_little_priority(monkeypatch: pytest.MonkeyPatch) -> None:
     """Less than checks have, and more than idle time."""
@@ -68,7 +85,7 @@ async def test_no_more_threads_than_cores(monkeypatch: pytest.MonkeyPatch, cores
     before = set(threading.enumerate())
     many = Pool(3, 1)
     await many.run(lambda: None)
-    assert len(set(threading.enumerate()) - before) == threads + 1  # who helps
+    assert len(set(threading.enumerate()) - before) == threads + 2  # those who help
     many.close()
 
 
@@ -102,10 +119,10 @@ def test_nobody_helps_while_there_is_headway() -> None:
     """A job that takes long in idle time is left to it, as long as it gets its tenth of a core."""
     made, (first, second) = line(0.0, 0.0)
     assert made.next(0.0, 7.0) is first
-    assert made.pause(0.0) == 1.0
+    assert made.until_overdue(0.0) == 1.0
     for second_passed in (1.0, 2.0, 3.0, 4.0):
         assert made.overdue(second_passed, 7.0 + second_passed * 0.125) is None
-        assert made.pause(second_passed) == 1.0
+        assert made.until_overdue(second_passed) == 1.0
     assert second in made.waiting()
 
 
@@ -135,12 +152,46 @@ def test_who_has_waited_long_is_helped_however_it_goes() -> None:
     made, jobs = line(0.0, 0.5, 1.0)
     assert made.next(0.0, 0.0) is jobs[0]
     assert made.overdue(4.9, 4.0) is None
-    assert made.pause(5.4) == pytest.approx(0.1)
+    assert made.until_overdue(5.4) == pytest.approx(0.1)
     assert made.overdue(5.499, 4.4) is None
     assert made.overdue(5.5, 4.5) is jobs[1]
     assert made.overdue(5.5, 4.5) is None
-    assert made.pause(5.5) == pytest.approx(0.4)  # the next look at how it goes
+    assert made.until_overdue(5.5) == pytest.approx(0.4)  # the next look at how it goes
     assert made.overdue(6.0, 5.0) is jobs[2]
+
+
+def test_who_has_waited_too_long_is_pressing() -> None:
+    """Whatever is done for them already: a little priority is next to none beside many who are busy."""
+    made, jobs = line(0.0, 2.0, 4.0)
+    assert made.until_pressing(0.0) == 10.0
+    made.next(0.0, 0.0)
+    assert made.overdue(6.0, 0.0) is jobs[0]
+    assert made.pressing(9.9, 0.0) is None
+    assert made.pressing(10.0, 0.0) is jobs[0]
+    assert made.pressing(10.0, 0.0) is None
+    assert made.until_pressing(10.0) == 2.0
+    jobs[1].future.cancel()
+    assert made.pressing(14.0, 0.0) is jobs[2]  # nobody has begun it
+    assert made.next(14.0, 0.0) is None
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="as above")
+async def test_in_the_end_it_is_as_important_as_everything_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a thread that gives way to nobody."""
+    monkeypatch.setattr(pool, "TOO_LONG", 0.01)
+    threads, stuck, seen = Pool(1, 10), threading.Event(), []
+
+    def starved() -> None:
+        seen.append((os.sched_getscheduler(0), os.getpriority(os.PRIO_PROCESS, threading.get_native_id())))
+        if len(seen) < 2:
+            stuck.wait(30)
+
+    async with asyncio.timeout(20):
+        await threads.run(starved)
+    usual = os.getpriority(os.PRIO_PROCESS, 0)
+    assert seen[:2] == [(os.SCHED_IDLE, usual), (os.SCHED_OTHER, usual)]
+    stuck.set()
+    threads.close()
 
 
 def test_who_left_is_not_helped() -> None:
@@ -156,11 +207,12 @@ def test_who_left_is_not_helped() -> None:
 def test_where_nobody_waits_there_is_nothing_to_look_at() -> None:
     """So the thread sleeps until somebody comes."""
     made, (only,) = line(0.0)
-    assert made.pause(0.0) == 5.0
+    assert made.until_overdue(0.0) == 1.0
+    assert made.until_overdue(4.5) == 0.5
     made.next(0.0, 0.0)
-    assert made.pause(0.5) == 0.5
+    assert made.until_overdue(0.5) == 0.5
     made.forget(only)
-    assert made.pause(0.5) is None
+    assert made.until_overdue(0.5) is None
     assert made.overdue(99.0, 0.0) is None
 
 

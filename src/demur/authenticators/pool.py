@@ -8,6 +8,8 @@
   in a thread that gets too little: the first to come to its end is the one that counts.
 - So checks go first. Who comes to a machine that has half of a core to spare is served in idle time and nobody notices;
   on one that has nothing to spare each job is given a tenth of a core, and the line moves as fast as that.
+- The last thread has the priority of everything else, for whoever has waited for `TOO_LONG`, one after the other:
+  beside many who are busy a little priority is next to none.
 - What finds too much before it is refused at once: a queue that nobody comes to the end of helps nobody.
 """
 
@@ -22,6 +24,7 @@ import time
 from collections import deque
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from demur.core.model import StoreUnavailable
@@ -33,6 +36,8 @@ T = TypeVar("T")
 
 LONG: Final = 5.0
 """Seconds after which somebody who waits is not left to idle time any more."""
+TOO_LONG: Final = 10.0
+"""Seconds after which their job is as important as everything else."""
 HEADWAY: Final = 0.1
 """The share of a core with which the threads get on, taken together: what the one with a little priority would get."""
 WINDOW: Final = 1.0
@@ -63,6 +68,10 @@ def _with_little() -> None:
             os.setpriority(os.PRIO_PROCESS, thread, max(_LITTLE, os.getpriority(os.PRIO_PROCESS, thread)))
 
 
+def _with_all() -> None:
+    """Leave the calling thread as it is."""
+
+
 def _cores() -> int:
     """On how many cores this process may run."""
     return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
@@ -70,13 +79,15 @@ def _cores() -> int:
 
 @dataclass(slots=True, eq=False)
 class Job:
-    """What is to be done, since when, whether a thread has begun, and whether the one with a little priority has."""
+    """What is to be done, since when, whether a thread has begun, and whether those that help have, the one with a
+    little priority and the last."""
 
     work: Callable[[], Any]
     since: float
     future: Future[Any] = field(default_factory=Future)
     begun: bool = False
     helped: bool = False
+    pressed: bool = False
 
 
 class Line:
@@ -124,19 +135,42 @@ class Line:
             if job.helped or job.future.cancelled() or (job.begun and not self._starved):
                 continue
             job.helped = True
-            if job.begun:
-                return job
-            self._waiting.remove(job)
-            if _begin(job):
+            if self._taken(job):
                 return job
         return None
 
-    def pause(self, now: float) -> float | None:
+    def pressing(self, now: float, spent: float) -> Job | None:
+        """What nothing has been enough for: the oldest."""
+        for job in self.unfinished:
+            if now - job.since < TOO_LONG:
+                return None
+            if not job.pressed and not job.future.cancelled():
+                job.pressed = True
+                if self._taken(job):
+                    return job
+        return None
+
+    def until_overdue(self, now: float) -> float | None:
         """How long until something may be overdue; None while there is nothing to do."""
-        at = [job.since + LONG for job in self.unfinished if not job.begun][:1]
-        if any(job.begun and not job.helped for job in self.unfinished):
-            at.append(self._since + WINDOW)
-        return max(0.0, min(at) - now) if at else None
+        left = [job for job in self.unfinished if not job.helped]
+        if not left:
+            return None
+        # What nobody has begun yet is begun in a moment, and its window with it.
+        at = self._since + WINDOW if any(job.begun for job in left) else now + WINDOW
+        waiting = next((job.since + LONG for job in left if not job.begun), at)
+        return max(0.0, min(at, waiting) - now)
+
+    def until_pressing(self, now: float) -> float | None:
+        """How long until something is pressing; None while there is nothing to do."""
+        at = [job.since + TOO_LONG for job in self.unfinished if not job.pressed][:1]
+        return max(0.0, at[0] - now) if at else None
+
+    def _taken(self, job: Job) -> bool:
+        """Whether it is under way, perhaps from now on."""
+        if job.begun:
+            return True
+        self._waiting.remove(job)
+        return _begin(job)
 
 
 def _begin(job: Job) -> bool:
@@ -157,7 +191,9 @@ class _Opened:
         self._late = threading.Condition(self._lock)
         self._over = False
         self._clocks: list[int] = []
-        runs = [self._run] * min(threads, _cores()) + [self._help]
+        runs: list[Callable[[], None]] = [self._run] * min(threads, _cores())
+        runs.append(partial(self._help, _with_little, self.line.overdue, self.line.until_overdue))
+        runs.append(partial(self._help, _with_all, self.line.pressing, self.line.until_pressing))
         self._threads = [
             threading.Thread(target=run, name=f"demur-hash-{number}", daemon=True) for number, run in enumerate(runs)
         ]
@@ -167,13 +203,14 @@ class _Opened:
     def add(self, work: Callable[[], Any], most: int) -> Future[Any]:
         """Have something done. Raises `StoreUnavailable` if too much is to be done already."""
         with self._lock:
-            if (many := len(self.line.unfinished)) >= most:
-                raise StoreUnavailable(f"{many} passwords are being checked already", retry_after=2)
+            if len(self.line.unfinished) >= most:
+                raise StoreUnavailable(
+                    f"{len(self.line.unfinished)} passwords are being checked already", retry_after=2
+                )
             job = Job(work, time.monotonic())
             self.line.add(job)
             self._more.notify()
-            if not many:
-                self._late.notify()
+            self._late.notify_all()
         # Called when a job that still waited is cancelled, too.
         job.future.add_done_callback(lambda _: self._forget(job))
         return job.future
@@ -213,14 +250,19 @@ class _Opened:
                 if not self.line.waiting():
                     self._more.wait()
 
-    def _help(self) -> None:
-        """Do what is overdue, with a little priority."""
-        _with_little()
+    def _help(
+        self,
+        begin: Callable[[], None],
+        next_of: Callable[[float, float], Job | None],
+        pause: Callable[[float], float | None],
+    ) -> None:
+        """Do what idle time is not enough for."""
+        begin()
         while True:
             job = None
             with self._lock:
-                while not self._over and (job := self.line.overdue(time.monotonic(), self._spent())) is None:
-                    self._late.wait(self.line.pause(time.monotonic()))
+                while not self._over and (job := next_of(time.monotonic(), self._spent())) is None:
+                    self._late.wait(pause(time.monotonic()))
             if job is None:
                 return
             _do(job)
@@ -247,7 +289,7 @@ def _do(job: Job) -> None:
 
 
 class Pool:
-    """At most `threads` jobs at once, one more where they get on too slowly, and at most `waiting` in line. Used from
+    """At most `threads` jobs at once, two more where they get on too slowly, and at most `waiting` in line. Used from
     any number of event loops. A job may be done twice, so it must not matter if it is. `rest` is called in a thread
     that has nothing more to do."""
 
