@@ -152,11 +152,11 @@ class RecallsForEver(Cache):
     """Whoever is recognized the short way is not looked at again."""
 
     def recall(self, key: bytes, requirement: Requirement, now: int) -> Known | None:
-        holds, self._holds = self._holds, lambda stamp: True
+        holds, self.holds = self.holds, lambda stamp: True
         try:
             return super().recall(key, requirement, now)
         finally:
-            self._holds = holds
+            self.holds = holds
 
 
 class RecallsForAll(Cache):
