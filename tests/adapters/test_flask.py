@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import gc
+import weakref
 from typing import TYPE_CHECKING, Any
 
 import flask
@@ -340,3 +342,32 @@ def test_with_demurs_own_sessions(tmp_path: Path) -> None:
         assert signed_in(client, "anna").get("/plans").text == "anna"
     finally:
         forget()
+
+
+def test_a_request_is_gone_when_it_is_answered(tmp_path: Path) -> None:
+    """And not only when the collector comes by, which would stop every thread for it."""
+    app = make_with_sessions(tmp_path)
+    kept: list[Any] = []
+
+    @app.get("/")
+    @demur.identified
+    def whoever() -> str:
+        kept.append(weakref.ref(flask.request._get_current_object()))  # type: ignore[attr-defined]
+        return "x"
+
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(4):
+            assert app.test_client().get("/", base_url="https://localhost").status_code == 200
+    finally:
+        gc.enable()
+    assert [each() for each in kept[2:]] == [None, None]
+
+
+def make_with_sessions(tmp_path: Path) -> flask.Flask:
+    """An app with demur's own sessions."""
+    app = flask.Flask(__name__, static_folder=None)
+    given: Any = {"origin": "https://localhost", "store": f"sqlite:{tmp_path / 'sessions.db'}"}
+    Demur(app, **given, keys=str(tmp_path / "keys"), rules=[{"path": "/**", "allow": "marked"}])
+    return app
