@@ -96,7 +96,7 @@ class Exit:
         status = message.get("status", 101)
         leaves = await surface.aleave(passed, status, answered)
         if isinstance(leaves, Response):
-            self._demur.refused_at_view(passed, self._scope, leaves)
+            self._demur.refused_at_view(passed)
             await self.refuse(leaves)
             return
         self.started = True

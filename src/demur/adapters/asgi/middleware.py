@@ -13,7 +13,7 @@ from urllib.parse import unquote
 from demur.adapters.asgi import streams, wire
 from demur.adapters.asgi.keeping import Again, Keeping
 from demur.adapters.asgi.leaving import Exit
-from demur.adapters.asgi.short import LeftPassed, Short
+from demur.adapters.asgi.short import Short, say
 from demur.adapters.asgi.watch import Watch
 from demur.adapters.options import assemble
 from demur.adapters.passed import Passed
@@ -88,7 +88,7 @@ class Demur:
             if exit_ is None and message["type"] == "http.response.start":
                 if passed.refusing is not None:
                     after = wire.nowhere
-                    return passed.refusing.say(send)
+                    return say(passed.refusing, scope, passed.reference, send)
                 leaves = self._short.leave(passed, message)
                 if leaves is not None:
                     after = send
@@ -109,11 +109,8 @@ class Demur:
 
     async def _otherwise(self, scope: Scope, receive: Receive, send: Send) -> None:
         """What is no yes that is known: a no that is, or anything else."""
-        no = self._short.refuse(scope) if scope["type"] == "http" else None
-        if no is None:
-            await self._at_length(scope, receive, send)
-            return
-        await no.say(send)
+        answer = self._short.refuse(scope, send) if scope["type"] == "http" else None
+        await (self._at_length(scope, receive, send) if answer is None else answer)
 
     async def _at_length(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in {"http", "websocket"}:
@@ -126,10 +123,9 @@ class Demur:
             return
         await wire.answer(elsewhere, request, scope, receive, send)
 
-    def refused_at_view(self, passed: Passed, scope: Scope, response: Response) -> None:
+    def refused_at_view(self, passed: Passed) -> None:
         """Somebody was refused where the framework had found the view."""
-        if isinstance(passed, LeftPassed) and passed.key is None and passed.refused is not None:
-            self._short.learn_no(scope, passed.request, passed.checked, response, passed.found)
+        self._short.learn_no_at_view(passed)
 
     async def turn_away(
         self, refuse: Refuse, request: Request, scope: Scope, receive: Receive, send: Send, *, origins: tuple[str, ...]
@@ -179,7 +175,7 @@ class Demur:
         said = replace(self.surface.said(checked, request), next=kept, kept=bool(kept))
         response = respond.refuse(said, self.surface.renderer)
         if kept is None:
-            self._short.learn_no(scope, request, checked, response)
+            self._short.learn_no(scope, request, checked)
         await wire.answer(response, request, scope, receive, send, drain=not upload.ended)
 
     # --- a yes ----------------------------------------------------------------------------------------

@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from demur.adapters.asgi import wire
-from demur.adapters.asgi.no import No, NoNoted, Refusing
-from demur.adapters.short import CHANGES, LONGEST, USUAL, LeftToTheView, Noted, ShortPassed, Ways, room
+from demur.adapters.short import CHANGES, LONGEST, USUAL, No, Noes, Noted, Refusable, ShortPassed, room
 from demur.core import fields, respond, streams
-from demur.core.model import Absent, Refuse
-from demur.core.reasons import Reason
-from demur.guard import new_reference
+from demur.guard import new_number
+from demur.observe.reference import named
 
 if TYPE_CHECKING:
-    from demur.adapters.asgi.wire import Message, Scope
+    from collections.abc import Awaitable
+
+    from demur.adapters.asgi.wire import Message, Scope, Send
     from demur.adapters.surface import Surface
-    from demur.core.marks import Mark
-    from demur.core.model import Request, Response
+    from demur.core.model import Request
     from demur.core.ports import Decided
     from demur.guard import Checked
 
-_LONGEST_NO = 2048
 _PRIVATE = (b"cache-control", b"private, no-cache")
 
 
@@ -32,7 +30,6 @@ class _Read:
     __slots__ = ()
     scope: Scope
     lines: list[Any]
-    refusing: Refusing | None
 
     def inner(self) -> Scope:
         """The scope that the app sees."""
@@ -51,29 +48,17 @@ class KnownPassed(_Read, ShortPassed):
     __slots__ = ("lines",)
 
 
-class LeftPassed(_Read, LeftToTheView):
+class LeftPassed(_Read, Refusable):
     """A request that is left to the view."""
 
     __slots__ = ("lines",)
 
-    @property
-    def checked(self) -> Checked:
-        """What was decided."""
-        if self._checked is None and self.refusing is not None:
-            self._checked = replace(self.refusing.no.checked, reference=self.reference, now=self._now)
-        return super().checked
-
-    @checked.setter
-    def checked(self, checked: Checked) -> None:
-        self._checked, self.given = checked, False
-
-    @property
-    def left(self) -> bool:
-        """Whether it is still to be judged."""
-        return self.refusing is None and super().left
+    def came(self) -> Scope:
+        """The scope as it came."""
+        return self.scope
 
 
-class Short(Ways):
+class Short(Noes):
     """The short way of one surface."""
 
     def __init__(self, surface: Surface) -> None:
@@ -81,7 +66,6 @@ class Short(Ways):
         self._harmless = set(USUAL)
         self._untouched: set[bytes] = set()
         self._kinds: set[bytes | None] = {None}
-        self._noes: dict[tuple[object, ...], No] = {}
 
     # --- in ---------------------------------------------------------------------------------------
 
@@ -147,78 +131,21 @@ class Short(Ways):
 
     # --- no -----------------------------------------------------------------------------------------
 
-    def refuse(self, scope: Scope) -> Refusing | None:
-        """What the very same request, without credentials, was answered a moment ago; None if that is not known."""
-        if not self._noes:
-            return None
-        observer = self._guard.observer
-        began = time.perf_counter() if observer is not None else 0.0
-        try:
-            no = self._noes.get(_all_of(scope))
-        except (TypeError, KeyError):  # of another make than a server's usual
-            return None
+    def said(self, came: Scope) -> tuple[object, ...]:
+        """All that a request says."""
+        target = came.get("extensions", {}).get("demur.target")
+        target = (came["raw_path"] or came["path"]) if target is None else target["raw"]
+        return came["method"], target, came["query_string"], came["scheme"], *came["headers"]
+
+    def refuse(self, scope: Scope, send: Send) -> Awaitable[None] | None:
+        """Say what the very same request, without credentials, was answered a moment ago; None if that is not known."""
+        began = time.perf_counter()
+        no = self.known_no(scope)
         if no is None:
             return None
-        reference = new_reference()
-        if observer is not None:
-            seconds = time.perf_counter() - began
-            observer.decided(cast("Decided", NoNoted(no, scope, self._guard.clock(), seconds, reference)))
-        return Refusing(no, scope["method"], reference)
-
-    def recall(self, passed: LeftToTheView, found: tuple[Mark, ...]) -> bool:
-        """Whether a view may be opened because it could be before, or is refused because it was; then it is judged, and
-        noted."""
-        if passed.key is not None or not isinstance(passed, LeftPassed):
-            return super().recall(passed, found)
-        no = self._noes.get((*_all_of(passed.scope), id(found))) if self._noes else None
-        if no is None:
-            return super().recall(passed, found)
-        passed.refused, reference = cast("Refuse", no.checked.decision), passed.reference
-        passed.refusing = Refusing(no, passed.scope["method"], reference)
-        if (observer := self._guard.observer) is not None:
-            observer.decided(cast("Decided", NoNoted(no, passed.scope, self._guard.clock(), 0.0, reference)))
-        return True
-
-    def learn_no(
-        self,
-        scope: Scope,
-        request: Request,
-        checked: Checked,
-        response: Response,
-        found: tuple[Mark, ...] | None = None,
-    ) -> None:
-        """Somebody without credentials was told to sign in, at once or at the view that has those marks. Whoever sends
-        the same, byte for byte, is told the same, but for the reference: which has to be all that differs when it is
-        said twice."""
-        plan, refuse = checked.plan, checked.decision
-        if not self._works or plan is None or len(plan.matches) != 1 or plan.left or plan.pretends:
-            return
-        if (
-            not isinstance(refuse, Refuse)
-            or refuse.reason is not Reason.SIGN_IN_REQUIRED
-            or checked.requirement.conceal
-        ):
-            return
-        if request.method not in {"GET", "HEAD"} or "demur.target" in scope.get("extensions", ()):
-            return
-        if (
-            not isinstance(checked.evidence, Absent)
-            or checked.presented.scheme is not None
-            or request.value(b"upgrade")
-        ):
-            return
-        if request.value(b"transfer-encoding") or request.value(b"content-length") or request.value(b"expect"):
-            return
-        again = replace(checked, reference=new_reference())
-        no = No.of(self._surface.site.origin, checked, response, found)
-        if no is None or no != No.of(self._surface.site.origin, again, self._surface.refusal(again, request), found):
-            return
-        try:
-            asked = _all_of(scope) if found is None else (*_all_of(scope), id(found))
-            if sum(len(name) + len(value) for name, value in scope["headers"]) + len(request.target) <= _LONGEST_NO:
-                room(self._noes)[asked] = no
-        except (TypeError, KeyError):
-            return
+        number = new_number()
+        self.say_no(no, partial(wire.read, scope), self._guard.clock(), time.perf_counter() - began, number)
+        return say(no, scope, named(number), send)
 
     # --- out --------------------------------------------------------------------------------------
 
@@ -264,6 +191,8 @@ class Short(Ways):
             room(self._kinds).add(kind)
 
 
-def _all_of(scope: Scope) -> tuple[object, ...]:
-    """All that a request says."""
-    return scope["method"], scope["raw_path"], scope["query_string"], scope["scheme"], *scope["headers"]
+async def say(no: No, scope: Scope, reference: str, send: Send) -> None:
+    """Answer with a refusal, as it was before."""
+    content = b"" if scope["method"] == "HEAD" else no.body(reference)
+    await send({"type": "http.response.start", "status": no.status, "headers": list(no.fields)})
+    await send({"type": "http.response.body", "body": content, "more_body": False})

@@ -12,7 +12,7 @@ from django.core.handlers.wsgi import WSGIRequest
 
 from demur.adapters.django import wire
 from demur.adapters.django.here import InDjango
-from demur.adapters.short import CHANGES, LONGEST, USUAL, No, Noes, Noted, Refusable, ShortPassed, room
+from demur.adapters.short import CHANGES, LONGEST, USUAL, CgiNoes, No, Noted, Refusable, ShortPassed, room
 from demur.core import fields, respond
 from demur.guard import new_number
 from demur.observe.reference import named
@@ -88,7 +88,7 @@ def as_came(request: HttpRequest, meta: dict[str, Any]) -> dict[str, Any]:
     return {**meta, "demur.method": request.method, "demur.path": request.path}
 
 
-class Short(Noes):
+class Short(CgiNoes):
     """The short way of one project."""
 
     def __init__(self, surface: Surface) -> None:

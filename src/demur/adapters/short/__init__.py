@@ -9,6 +9,7 @@
 Here is what the protocols and the frameworks share of it.
 """
 
+from demur.adapters.short.cgi import CgiNoes
 from demur.adapters.short.no import No, Noes, Refusable
 from demur.adapters.short.passed import NOBODY, LeftToTheView, Noted, ShortPassed
 from demur.adapters.short.ways import CHANGES, LONGEST, MATTERS, USUAL, Way, Ways, room
@@ -19,6 +20,7 @@ __all__ = [
     "MATTERS",
     "NOBODY",
     "USUAL",
+    "CgiNoes",
     "LeftToTheView",
     "No",
     "Noes",

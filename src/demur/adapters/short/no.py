@@ -1,4 +1,4 @@
-"""A refusal that is said again, where requests come as CGI has them (RFC 3875): WSGI, and Django's.
+"""A refusal that is said again.
 
 Who sends the same without credentials is told the same, but for the reference, so all the rest is made once.
 """
@@ -16,7 +16,7 @@ from demur.guard import new_reference
 from demur.observe.reference import named
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from demur.adapters.surface import Surface
     from demur.core.marks import Mark
@@ -26,11 +26,6 @@ if TYPE_CHECKING:
 
 _LONGEST = 2048
 """Bytes of a request that is remembered."""
-_SAID = (
-    *("REQUEST_METHOD", "SCRIPT_NAME", "PATH_INFO", "QUERY_STRING", "wsgi.url_scheme"),
-    *("CONTENT_TYPE", "CONTENT_LENGTH", "wsgi.input_terminated"),
-    *("demur.method", "demur.path"),  # as a framework has them, if others may have changed them there
-)
 _NEVER = (b"upgrade", b"transfer-encoding", b"content-length", b"expect")
 
 
@@ -62,7 +57,7 @@ class Refusable(LeftToTheView):
     __slots__ = ()
     refusing: No | None
 
-    def came(self) -> Mapping[str, Any]:
+    def came(self) -> Any:  # noqa: ANN401 - each protocol has its own
         """What the server said of it, before anything was taken from that."""
         raise NotImplementedError
 
@@ -91,9 +86,16 @@ class Noes(Ways):
         self._noes: dict[tuple[object, ...], No] = {}
         self._refused: set[int] = set()
 
-    def known_no(self, came: Mapping[str, Any], found: tuple[Mark, ...] | None = None) -> No | None:
+    def said(self, came: Any) -> tuple[object, ...]:  # noqa: ANN401 - each protocol has its own
+        """All that a request says. A server of an unusual make may be met with `TypeError` or `KeyError`."""
+        raise NotImplementedError
+
+    def known_no(self, came: Any, found: tuple[Mark, ...] | None = None) -> No | None:  # noqa: ANN401 - as above
         """What the same request was told a moment ago, at once or at the view of these marks."""
-        return self._noes.get((*_all_of(came), id(found))) if self._noes else None
+        try:
+            return self._noes.get((self.said(came), id(found))) if self._noes else None
+        except (TypeError, KeyError):
+            return None
 
     def say_no(self, no: No, read: Callable[[], Request], at: float, seconds: float, number: int) -> None:
         """It is said again; for the log."""
@@ -123,7 +125,11 @@ class Noes(Ways):
         return self.learn_no(passed.came(), passed.request, passed.checked, passed.found)
 
     def learn_no(
-        self, came: Mapping[str, Any], request: Request, checked: Checked, found: tuple[Mark, ...] | None = None
+        self,
+        came: Any,  # noqa: ANN401 - as above
+        request: Request,
+        checked: Checked,
+        found: tuple[Mark, ...] | None = None,
     ) -> No | None:
         """Somebody without credentials was told to sign in, at once or at the view that has those marks. The reference
         has to be all that differs when that is said twice."""
@@ -138,7 +144,11 @@ class Noes(Ways):
             return None
         if any(request.value(name) for name in _NEVER) or len(request.target) + _size(request) > _LONGEST:
             return None
-        asked = (*_all_of(came), id(found))
+        try:
+            asked = self.said(came), id(found)
+            hash(asked)
+        except (TypeError, KeyError):
+            return None
         if hash(asked) not in self._refused:
             # Most come once: it is not worth more than this until one comes again.
             room(self._refused).add(hash(asked))
@@ -206,11 +216,6 @@ class NoNoted:
     @property
     def path(self) -> bytes:
         return self._read().path
-
-
-def _all_of(came: Mapping[str, Any]) -> tuple[object, ...]:
-    """All that a request says."""
-    return (*map(came.get, _SAID), *[line for line in came.items() if line[0].startswith("HTTP_")])
 
 
 def _size(request: Request) -> int:

@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 from weakref import ref
 
-from demur.adapters.short import CHANGES, LONGEST, USUAL, No, Noes, Noted, Refusable, ShortPassed, room
+from demur.adapters.short import CHANGES, LONGEST, USUAL, CgiNoes, No, Noted, Refusable, ShortPassed, room
 from demur.adapters.wsgi import wire
 from demur.core import fields
 from demur.guard import new_number
@@ -62,7 +62,7 @@ class LeftPassed(Within, Refusable):
         return self.scope
 
 
-class Short(Noes):
+class Short(CgiNoes):
     """The short way of one surface."""
 
     def __init__(self, surface: Surface) -> None:
