@@ -154,7 +154,7 @@ def test_a_reader_who_does_not_read(decided: Make) -> None:
     """A full pipe delays nobody: lines wait, then they are dropped, and it is said how many."""
     reading, writing = os.pipe()
     log = Log(os.fdopen(writing, "w"))
-    sent = LONGEST_QUEUE + 5000
+    sent = LONGEST_QUEUE + 10_000  # some of them are being written
     for _ in range(sent):
         log.decided(decided())  # returns, although nobody reads
     received: list[str] = []

@@ -334,8 +334,8 @@ class Alike(Protocol):
     differ in `at`, `number`, `subject` and `seconds` alone."""
 
     alike: Hashable
-    number: int | str
-    """Their `reference`, or its number (`observe.reference.named`)."""
+    number: int
+    """That of their `reference` (`observe.reference.named`)."""
 
 
 class Common(Protocol):

@@ -3,7 +3,7 @@
 - Lines are written by a thread of their own: whoever reads the log can be as slow as they like. At most
   `LONGEST_QUEUE` lines wait; beyond that lines are dropped, and it is said how many.
 - What a decision shares with others like it (`Alike`) is made once for all of them. Of the next one only what is
-  different is noted where it is made, and made a line of by that thread.
+  different is noted, and lines are made of some dozens together.
 - No query is written, and no cookie: they may hold secrets. No name and no address of a person either: those
   belong to the audit log.
 - A line is one line of ASCII: whatever a client sends, it can neither begin another nor move a terminal's cursor.
@@ -25,13 +25,13 @@ from typing import TYPE_CHECKING, TextIO
 from demur.observe.reference import named, new_number
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from typing import TypeAlias
 
     from demur.core.ports import Common, Decided, Noted
 
     Same: TypeAlias = tuple[str, str, str]
-    Different: TypeAlias = tuple[Same, float, int | str, str | None, float]
+    Different: TypeAlias = tuple[Same, float, int, str | None, float]
 
 LONGEST_QUEUE = 10_000
 """Lines that may wait to be written."""
@@ -149,44 +149,51 @@ def _json_line(decided: Decided) -> str:
     return _line(_same(decided), decided.at, decided.reference, decided.subject, decided.seconds)
 
 
-def _made(noted: Sequence[str | Different]) -> Iterator[str]:
-    """The lines of what was noted."""
-    for each in noted:
-        if isinstance(each, str):
-            yield each
-            continue
-        try:
-            same, at, number, subject, seconds = each
-            yield _line(same, at, number if isinstance(number, str) else named(number), subject, seconds)
-        except Exception as error:  # noqa: BLE001 - whoever writes goes on
-            yield _failed(error)
-
-
 class _Lines:
-    """Makes lines of decisions that were noted together, in one piece, for most lines are made here."""
+    """Makes lines of decisions that were noted, in one piece, for most lines are made here."""
 
     def __init__(self) -> None:
         self._common: dict[Common, tuple[str, str]] = {}
 
-    def made(self, noted: Sequence[Noted]) -> list[str]:
-        """A line for each, some dozens at a time. To most nobody was told a reference: theirs differ in three digits
-        alone."""
+    def of_different(self, noted: Iterable[str | Different]) -> Iterator[str]:
+        """A line for each; what is one already stays as it is."""
+        second, began = -1, ""
+        for each in noted:
+            if isinstance(each, str):
+                yield each
+                continue
+            try:
+                (before, between, after), at, number, subject, seconds = each
+                part = at - second
+                if not 0 <= part < 1:
+                    second = int(at)
+                    part, began = at - second, _began(second)
+                micros = int(seconds * 1_000_000 + 0.5)
+                took = f"0.{_THREE[micros]}" if 0 <= micros < 1000 else _took(seconds)
+                who = "" if subject is None else _who(subject)
+                yield f"{began}{_THREE[int(part * 1000)]}{before}{named(number)}{between}{who}{after}{took}}}"
+            except Exception as error:  # noqa: BLE001 - whoever writes goes on
+                yield _failed(error)
+
+    def of_common(self, noted: Sequence[Noted]) -> list[str]:
+        """The same. To most nobody was told a reference: theirs differ in three digits alone."""
+        try:
+            return self._of_common(noted)
+        except Exception as error:  # noqa: BLE001 - whoever notes goes on
+            return [_failed(error)]
+
+    def _of_common(self, noted: Sequence[Noted]) -> list[str]:
         known, lines = self._common.get, list[str]()
         second, began, last = -1, "", new_number()
-        unnamed, first, named_first = named(last)[:-3], -1, ""
+        unnamed = named(last)[:-3]
         for common, at, number, seconds in noted:
             before, after = known(common) or self._learn(common)
             part = at - second
             if not 0 <= part < 1:
                 second = int(at)
-                part, began = at - second, f'{{"at":"{_second(second)}.'
+                part, began = at - second, _began(second)
             last += 1
-            if not number:
-                reference = unnamed + _HEX[last & 0xFFF]
-            else:
-                if number >> 48 != first:  # mostly the one before began like it
-                    first, named_first = number >> 48, named(number)[:-12]
-                reference = f"{named_first}{number & 0xFFFF_FFFF_FFFF:012x}"
+            reference = named(number) if number else unnamed + _HEX[last & 0xFFF]
             micros = int(seconds * 1_000_000 + 0.5)
             took = f"0.{_THREE[micros]}" if 0 <= micros < 1000 else _took(seconds)
             lines.append(f"{began}{_THREE[int(part * 1000)]}{before}{reference}{after}{took}}}")
@@ -205,11 +212,16 @@ def _failed(error: Exception) -> str:
     return _encode({"event": "log-failed", "error": _printable(repr(error))})
 
 
+def _began(second: int) -> str:
+    """What a line begins with, up to the milliseconds."""
+    return f'{{"at":"{_second(second)}.'
+
+
 def _line(same: Same, at: float, reference: str, subject: str | None, seconds: float) -> str:
     """What is different each time, and what it shares with others."""
     second, (before, between, after) = int(at), same
     part = _THREE[int((at - second) * 1000)]
-    return f'{{"at":"{_second(second)}.{part}{before}{reference}{between}{_who(subject)}{after}{_took(seconds)}}}'
+    return f"{_began(second)}{part}{before}{reference}{between}{_who(subject)}{after}{_took(seconds)}}}"
 
 
 def _took(seconds: float) -> str:
@@ -279,8 +291,9 @@ def _is_terminal(stream: TextIO) -> bool:
 # Waking a thread for each line costs a request more than the line does, so they are gathered for a moment.
 _GATHER = 0.05
 _AT_ONCE = 5000
-# So many lines are made before others may go on: a thread holds the interpreter's lock meanwhile.
-_IN_ONE_GO = 64
+# So many lines are made at once by whoever notes the last of them: to hand the interpreter's lock to a thread that
+# makes them would cost more than they do.
+_TOGETHER = 64
 
 
 class _Writer:
@@ -289,9 +302,10 @@ class _Writer:
     def __init__(self, stream: TextIO) -> None:
         self._pid = os.getpid()
         self._stream = stream
-        self._lines: deque[str | Different] = deque()
-        self._together: deque[Sequence[Noted]] = deque()
-        self._made_of = _Lines().made
+        self._noted: deque[str | Different] = deque()
+        self._lines: list[str] = []
+        self._making = threading.Lock()
+        self._maker = _Lines()
         self._dropped = 0
         self._woken = True
         self._wake = threading.Event()
@@ -303,20 +317,27 @@ class _Writer:
 
     def put(self, line: str | Different) -> None:
         """Never waits."""
-        if len(self._lines) >= LONGEST_QUEUE:
+        noted = self._noted
+        if len(noted) + len(self._lines) >= LONGEST_QUEUE:
             self._dropped += 1
             return
-        self._lines.append(line)
+        noted.append(line)
+        if len(noted) >= _TOGETHER and self._making.acquire(blocking=False):
+            try:
+                self._make()
+            finally:
+                self._making.release()
         if not self._woken:
             self._woken = True
             self._wake.set()
 
     def put_all(self, noted: Sequence[Noted]) -> None:
-        """The same for many."""
-        room = max(0, LONGEST_QUEUE - len(self._lines) - len(self._together) * _IN_ONE_GO)
-        self._dropped += max(0, len(noted) - room)
-        for start in range(0, min(len(noted), room), _IN_ONE_GO):
-            self._together.append(noted[start : min(start + _IN_ONE_GO, room)])
+        """The same for many; it waits for nothing but that others make some lines."""
+        with self._making:
+            self._make()
+            room = max(0, LONGEST_QUEUE - len(self._lines))
+            self._dropped += max(0, len(noted) - room)
+            self._lines += self._maker.of_common(noted[:room])
         if not self._woken:
             self._woken = True
             self._wake.set()
@@ -334,39 +355,34 @@ class _Writer:
             if not self._drain():
                 # Whoever puts a line from now on wakes us; whoever did a moment ago is seen by looking once more.
                 self._woken = False
-                if not self._lines and not self._together and not self._ending.is_set():
+                if not self._noted and not self._lines and not self._ending.is_set():
                     self._wake.wait()
                 self._woken = True
                 self._wake.clear()
         while self._drain():
             pass
 
+    def _make(self) -> None:
+        """Make lines of what was noted; by whoever has the lock, so that they stay in order."""
+        noted = self._noted
+        self._lines += self._maker.of_different([noted.popleft() for _ in range(len(noted))])
+
     def _drain(self) -> bool:
         """Write some of what waits; whether there was anything."""
-        waiting, together = self._lines, self._together
-        lines: list[str] = []
-        while (waiting or together) and len(lines) < _AT_ONCE:
-            lines += _made([waiting.popleft() for _ in range(min(len(waiting), _IN_ONE_GO))])
-            if together:
-                lines += self._made_together(together.popleft())
-            time.sleep(0)
+        with self._making:
+            self._make()
+            lines, self._lines = self._lines[:_AT_ONCE], self._lines[_AT_ONCE:]
         if self._dropped and lines:
             dropped, self._dropped = self._dropped, 0
             lines.append(_encode({"at": _moment(time.time()), "event": "lines-dropped", "lines": dropped}))
         self._write(lines)
         return bool(lines)
 
-    def _made_together(self, noted: Sequence[Noted]) -> list[str]:
-        try:
-            return self._made_of(noted)
-        except Exception as error:  # noqa: BLE001 - whoever writes goes on
-            return [_failed(error)]
-
     def _write(self, lines: list[str]) -> None:
         if not lines:
             return
         try:
-            self._stream.write("\n".join(lines) + "\n")
+            self._stream.write("\n".join([*lines, ""]))
             self._stream.flush()
         except (OSError, ValueError):
             # Nobody reads any more (a broken pipe, a closed stream, a full disk), and there is nowhere to say so.

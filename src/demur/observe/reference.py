@@ -24,8 +24,7 @@ def new_number() -> int:
 
 def named(number: int) -> str:
     """The UUID of a number, in this process."""
-    last = f"{number:x}"
-    return f"{OF_PROCESS}{last[:4]}-{last[4:]}"
+    return OF_PROCESS + number.to_bytes(8, "big").hex("-", 6)
 
 
 def new_reference() -> str:
