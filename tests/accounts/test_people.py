@@ -7,10 +7,10 @@ import subprocess
 import sys
 import textwrap
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Engine, event, text
 
 from demur import accounts as accounts_
 from demur import stores
@@ -55,6 +55,24 @@ async def test_somebody_new_can_be_found(accounts: Accounts) -> None:
     assert account.subject.version == 1
     assert not account.disabled
     assert not account.subject.suspended
+
+
+async def test_somebody_is_found_with_one_statement(accounts: Accounts) -> None:
+    """Their groups come along: each statement is time for which nobody else has the interpreter."""
+    person = await accounts.add(ALICE, by="test")
+    asked: list[str] = []
+
+    def note(*arguments: Any) -> None:
+        asked.append(arguments[2])
+
+    event.listen(Engine, "before_cursor_execute", note)
+    try:
+        for find, key in ((accounts.by_name, "alice"), (accounts.by_id, person.subject.id)):
+            asked.clear()
+            assert await find(key) is not None
+            assert len([one for one in asked if one.startswith("SELECT")]) == 1, asked
+    finally:
+        event.remove(Engine, "before_cursor_execute", note)
 
 
 @pytest.mark.parametrize("name", ["bob", "", "no such name", "\u00e5sa", "a\x00b", "x" * 100])
