@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from demur.core import sessions
 from demur.core.fields import session_timing
-from demur.core.model import Allow, Ends, Live, Session, Subject
+from demur.core.model import Allow, Live, Session, Subject
 
 if TYPE_CHECKING:
     from demur.core.model import Requirement
@@ -27,6 +27,7 @@ _session, _person = attrgetter(*_OF_SESSION), attrgetter(*_OF_PERSON)
 _SUBJECT = _OF_SESSION.index("subject")
 # Most requests ask for no more: when it ends, and how long the name of its person is, which comes next.
 _HEAD = struct.Struct("<qqI")
+_BEGINS = _HEAD.size
 
 # What CPython on 64 bits takes for one: its object, its key, its place in a dictionary, two numbers.
 _ENTRY = 96 + 80 + 104 + 2 * 32
@@ -50,18 +51,19 @@ def _keep_open(known: Known) -> None:
 class Brief:
     """As much as a yes says to everybody: who it is, and when it ends."""
 
-    __slots__ = ("_ends", "_second", "_timing", "subject")
+    __slots__ = ("_second", "_timing", "absolute", "idle", "subject")
+    _timing: bytes
 
-    def __init__(self, subject: str, ends: Ends) -> None:
+    def __init__(self, subject: str, idle: int, absolute: int) -> None:
         self.subject = subject
-        self._ends = ends
+        self.idle = idle
+        self.absolute = absolute
         self._second = -1
-        self._timing = b""
 
     def timing(self, now: int) -> bytes:
         """The value of the field that says when the session ends: the same for a second."""
         if now != self._second:
-            self._timing, self._second = session_timing(self._ends, self.subject, now), now
+            self._timing, self._second = session_timing(self, self.subject, now), now
         return self._timing
 
 
@@ -118,7 +120,7 @@ class Known:
         if found is not None:
             return found[2]
         idle, absolute, length = _HEAD.unpack_from(self._packed)
-        return Brief(self._packed[_HEAD.size : _HEAD.size + length].decode(), Ends(idle, absolute))
+        return Brief(self._packed[_BEGINS : _BEGINS + length].decode(), idle, absolute)
 
     def meets(self, requirement: Requirement, now: int) -> bool:
         """Whether a requirement was met, and is still, with nothing to be written."""
@@ -130,8 +132,8 @@ class Known:
         return False
 
     def _unpacked(self) -> Live:
-        begins = _HEAD.size + _HEAD.unpack_from(self._packed)[2]
-        subject = self._packed[_HEAD.size : begins].decode()
+        begins = _BEGINS + _HEAD.unpack_from(self._packed)[2]
+        subject = self._packed[_BEGINS:begins].decode()
         session, person = marshal.loads(self._packed[begins:])  # noqa: S302 - it is our own
         session.insert(_SUBJECT, subject)
         person[0] = person[0] or subject
@@ -149,4 +151,4 @@ def _pack(live: Live) -> bytes:
 
 def _opened(live: Live) -> tuple[Live, Allow, Brief]:
     ends = sessions.ends(live.session)
-    return live, Allow(live.subject, live.session, (), ends), Brief(live.subject.id, ends)
+    return live, Allow(live.subject, live.session, (), ends), Brief(live.subject.id, ends.idle, ends.absolute)

@@ -87,18 +87,22 @@ class Ways:
 
     def key(self, cookie: bytes) -> bytes | None:
         """The key of the session whose token a cookie holds; None if it is not as every browser writes it."""
-        return self.told(cookie)[0]
+        if len(cookie) == self._until and cookie.startswith(self._needle):
+            return sha256(cookie[self._from :]).digest()
+        return self._told_by(cookie)[0]
 
     def without_ours(self, cookie: bytes) -> bytes:
         """What is left of a cookie for the app."""
-        return self.told(cookie)[1]
+        if len(cookie) == self._until and cookie.startswith(self._needle):
+            return b""
+        return self._told_by(cookie)[1]
 
-    def told(self, cookie: bytes) -> tuple[bytes | None, bytes]:
-        """Both. A browser sends the same with each request, so it is read once; it is forgotten soon, too, because it
-        holds a token."""
+    def _told_by(self, cookie: bytes) -> tuple[bytes | None, bytes]:
+        """Both, of one that holds more than a token. A browser sends the same with each request, so it is read once; it
+        is forgotten soon, too, because of that token."""
         found = self._told.get(cookie)
         if found is None:
-            found = self._key(cookie), self._rest(cookie)
+            found = self._key(cookie), fields.without_cookies(cookie, self._surface.names)
             now = int(self._guard.clock())
             if now >= self._forget_at or len(self._told) >= _MOST:
                 self._told, self._forget_at = {}, now + _REMEMBERED
@@ -107,8 +111,6 @@ class Ways:
         return found
 
     def _key(self, cookie: bytes) -> bytes | None:
-        if len(cookie) == self._until and cookie.startswith(self._needle):
-            return sha256(cookie[self._from :]).digest()
         at = cookie.find(self._needle)
         end = at + self._until
         if at < 0 or cookie.count(b"demur") != 1:
@@ -116,11 +118,6 @@ class Ways:
         if cookie[end : end + 1] not in b";" or not (at == 0 or cookie[at - 2 : at] == b"; "):
             return None
         return sha256(cookie[end - TOKEN : end]).digest()
-
-    def _rest(self, cookie: bytes) -> bytes:
-        if len(cookie) == self._until and cookie.startswith(self._needle):
-            return b""
-        return fields.without_cookies(cookie, self._surface.names)
 
     # --- learning ---------------------------------------------------------------------------------
 
