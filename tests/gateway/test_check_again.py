@@ -95,13 +95,14 @@ async def test_many_are_told_together() -> None:
     observer = Several()
     world = watched(observer)
     await asked(world, 1)
-    before = len(observer.told)
+    before, in_all = len(observer.told), world.check.short.told
     for _ in range(50):
         assert world.check.short.answer(written(TARGET, ASKED)) is not None
     assert len(observer.told) == before
     world.check.short.tell()
     world.check.short.tell()
     assert (len(observer.told), observer.together) == (before + 50, [50])
+    assert world.check.short.told == in_all + 50
 
 
 async def test_a_session_that_ends_is_refused_at_once() -> None:

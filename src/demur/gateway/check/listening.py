@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import resource
 import socket
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from demur.gateway.check.protocol import Answers, Connection
 from demur.gateway.server.crowd import room
 from demur.gateway.server.sockets import LastOnes
+from demur.gateway.server.turns import Turns
 from demur.gateway.server.wire import LAST_CALL
 
 if TYPE_CHECKING:
@@ -32,6 +34,8 @@ BEAT: Final = 1.0
 """Seconds between two looks at all connections."""
 FORGET: Final = 60
 """Beats after which what nobody asked for is forgotten."""
+TURNS: Final = 5
+"""Looks in a beat at how much is asked."""
 _AT_ONCE: Final = 256
 _ROOM: Final = 32 * 1024
 """Bytes of answers that the system keeps for a client that does not read (it takes twice that). Left to itself it would
@@ -43,6 +47,8 @@ _log = logging.getLogger("demur")
 class Remembers(Protocol):
     """The short way: `gateway.check.short.Short`."""
 
+    @property
+    def told(self) -> int: ...
     def answer(self, data: bytes) -> bytes | None: ...
     def forget(self) -> None: ...
     def tell(self) -> None: ...
@@ -161,17 +167,21 @@ class Serving:
         self._beating = loop.create_task(self._beat())
 
     async def _beat(self) -> None:
-        """Look at the time, for all connections at once."""
-        shared, beats = self.shared, 0
-        while True:
-            await asyncio.sleep(BEAT)
-            beats += 1
-            shared.now = now = time.monotonic()
-            shared.resting.clear()
-            for connection in list(shared.connections):
-                connection.look(now)
-            if beats % FORGET == 0:
-                shared.short.forget()
+        """Look at the time, for all connections at once, and at how much is asked."""
+        shared, turns = self.shared, Turns(time.monotonic())
+        try:
+            for beat in itertools.count(1):
+                for _ in range(TURNS):
+                    await asyncio.sleep(BEAT / TURNS)
+                    turns.look(time.monotonic(), shared.short.told)
+                shared.now = now = time.monotonic()
+                shared.resting.clear()
+                for connection in list(shared.connections):
+                    connection.look(now)
+                if beat % FORGET == 0:
+                    shared.short.forget()
+        finally:
+            turns.end()
 
     async def end(self, seconds: float) -> bool:
         """Accept nothing more, and wait until everybody has been answered; break off what takes longer."""

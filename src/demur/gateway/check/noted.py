@@ -64,11 +64,13 @@ class Said:
 
 
 class Notes:
-    """What an observer is to be told, `allowed` and `refused`. Whoever appends the first to either calls `begun`."""
+    """What an observer is to be told, `allowed` and `refused`, and how much it was `told` in all. Whoever appends the
+    first to either calls `begun`."""
 
     def __init__(self, observer: Observer | None) -> None:
         self.allowed: list[Noted] = []
         self.refused: list[Noted] = []
+        self.told = 0
         self._observer = observer
         self._several: Any = getattr(observer, "several", None)
 
@@ -85,6 +87,7 @@ class Notes:
             if noted:
                 told = noted[:]
                 noted.clear()
+                self.told += len(told)
                 self._tell(told)
 
     def _tell(self, noted: Sequence[Noted]) -> None:

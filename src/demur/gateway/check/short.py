@@ -184,6 +184,11 @@ class Short:
             self._notes.begun()
         return answer
 
+    @property
+    def told(self) -> int:
+        """How many decisions the observer was told of, in all."""
+        return self._notes.told
+
     def tell(self) -> None:
         """Tell the observer what was decided and not told yet."""
         self._notes.tell()
