@@ -37,23 +37,25 @@ CONNECTIONS: Final = 4
 PAUSE: Final = 0.001
 LOAD: Final = 32
 """Connections of wrk, each of which asks again after a millisecond."""
+ROUNDS: Final = 5
+"""At least so many: what one of them shows is off by a fifth, either way."""
 QUIET: Final = 3.0
 LONGEST: Final = 60.0
 
 
 def compare(stand: Stand, rounds: int) -> list[Row]:
-    """The two rows."""
+    """The two rows, of `ROUNDS` rounds at least."""
     asyncio.run(_add_people(stand.folder))
     token = (stand.folder / "tokens").read_text().split()[0]
     checks = ("--checks", str(stand.ports["demur alone"]), token)
     _sign_in(stand.ports["pages"], 0)  # what is made once is made
     ratios, waits, quiet, shares = [], [], [], []
-    with _loaded(stand):
-        for _ in range(rounds):
+    with _away(), _loaded(stand):
+        for _ in range(max(rounds, ROUNDS)):
             began, before = time.perf_counter(), stand.cpu("demur alone")
             done = _asked(checks, QUIET)
             shares.append((stand.cpu("demur alone") - before) / (time.perf_counter() - began))
-            with ThreadPoolExecutor(PEOPLE, initializer=_away) as pool:
+            with ThreadPoolExecutor(PEOPLE) as pool:
                 asking = _begin(checks, LONGEST)
                 took = list(pool.map(lambda number: _sign_in(stand.ports["pages"], number), range(PEOPLE)))
                 busy = _end(asking)
@@ -98,10 +100,19 @@ def _sign_in(port: int, number: int) -> float:
     return time.perf_counter() - began
 
 
-def _away() -> None:
-    """Keep the calling thread away from the servers' core."""
-    if sys.platform == "linux" and (os.cpu_count() or 1) > 1:
-        os.sched_setaffinity(0, {1})
+@contextlib.contextmanager
+def _away() -> Iterator[None]:
+    """Keep the calling thread, and those that it starts, away from the servers' core while the block lasts: to begin
+    twenty of them takes time, and it would be the checks'."""
+    if sys.platform != "linux" or (os.cpu_count() or 1) == 1:
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {1})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 # --- the checks, in processes of their own ------------------------------------------------------------
