@@ -65,20 +65,34 @@ class Pad:
         self._begins = b"%d.%b." % (key.id, said)
         self._signed = _signing(said, request, key)
 
-    def around(self, target: bytes, reference: str, now: int) -> tuple[bytes, bytes]:
-        """What stands before the last part of the reference, and after it. It is good for all slips of this second
-        whose references differ in that part alone."""
+    def begun(self, reference: str, now: int) -> Begun:
+        """What all slips of this second share whose references differ in their last part alone."""
         told = f"{now + LASTS}.{reference[:-_LAST]}".encode("ascii")
         signed = self._signed.copy()
+        signed.update(told + b" ")
+        return Begun(self._begins + told, signed)
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """Slips that differ in the last part of their reference and in the address: what stands `before` that part, and a
+    signature that is begun."""
+
+    before: bytes
+    signed: blake2b
+
+    def after(self, target: bytes) -> bytes:
+        """What stands after that part, about an address."""
+        signed = self.signed.copy()
         # The address is last: nothing can move from one part to the next.
-        signed.update(b"%b %b" % (told, target))
-        return self._begins + told, b"." + signed.hexdigest().encode("ascii")
+        signed.update(target)
+        return b".%b" % signed.hexdigest().encode("ascii")
 
 
 def write(slip: Slip, request: Request, key: Key, now: int) -> bytes:
     """The slip as the value of a field."""
-    before, after = Pad(slip, request, key).around(request.target, slip.reference, now)
-    return before + slip.reference[-_LAST:].encode("ascii") + after
+    begun = Pad(slip, request, key).begun(slip.reference, now)
+    return begun.before + slip.reference[-_LAST:].encode("ascii") + begun.after(request.target)
 
 
 def read(value: bytes, request: Request, ring: KeyRing, now: int) -> Slip:

@@ -108,11 +108,15 @@ class _Yes:
 
 @dataclass(slots=True, eq=False)
 class _No:
-    """A no to a frame: what it says about any address, in any second."""
+    """A no to a frame: what it says about any address, in any second; and in this one, in which the references begin
+    with a `number`, for all addresses together what stands `before` the rest of it."""
 
     requirement: Requirement
     pad: slip.Pad
     steady: bytes
+    number: int = 0
+    before: bytes = b""
+    slips: slip.Begun | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -321,9 +325,11 @@ class Short:
         found = frame.no.get(id(requirement))
         if found is None or found.pad.key is not key:
             found = _room(frame.no)[id(requirement)] = self._refusing(frame, requirement, key)
-        before, after = found.pad.around(sent.target, named(self._number), now)
-        ready = sent.ready = _Ready(now, number=self._number)
-        ready.before, ready.after = found.steady + before, after + b"\r\n" + head.end(now)
+        if found.slips is None or found.number != self._number:
+            found.number, found.slips = self._number, found.pad.begun(named(self._number), now)
+            found.before = found.steady + found.slips.before
+        after = b"%b\r\n%b" % (found.slips.after(sent.target), head.end(now))
+        ready = sent.ready = _Ready(now, number=self._number, before=found.before, after=after)
         if sent.said is _UNSAID:
             sent.said = _said(sent, "refuse", None, _SIGN_IN.reason)
         return ready
