@@ -259,6 +259,19 @@ def test_several_decisions(decided: Make, human: bool) -> None:
         assert len({line["reference"] for line in lines_of(together)}) == 4
 
 
+@pytest.mark.parametrize("number", [0, new_number()])
+def test_no_two_have_the_same_reference(decided: Make, number: int) -> None:
+    """However many come together: those that somebody was told keep theirs, the others are given one."""
+    stream, alike = io.StringIO(), Alike(decided())
+    log = Log(stream, human=False)
+    log.several([(alike, 1700000001.5, number and number + nth, 0.25) for nth in range(5000)])
+    log.close()
+    found = [line["reference"] for line in lines_of(stream)]
+    assert len(set(found)) == 5000
+    if number:
+        assert found == [named(number + nth) for nth in range(5000)]
+
+
 def test_no_more_wait_than_may(decided: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """What comes together is bounded like what comes one by one, and it is told how many were dropped."""
     monkeypatch.setattr("demur.observe.log.LONGEST_QUEUE", 3)

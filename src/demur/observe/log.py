@@ -176,7 +176,7 @@ class _Lines:
                 yield _failed(error)
 
     def of_common(self, noted: Sequence[Noted]) -> list[str]:
-        """The same. To most nobody was told a reference: theirs differ in three digits alone."""
+        """The same. Whoever was told no reference is given one; mostly they differ in three digits alone."""
         try:
             return self._of_common(noted)
         except Exception as error:  # noqa: BLE001 - whoever notes goes on
@@ -185,18 +185,19 @@ class _Lines:
     def _of_common(self, noted: Sequence[Noted]) -> list[str]:
         known, lines = self._common.get, list[str]()
         second, began, last = -1, "", new_number()
-        unnamed = named(last)[:-3]
-        for common, at, number, seconds in noted:
+        page, of_page = -1, ""
+        for common, at, told, seconds in noted:
             before, after = known(common) or self._learn(common)
             part = at - second
             if not 0 <= part < 1:
                 second = int(at)
                 part, began = at - second, _began(second)
-            last += 1
-            reference = named(number) if number else unnamed + _HEX[last & 0xFFF]
+            number = told or (last := last + 1)
+            if number >> 12 != page:  # mostly one follows the other
+                page, of_page = number >> 12, named(number)[:-3]
             micros = int(seconds * 1_000_000 + 0.5)
             took = f"0.{_THREE[micros]}" if 0 <= micros < 1000 else _took(seconds)
-            lines.append(f"{began}{_THREE[int(part * 1000)]}{before}{reference}{after}{took}}}")
+            lines.append(f"{began}{_THREE[int(part * 1000)]}{before}{of_page}{_HEX[number & 0xFFF]}{after}{took}}}")
         return lines
 
     def _learn(self, common: Common) -> tuple[str, str]:
