@@ -13,7 +13,7 @@ from urllib.parse import unquote
 from demur.adapters.asgi import streams, wire
 from demur.adapters.asgi.keeping import Again, Keeping
 from demur.adapters.asgi.leaving import Exit
-from demur.adapters.asgi.short import Short, say
+from demur.adapters.asgi.short import LeftPassed, Short, say
 from demur.adapters.asgi.watch import Watch
 from demur.adapters.options import assemble
 from demur.adapters.passed import Passed
@@ -86,7 +86,7 @@ class Demur:
             if after is not None:
                 return after(message)
             if exit_ is None and message["type"] == "http.response.start":
-                if passed.refusing is not None:
+                if passed.refused is not None and isinstance(passed, LeftPassed) and passed.refusing is not None:
                     after = wire.nowhere
                     return say(passed.refusing, scope, passed.reference, send)
                 leaves = self._short.leave(passed, message)

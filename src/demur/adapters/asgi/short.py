@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from demur.adapters.asgi import wire
-from demur.adapters.short import CHANGES, LONGEST, USUAL, No, Noes, Noted, Refusable, ShortPassed, room
+from demur.adapters.short import CHANGES, LONGEST, USUAL, LeftToTheView, No, Noes, Noted, ShortPassed, room
 from demur.core import fields, respond, streams
 from demur.guard import new_number
 from demur.observe.reference import named
@@ -48,7 +48,7 @@ class KnownPassed(_Read, ShortPassed):
     __slots__ = ("lines",)
 
 
-class LeftPassed(_Read, Refusable):
+class LeftPassed(_Read, LeftToTheView):
     """A request that is left to the view."""
 
     __slots__ = ("lines",)

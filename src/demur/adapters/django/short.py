@@ -12,7 +12,7 @@ from django.core.handlers.wsgi import WSGIRequest
 
 from demur.adapters.django import wire
 from demur.adapters.django.here import InDjango
-from demur.adapters.short import CHANGES, LONGEST, USUAL, CgiNoes, No, Noted, Refusable, ShortPassed, room
+from demur.adapters.short import CHANGES, LONGEST, USUAL, CgiNoes, LeftToTheView, No, Noted, ShortPassed, room
 from demur.core import fields, respond
 from demur.guard import new_number
 from demur.observe.reference import named
@@ -73,7 +73,7 @@ class KnownPassed(_Read, ShortPassed):
     __slots__ = ("_looked", "meta")
 
 
-class LeftPassed(_Read, Refusable):
+class LeftPassed(_Read, LeftToTheView):
     """A request that is left to the view."""
 
     __slots__ = ("_looked", "meta")

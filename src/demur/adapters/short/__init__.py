@@ -10,7 +10,7 @@ Here is what the protocols and the frameworks share of it.
 """
 
 from demur.adapters.short.cgi import CgiNoes
-from demur.adapters.short.no import No, Noes, Refusable
+from demur.adapters.short.no import No, Noes
 from demur.adapters.short.passed import NOBODY, LeftToTheView, Noted, ShortPassed
 from demur.adapters.short.ways import CHANGES, LONGEST, MATTERS, USUAL, Way, Ways, room
 
@@ -25,7 +25,6 @@ __all__ = [
     "No",
     "Noes",
     "Noted",
-    "Refusable",
     "ShortPassed",
     "Way",
     "Ways",

@@ -51,33 +51,6 @@ class No:
         return reference.encode().join(self.parts)
 
 
-class Refusable(LeftToTheView):
-    """A request that is left to the view, or refused there as it was before. `refusing` is how."""
-
-    __slots__ = ()
-    refusing: No | None
-
-    def came(self) -> Any:  # noqa: ANN401 - each protocol has its own
-        """What the server said of it, before anything was taken from that."""
-        raise NotImplementedError
-
-    @property
-    def checked(self) -> Checked:
-        """What was decided."""
-        if self._checked is None and self.refusing is not None:
-            self._checked = replace(self.refusing.checked, reference=self.reference, now=self._now)
-        return super().checked
-
-    @checked.setter
-    def checked(self, checked: Checked) -> None:
-        self._checked, self.given = checked, False
-
-    @property
-    def left(self) -> bool:
-        """Whether it is still to be judged."""
-        return self.refusing is None and super().left
-
-
 class Noes(Ways):
     """The ways of one surface, with what was refused there."""
 
@@ -105,9 +78,7 @@ class Noes(Ways):
     def recall(self, passed: LeftToTheView, found: tuple[Mark, ...]) -> bool:
         """Whether a view may be opened because it could be before, or is refused because it was; then it is judged, and
         noted."""
-        if passed.key is not None or not isinstance(passed, Refusable):
-            return super().recall(passed, found)
-        no = self.known_no(passed.came(), found)
+        no = self.known_no(passed.came(), found) if passed.key is None else None
         if no is None:
             return super().recall(passed, found)
         passed.refused, passed.refusing = cast("Refuse", no.checked.decision), no
@@ -116,7 +87,7 @@ class Noes(Ways):
 
     def learn_no_at_view(self, passed: object) -> No | None:
         """Somebody was refused where the framework had found the view."""
-        if not isinstance(passed, Refusable) or passed.key is not None or passed.refusing is not None:
+        if not isinstance(passed, LeftToTheView) or passed.key is not None or passed.refusing is not None:
             return None
         if not passed.found:
             return None

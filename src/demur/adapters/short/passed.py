@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from demur.adapters.passed import Passed
@@ -12,6 +13,7 @@ from demur.observe import reference
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from demur.adapters.short.no import No
     from demur.adapters.short.ways import Way, Ways
     from demur.adapters.surface import Surface
     from demur.core.marks import Mark
@@ -34,15 +36,12 @@ class ShortPassed(Passed):
         "_request",
         "given",
         "number",
-        "refusing",
         "scope",
         "way",
     )
 
     given: bool
     """Whether it came with a yes, and nothing else was decided at the view."""
-    refusing: Any
-    """How it is refused at the view, as it was before, where a protocol knows that."""
 
     def __init__(self, surface: Surface, scope: Any, way: Way, known: Known | None, now: int) -> None:  # noqa: ANN401
         self.surface = surface
@@ -59,7 +58,6 @@ class ShortPassed(Passed):
         self._checked: Checked | None = None
         self._request: Request | None = None
         self._native: object = None
-        self.refusing = None
         self.number = new_number()
 
     def inner(self) -> Any:  # noqa: ANN401 - each protocol has its own
@@ -131,20 +129,29 @@ class ShortPassed(Passed):
 
 class LeftToTheView(ShortPassed):
     """A request that is left to the view: no more is known than whose cookie it is, until that has been judged. `key`
-    is that of their session, None for nobody, and `found` are the marks of the view."""
+    is that of their session, None for nobody, `found` are the marks of the view, and `refusing` says how it is refused
+    there as it was before."""
 
-    __slots__ = ("found", "key", "ways")
+    __slots__ = ("found", "key", "refusing", "ways")
+    refusing: No | None
 
     def __init__(self, surface: Surface, scope: Any, way: Way, now: int, *, key: bytes | None, ways: Ways) -> None:  # noqa: ANN401
         super().__init__(surface, scope, way, None, now)
         self.given = False
         self.key, self.ways = key, ways
         self.found: tuple[Mark, ...] = ()
+        self.refusing = None
+
+    def came(self) -> Any:  # noqa: ANN401 - each protocol has its own
+        """What the server said of it, before anything was taken from that."""
+        raise NotImplementedError
 
     @property
     def checked(self) -> Checked:
         """What was decided."""
-        if self._checked is None and not self.given:
+        if self._checked is None and self.refusing is not None:
+            self._checked = replace(self.refusing.checked, reference=self.reference, now=self._now)
+        elif self._checked is None and not self.given:
             way, presented = self.way, self.way.plan.presented
             self._checked = Checked(Left(), way.requirement, Absent(), self.reference, self._now, presented, way.plan)
         return super().checked
@@ -156,7 +163,9 @@ class LeftToTheView(ShortPassed):
     @property
     def left(self) -> bool:
         """Whether it is still to be judged."""
-        return not self.given and (self._checked is None or isinstance(self._checked.decision, Left))
+        if self.given or self.refusing is not None:
+            return False
+        return self._checked is None or isinstance(self._checked.decision, Left)
 
     def judged_as(self, way: Way, known: Known | None) -> None:
         """The view has been judged, as it was before."""

@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 from weakref import ref
 
-from demur.adapters.short import CHANGES, LONGEST, USUAL, CgiNoes, No, Noted, Refusable, ShortPassed, room
+from demur.adapters.short import CHANGES, LONGEST, USUAL, CgiNoes, LeftToTheView, No, Noted, ShortPassed, room
 from demur.adapters.wsgi import wire
 from demur.core import fields
 from demur.guard import new_number
@@ -52,7 +52,7 @@ class KnownPassed(Within, ShortPassed):
     __slots__ = ("now_its",)
 
 
-class LeftPassed(Within, Refusable):
+class LeftPassed(Within, LeftToTheView):
     """A request that is left to the view."""
 
     __slots__ = ("now_its",)
