@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.gateway.checking import connected, read, written
+from tests.gateway.checking import Answered, connected, read, written
 from tests.gateway.test_check import ANN, NOW, World, about
 
 from demur.core.model import Actor, End, Ending
@@ -17,7 +17,7 @@ from demur.guard import Guard
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from demur.core.ports import Decided, Noted
+    from demur.core.ports import Decided, Noted, Renderer, View
     from demur.gateway.check.short import Short
 
 ASKED = [("Host", "check"), *about("/members/x?a=b"), ("Accept", "text/html")]
@@ -49,12 +49,12 @@ class Several(Each):
         self.told += [common.decided(at, number, seconds) for common, at, number, seconds in noted]
 
 
-def watched(observer: Each) -> World:
+def watched(observer: Each, renderer: Renderer = DEFAULT) -> World:
     """A world whose decisions are told."""
     world = World()
     site = next(iter(world.check._guards.values())).site
     guard = Guard(site, world.store, world.keys, clock=lambda: world.now, observer=observer)
-    world.check = Check({world.origin: guard}, world.keys, world.store, DEFAULT)
+    world.check = Check({world.origin: guard}, world.keys, world.store, renderer)
     return world
 
 
@@ -88,6 +88,57 @@ async def test_all_is_told(observer: Each, known: bool) -> None:
     else:
         assert (last.outcome, last.status, last.reason, last.subject) == ("refuse", 401, Reason.SIGN_IN_REQUIRED, None)
         assert [slip.split(".")[3] for slip in slips] == [each.reference for each in told]
+
+
+class Rendering:
+    """A page, and how often it was made."""
+
+    policy = DEFAULT.policy
+
+    def __init__(self) -> None:
+        self.times = 0
+
+    def render(self, view: View) -> bytes:
+        self.times += 1
+        return DEFAULT.render(view)
+
+
+@pytest.mark.parametrize("target", ["/check", "/check?for=envoy", "/check?for=traefik"])
+@pytest.mark.parametrize("accept", ["text/html", "application/json", "text/event-stream", "text/plain"])
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+async def test_a_refusal_that_is_handed_on_is_put_into_words_once(target: str, accept: str, method: str) -> None:
+    """Each has a reference of its own, which the log knows, and says what the long way says; also in another second,
+    and about another address."""
+    observer, page = Several(), Rendering()
+    world = watched(observer, page)
+    addresses = ("/members/x?a=b", "/members/y")
+    answers: dict[str, list[Answered]] = {each: [] for each in addresses}
+    async with connected(world.check) as (reader, writer, _):
+        for second in range(3):
+            world.now = NOW + second
+            for uri, found in answers.items():
+                for _ in range(5):
+                    sent = [("Host", "check"), *about(uri, method), ("Accept", accept)]
+                    writer.write(written(target, sent))
+                    found.append(await read(reader))
+    world.check.short.tell()
+    references = [each.reference for each in observer.told]
+    assert len(set(references)) == len(references) == 30
+    assert {(each.outcome, each.status, each.reason) for each in observer.told} == {
+        ("refuse", 401, Reason.SIGN_IN_REQUIRED)
+    }
+    # To be kept it is made twice; before that the first is made twice, too, and the second once.
+    assert page.times == (7 if accept == "text/html" else 0)
+    for uri, found in answers.items():
+        named = [[each for each in references if each.encode() in answer.body] for answer in found]
+        assert all(len(each) == 1 for each in named)
+        assert len({*map(tuple, named)}) == 15
+        said = set()
+        for answer, (name,) in zip(found, named, strict=True):
+            fields = [line for line in answer.fields if line[0] != "date"]
+            said.add((answer.status, *fields, answer.body.replace(name.encode(), b"")))
+        assert len(said) == 1
+        assert any(uri.encode() in answer.body for answer in found) or accept != "text/html"
 
 
 async def test_many_are_told_together() -> None:

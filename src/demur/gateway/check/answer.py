@@ -88,7 +88,7 @@ class Check:
         self._trusted = trusted
         self._idle = idle
         self._draining = False
-        self.short = Short(keys, self._some_guard.observer)
+        self.short = Short(keys, self._some_guard.observer, self._in_words)
 
     def listener(self, sock: socket.socket) -> Listening:
         """This check at a socket, for `server.serve`."""

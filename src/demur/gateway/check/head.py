@@ -44,11 +44,17 @@ class _Dates:
 end = _Dates().end
 
 
-def whole(response: Response, *, close: bool, bodiless: bool) -> bytes:
-    """A whole answer. `close` says that it is the last one, `bodiless` that it is to a HEAD request."""
+def begun(response: Response) -> bytes:
+    """The first line of an answer and its fields, with its length."""
     said = lines(response.status, response.fields)
     if response.status != HTTPStatus.NO_CONTENT and all(name != b"content-length" for name, _ in response.fields):
         said += b"content-length: %d\r\n" % len(response.body)
+    return said
+
+
+def whole(response: Response, *, close: bool, bodiless: bool) -> bytes:
+    """A whole answer. `close` says that it is the last one, `bodiless` that it is to a HEAD request."""
+    said = begun(response)
     if close:
         said += b"connection: close\r\n"
     return said + end(int(time.time())) + (b"" if bodiless else response.body)

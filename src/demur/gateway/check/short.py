@@ -9,14 +9,15 @@ nothing is guessed.
   `Guard.recall`, once a second, and within it the store, whether what it goes by still holds; and who sends nothing
   that is ours is nobody, whatever the time. Anything else goes the long way.
 - Both ways answer with the same bytes, which are made once a second.
-- A refusal for nginx costs no more than a yes: no template, no hashing of tokens, no question to the store.
+- A refusal costs no more than a yes: no template, no hashing of tokens, no question to the store. For nginx that holds
+  for any address; for a proxy that hands on the whole refusal, whose words name the address, from the third time on.
 - What was sent is kept, cookies too. It is bounded in number and in bytes, and nobody asks for it for two minutes
   without it being forgotten.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 from random import getrandbits
 from time import perf_counter
@@ -31,12 +32,12 @@ from demur.gateway.check.noted import Notes, Said
 from demur.gateway.check.question import SLIP
 from demur.gateway.check.yes import NO_STORE, left, timing, yes
 from demur.gateway.doctor import ticket
-from demur.observe.reference import named, new_number
+from demur.observe.reference import named, new_number, new_reference
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from demur.core.model import Fields, Key, Request, Requirement
+    from demur.core.model import Fields, Key, Request, Requirement, Response
     from demur.core.ports import Keys, Observer
     from demur.gateway.check.question import Asked, Way
     from demur.guard import Checked, Known
@@ -55,6 +56,10 @@ _BESIDE: Final = 600
 """Bytes, about, that a request takes that is kept, beside its own."""
 _LAST: Final = 0xFFFF_FFFF_FFFF
 """The last part of a reference, as a number."""
+_OFTEN: Final = 2
+"""How often a request is refused in words until they are kept."""
+_WITH_ONE: Final = 3
+"""Parts of a refusal that names its reference once, with its head."""
 
 _URI: Final = b"\r\nX-Forwarded-Uri: "
 _LOWER: Final = b"\r\nx-forwarded-uri: "
@@ -86,14 +91,13 @@ class _Place:
 @dataclass(slots=True, eq=False)
 class _Ready:
     """An answer, good for a `second`. A yes is `whole`, for as long as the store holds `stamp` for true, if there is
-    one. A no is what stands before and after the last part of its reference, which has the rest of a `number`."""
+    one. A no is the `parts` between which the last part of its reference stands, which has the rest of a `number`."""
 
     second: int = -1
     whole: bytes = b""
     stamp: Any = None
     number: int = 0
-    before: bytes = b""
-    after: bytes = b""
+    parts: tuple[bytes, ...] = ()
 
 
 @dataclass(slots=True, eq=False)
@@ -135,7 +139,9 @@ class _Frame:
 
 @dataclass(slots=True, eq=False)
 class _Sent:
-    """A whole request that was read: what it asks, and how it is answered in this second. `said` is what is noted."""
+    """A whole request that was read: what it asks, and how it is answered in this second. `said` is what is noted,
+    `times` how often it was refused in words, and `words` are those: the head without its end, and what stands between
+    the references."""
 
     clock: Callable[[], float]
     holds: Callable[[Any], bool]
@@ -145,13 +151,16 @@ class _Sent:
     path: bytes
     ready: _Ready
     said: Said = _UNSAID
+    times: int = 0
+    words: tuple[bytes, ...] = ()
 
 
 class Short:
-    """The short way of one process."""
+    """The short way of one process. `words` puts a refusal into words, for proxies that hand it on."""
 
-    def __init__(self, keys: Keys, observer: Observer | None) -> None:
+    def __init__(self, keys: Keys, observer: Observer | None, words: Callable[[Asked, slip.Slip], Response]) -> None:
         self._keys = keys
+        self._in_words = words
         self._key: Key | None = None
         self._looked = self._number = 0
         self._notes = Notes(observer)
@@ -182,7 +191,7 @@ class Short:
         answer, number, noted = ready.whole, 0, self._allowed
         if not answer:
             last, noted = self._next(), self._refused
-            answer, number = b"%b%012x%b" % (ready.before, last, ready.after), ready.number | last
+            answer, number = (b"%012x" % last).join(ready.parts), ready.number | last
         noted.append((sent.said, at, number, perf_counter() - began))
         if len(noted) == 1:
             self._notes.begun()
@@ -320,8 +329,10 @@ class Short:
         """Nobody asks for what somebody has to be for. It depends on nothing but the rule."""
         frame, requirement = sent.frame, sent.place.requirement
         key = self._key if now == self._looked else self._look(now)
-        if key is None or frame.way.whole:
+        if key is None:
             return None
+        if frame.way.whole:
+            return self._no_in_words(sent, now)
         found = frame.no.get(id(requirement))
         if found is None or found.pad.key is not key:
             found = _room(frame.no)[id(requirement)] = self._refusing(frame, requirement, key)
@@ -329,7 +340,39 @@ class Short:
             found.number, found.slips = self._number, found.pad.begun(named(self._number), now)
             found.before = found.steady + found.slips.before
         after = b"%b\r\n%b" % (found.slips.after(sent.target), head.end(now))
-        ready = sent.ready = _Ready(now, number=self._number, before=found.before, after=after)
+        return self._refuse(sent, now, (found.before, after))
+
+    def _no_in_words(self, sent: _Sent, now: int) -> _Ready | None:
+        """The same for a proxy that hands it on: in words, which name the address."""
+        sent.times += 1
+        if sent.times < _OFTEN:
+            return None  # whoever asks about ever new addresses is to pay for no more than one answer each
+        if sent.times == _OFTEN:
+            sent.words = self._words(sent)
+            self._size += 2 * sum(map(len, sent.words))
+        if not sent.words:
+            return None
+        begins, (above, first, *rest) = named(self._number)[:-12].encode("ascii"), sent.words
+        pieces = (above + head.end(now) + first, *rest)
+        return self._refuse(sent, now, (*(piece + begins for piece in pieces[:-1]), pieces[-1]))
+
+    def _words(self, sent: _Sent) -> tuple[bytes, ...]:
+        """What is the same each time it is refused; nothing if that is not all but the reference, or not known."""
+        asked = replace(sent.frame.asked, request=replace(sent.frame.asked.request, target=sent.target))
+        requirement = sent.place.requirement
+        presented = credentials.presented(asked.guard.site, asked.request, requirement, requirement.accepts)
+        found = set()
+        for reference in (new_reference(), new_reference()):
+            response = self._in_words(asked, slip.Slip(_SIGN_IN, reference, requirement.form, presented))
+            named_in = reference.encode("ascii")
+            if any(named_in in value for _, value in response.fields):
+                return ()
+            found.add((head.begun(response), *response.body.split(named_in)))
+        words = found.pop()
+        return () if found or len(words) < _WITH_ONE else words
+
+    def _refuse(self, sent: _Sent, now: int, parts: tuple[bytes, ...]) -> _Ready:
+        ready = sent.ready = _Ready(now, number=self._number, parts=parts)
         if sent.said is _UNSAID:
             sent.said = _said(sent, "refuse", None, _SIGN_IN.reason)
         return ready
