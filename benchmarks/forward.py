@@ -2,7 +2,8 @@
 
 nginx asks as the recipe has it ask. It, and whoever it asks, share one core; the load comes from wrk on another. A
 hundred people are signed in and ask for a thousand addresses each, with the fields of a browser. demur checks rules and
-sessions in SQLite, writes its log to a file and counts; the others do neither.
+sessions in SQLite, writes its log to a file and counts; the others do neither. The floor is what is left of it without
+all that: a protocol on the same event loop that answers whatever it reads with the same few bytes.
 The sides take turns in one run. A ratio is the median of the ratios within a round, with the smallest and the largest.
 
     benchmarks/forward.py [--rounds 7] [--seconds 2]
@@ -86,6 +87,7 @@ http {{
     upstream demur {{ server unix:{folder}/demur.sock; keepalive 32; keepalive_requests 1000000000; }}
     upstream go {{ server unix:{folder}/go.sock; keepalive 32; keepalive_requests 1000000000; }}
     upstream itself {{ server unix:{folder}/itself.sock; keepalive 32; keepalive_requests 1000000000; }}
+    upstream floor {{ server unix:{folder}/floor.sock; keepalive 32; keepalive_requests 1000000000; }}
     upstream other {{ server unix:{folder}/other.sock; keepalive 32; keepalive_requests 1000000000; }}
     {servers}
 }}
@@ -173,7 +175,7 @@ class Stand:
     def cpu(self, name: str) -> float:
         """The seconds of processor time that a server has used: of demur and nginx, their worker."""
         pid = self.processes[name].pid
-        if not name.startswith("go"):
+        if not name.startswith(("go", "floor")):
             pid = int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / TICK
@@ -238,7 +240,12 @@ def _beside(name: str, ours: Seen, theirs: Seen, target: str) -> Row:
 
 def _through(stand: Stand, rounds: int, seconds: float) -> list[Row]:
     """Through nginx, in turns."""
-    servers = {"itself": ["nginx"], "other": ["nginx", "other"], "demur": ["nginx", "demur"]}
+    servers = {
+        "itself": ["nginx"],
+        "other": ["nginx", "other"],
+        "floor": ["nginx", "floor"],
+        "demur": ["nginx", "demur"],
+    }
     if stand.has_go:
         servers["go"] = ["nginx", "go"]
     seen = {side: Seen([], []) for side in servers}
@@ -252,6 +259,7 @@ def _through(stand: Stand, rounds: int, seconds: float) -> list[Row]:
     found = [
         _beside("through nginx, unix socket: demur / nginx answering 204", seen["demur"], seen["other"], ">= 0.95"),
         _beside("the same, where that is the very nginx that asks", seen["demur"], seen["itself"], ""),
+        _beside("the floor, a protocol that reads nothing / nginx answering 204", seen["floor"], seen["other"], ""),
     ]
     name = "through nginx, unix socket: demur / Go net/http"
     if not stand.has_go:
@@ -304,9 +312,8 @@ def standing() -> Iterator[Stand]:
     with tempfile.TemporaryDirectory(prefix="demur-forward-") as made, contextlib.ExitStack() as stack:
         folder = Path(made)
         folder.chmod(0o755)
-        ports = {
-            name: _free_port() for name in ("itself", "other", "demur", "go", "demur alone", "go alone", "a", "pages")
-        }
+        sides = ("itself", "other", "floor", "demur", "go", "demur alone", "go alone", "a", "pages")
+        ports = {name: _free_port() for name in sides}
         stand = Stand(folder, {}, ports, shutil.which("go") is not None)
         tokens = _prepare(stand)
         (folder / "tokens").write_text("\n".join(tokens) + "\n")
@@ -315,6 +322,7 @@ def standing() -> Iterator[Stand]:
         _start_demur(stand, "demur alone", f"127.0.0.1:{ports['demur alone']}", ports["pages"])
         if stand.has_go:
             _start_go(stand)
+        _start_floor(stand)
         _start_nginx(stand)
         yield stand
 
@@ -372,9 +380,16 @@ def _start_go(stand: Stand) -> None:
     _await(socket_there.exists, stand.processes["go"], None)
 
 
+def _start_floor(stand: Stand) -> None:
+    path = stand.folder / "floor.sock"
+    stand.processes["floor"] = subprocess.Popen([*_on(0), sys.executable, HERE / "forward_floor.py", path])
+    _await(path.exists, stand.processes["floor"], None)
+    path.chmod(0o666)
+
+
 def _start_nginx(stand: Stand) -> None:
     """The one that asks, and another one that answers and does nothing else."""
-    names = ("itself", "other", "demur", *(["go"] if stand.has_go else []))
+    names = ("itself", "other", "floor", "demur", *(["go"] if stand.has_go else []))
     sides = [SIDE.format(port=stand.ports[name], name=name, host=HOST, folder=stand.folder) for name in names]
     asked = {"other": [], "nginx": sides}
     for name, servers in asked.items():
