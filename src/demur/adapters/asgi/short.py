@@ -164,14 +164,16 @@ class Short(Noes):
         if said.get(b"content-type") not in self._kinds:
             self._learn_kind(lines)
             return None
-        if not passed.somebody:
+        brief = passed.brief
+        if brief is None:
             return message
+        timing = (b"server-timing", brief.timing(passed.now))
         control = said.get(b"cache-control")
         if control is None:
-            left = [*lines, _PRIVATE, (b"server-timing", passed.timing())]
+            left = [*lines, _PRIVATE, timing]
         else:
             kept = [line for line in lines if line[0] != b"cache-control"]
-            left = [*kept, (b"cache-control", respond.private(control)), (b"server-timing", passed.timing())]
+            left = [*kept, (b"cache-control", respond.private(control)), timing]
         return {**message, "headers": left}
 
     def _learn_names(self, lines: list[Any]) -> None:

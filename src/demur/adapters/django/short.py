@@ -182,11 +182,11 @@ class Short(CgiNoes):
         if not self._harmless_names.issuperset(kept):
             self._learn_names(kept)
             return False
-        if passed.somebody:
+        if passed.brief is not None:
             control = kept.get("cache-control")
             private = _PRIVATE if control is None else respond.private(control[1].encode("latin-1")).decode()
             kept["cache-control"] = ("Cache-Control", private)
-            kept["server-timing"] = ("Server-Timing", passed.timing().decode("latin-1"))
+            kept["server-timing"] = ("Server-Timing", passed.brief.timing(passed.now).decode("latin-1"))
         return True
 
     def _learn_names(self, names: Iterable[str]) -> None:

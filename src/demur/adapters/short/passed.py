@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from demur.adapters.surface import Surface
     from demur.core.marks import Mark
     from demur.core.model import Evidence, Request
-    from demur.guard import Known
+    from demur.guard import Brief, Known
 
 NOBODY = Allow()
 
@@ -28,18 +28,21 @@ class ShortPassed(Passed):
     sees, and `_read` the request that was judged, out of `scope`, what the server gave."""
 
     __slots__ = (
-        "_brief",
         "_checked",
         "_known",
         "_native",
-        "_now",
         "_request",
+        "brief",
         "given",
+        "now",
         "number",
         "scope",
         "way",
     )
 
+    now: int
+    brief: Brief | None
+    """What the answer says of the session; None if the yes is to nobody in particular."""
     given: bool
     """Whether it came with a yes, and nothing else was decided at the view."""
 
@@ -51,8 +54,8 @@ class ShortPassed(Passed):
         self.scope = scope
         self.way = way
         self._known = known
-        self._now = now
-        self._brief = None if known is None else known.brief()
+        self.now = now
+        self.brief = None if known is None else known.brief()
         self._allow = None
         self.given = True
         self._checked: Checked | None = None
@@ -94,7 +97,7 @@ class ShortPassed(Passed):
             evidence: Evidence = Absent() if known is None else known.live
             allow = NOBODY if known is None else known.open()[1]
             presented, plan = way.plan.presented, way.plan
-            self._checked = Checked(allow, way.requirement, evidence, self.reference, self._now, presented, plan)
+            self._checked = Checked(allow, way.requirement, evidence, self.reference, self.now, presented, plan)
         return self._checked
 
     @checked.setter
@@ -107,17 +110,6 @@ class ShortPassed(Passed):
         if not self.given:
             return super().allow
         return NOBODY if self._known is None else self._known.allow
-
-    @property
-    def somebody(self) -> bool:
-        """Whether the yes is to somebody in particular."""
-        return self._brief is not None
-
-    def timing(self) -> bytes:
-        """The value of the field that says when the session ends."""
-        brief = self._brief
-        assert brief is not None  # noqa: S101 - nobody in particular has no session
-        return brief.timing(self._now)
 
     @property
     def request(self) -> Request:  # type: ignore[override]
@@ -150,10 +142,10 @@ class LeftToTheView(ShortPassed):
     def checked(self) -> Checked:
         """What was decided."""
         if self._checked is None and self.refusing is not None:
-            self._checked = replace(self.refusing.checked, reference=self.reference, now=self._now)
+            self._checked = replace(self.refusing.checked, reference=self.reference, now=self.now)
         elif self._checked is None and not self.given:
             way, presented = self.way, self.way.plan.presented
-            self._checked = Checked(Left(), way.requirement, Absent(), self.reference, self._now, presented, way.plan)
+            self._checked = Checked(Left(), way.requirement, Absent(), self.reference, self.now, presented, way.plan)
         return super().checked
 
     @checked.setter
@@ -170,7 +162,7 @@ class LeftToTheView(ShortPassed):
     def judged_as(self, way: Way, known: Known | None) -> None:
         """The view has been judged, as it was before."""
         self.way, self._known, self._checked, self.given = way, known, None, True
-        self._brief = None if known is None else known.brief()
+        self.brief = None if known is None else known.brief()
 
     def recalled(self, found: Sequence[Mark]) -> bool:
         """Whether the view was judged before and what was decided still holds: then it is decided."""
@@ -200,7 +192,7 @@ class Noted:
         self.seconds = seconds
         self.alike = passed.way
         self.number = passed.number
-        brief = passed._brief  # noqa: SLF001 - the same module
+        brief = passed.brief
         self.subject = None if brief is None else brief.subject
 
     @property

@@ -156,8 +156,8 @@ class Short(CgiNoes):
         except KeyError:
             self._learn_names(headers)
             return None
-        if passed.somebody:
-            lines += (_PRIVATE, ("server-timing", passed.timing().decode("latin-1")))
+        if passed.brief is not None:
+            lines += (_PRIVATE, ("server-timing", passed.brief.timing(passed.now).decode("latin-1")))
         return lines
 
     def _learn_names(self, headers: list[tuple[str, str]]) -> None:
