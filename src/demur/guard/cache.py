@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from demur.core import sessions
 from demur.core.model import Live, StoreUnavailable
-from demur.guard.known import Known
+from demur.guard.known import Known, same_second
 from demur.stores import PATIENCE
 
 if TYPE_CHECKING:
@@ -166,9 +166,9 @@ class Cache:
         if requirement.max_age is not None:
             until = min(until, session.authenticated_at + requirement.max_age + 1)
         if now >= known.quiet or len(known.met) >= _MOST_MET:
-            known.met, known.quiet = self._met_alone(requirement), until
+            known.met, known.quiet = self._met_alone(requirement), same_second(until)
         elif not known.meets(requirement, now):
-            known.met, known.quiet = (*known.met, requirement), min(known.quiet, until)
+            known.met, known.quiet = (*known.met, requirement), same_second(min(known.quiet, until))
         if mark and mark != session.id:
             self._by_mark[mark] = known
 

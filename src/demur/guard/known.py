@@ -11,6 +11,7 @@ import struct
 import sys
 import threading
 from dataclasses import fields
+from functools import lru_cache
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
@@ -29,8 +30,8 @@ _SUBJECT = _OF_SESSION.index("subject")
 _HEAD = struct.Struct("<qqI")
 _BEGINS = _HEAD.size
 
-# What CPython on 64 bits takes for one: its object, its key, its place in a dictionary, two numbers.
-_ENTRY = 96 + 80 + 104 + 2 * 32
+# What CPython on 64 bits takes for one: its object, its key, its place in a dictionary, and half of a number.
+_ENTRY = 96 + 80 + 104 + 16
 
 
 _MOST_OPEN = 2048
@@ -46,6 +47,13 @@ def _keep_open(known: Known) -> None:
         shut, _open = (_open, []) if len(_open) > _MOST_OPEN else ([], _open)
     for each in shut:
         each.shut()
+
+
+@lru_cache(4096)
+def same_second(at: int) -> int:
+    """The same object for the same second: of those who are known a thousand share one, and whoever looks at it finds
+    it in the processor's cache."""
+    return at
 
 
 class Brief:
@@ -77,7 +85,7 @@ class Known:
 
     def __init__(self, live: Live, until: int, stamp: Any) -> None:  # noqa: ANN401 - the store's own
         self.key = live.session.id
-        self.until = until
+        self.until = same_second(until)
         self.stamp = stamp
         self.met: tuple[Requirement, ...] = ()
         self.quiet = 0
