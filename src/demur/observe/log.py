@@ -184,20 +184,21 @@ class _Lines:
 
     def _of_common(self, noted: Sequence[Noted]) -> list[str]:
         known, lines = self._common.get, list[str]()
-        second, began, last = -1, "", new_number()
+        # Floats, as what is noted: with an int among them each step takes twice as long.
+        second, began, last = -1.0, "", new_number()
         page, of_page = -1, ""
         for common, at, told, seconds in noted:
             before, after = known(common) or self._learn(common)
             part = at - second
-            if not 0 <= part < 1:
-                second = int(at)
-                part, began = at - second, _began(second)
+            if not 0.0 <= part < 1.0:
+                second = float(int(at))
+                part, began = at - second, _began(int(at))
             number = told or (last := last + 1)
             if number >> 12 != page:  # mostly one follows the other
                 page, of_page = number >> 12, named(number)[:-3]
-            micros = int(seconds * 1_000_000 + 0.5)
+            micros = int(seconds * 1e6 + 0.5)
             took = f"0.{_THREE[micros]}" if 0 <= micros < 1000 else _took(seconds)
-            lines.append(f"{began}{_THREE[int(part * 1000)]}{before}{of_page}{_HEX[number & 0xFFF]}{after}{took}}}")
+            lines.append(f"{began}{_THREE[int(part * 1e3)]}{before}{of_page}{_HEX[number & 0xFFF]}{after}{took}}}")
         return lines
 
     def _learn(self, common: Common) -> tuple[str, str]:

@@ -90,10 +90,13 @@ class _Place:
 
 @dataclass(slots=True, eq=False)
 class _Ready:
-    """An answer, good for a `second`. A yes is `whole`, for as long as the store holds `stamp` for true, if there is
-    one. A no is the `parts` between which the last part of its reference stands, which has the rest of a `number`."""
+    """An answer, good from a `second` until its `end`. A yes is `whole`, for as long as the store holds `stamp` for
+    true, if there is one. A no is the `parts` between which the last part of its reference stands, which has the rest
+    of a `number`."""
 
-    second: int = -1
+    # Floats, as the clock's: to compare those with an int takes twice as long.
+    second: float = -1.0
+    end: float = -1.0
     whole: bytes = b""
     stamp: Any = None
     number: int = 0
@@ -183,7 +186,7 @@ class Short:
             return None
         at, ready = sent.clock(), sent.ready
         stamp = ready.stamp
-        if not 0 <= at - ready.second < 1 or (stamp is not None and not sent.holds(stamp)):
+        if at < ready.second or at >= ready.end or (stamp is not None and not sent.holds(stamp)):
             renewed = self._renew(sent, int(at))
             if renewed is None:
                 return None
@@ -319,7 +322,8 @@ class Short:
             found.ready.stamp = None if known is None else known.stamp
         ready = sent.ready = found.ready
         if ready.second != now:
-            ready.second, ready.whole = now, found.steady + head.more(timing(allow, now)) + head.end(now)
+            ready.second, ready.end = float(now), now + 1.0
+            ready.whole = found.steady + head.more(timing(allow, now)) + head.end(now)
         subject = None if allow.subject is None else allow.subject.id
         if sent.said is _UNSAID or sent.said.subject != subject:
             sent.said = _said(sent, "allow", subject)
@@ -372,7 +376,7 @@ class Short:
         return () if found or len(words) < _WITH_ONE else words
 
     def _refuse(self, sent: _Sent, now: int, parts: tuple[bytes, ...]) -> _Ready:
-        ready = sent.ready = _Ready(now, number=self._number, parts=parts)
+        ready = sent.ready = _Ready(float(now), now + 1.0, number=self._number, parts=parts)
         if sent.said is _UNSAID:
             sent.said = _said(sent, "refuse", None, _SIGN_IN.reason)
         return ready
