@@ -25,7 +25,7 @@ from demur.core.marks import marks_of
 from demur.core.model import ConfigError, Subject
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Awaitable, Iterable
 
     from click import Group
     from litestar.config.app import AppConfig
@@ -111,7 +111,8 @@ class Demur(InitPlugin, ReceiveRoutePlugin, CLIPlugin):
             if passed is None:
                 message = "Litestar was made without any route, so demur does not stand before it."
                 raise ConfigError(message, fix="Give it at least one of them as route_handlers=….")
-            if await self._judge(passed, scope):
+            recalled = passed.recalled(self._marks.get(scope["route_handler"], ()))
+            if passed.refused is None if recalled else await self._judge(passed, scope):
                 if self.surface.bridge is None:
                     scope.update(user=passed.subject, auth=passed.session)
                 await app(scope, receive, send)
@@ -125,26 +126,25 @@ class Demur(InitPlugin, ReceiveRoutePlugin, CLIPlugin):
     async def _judge(self, passed: Passed, scope: Scope) -> bool:
         return await self.surface.ajudge(passed, self._marks.get(scope["route_handler"], ()), native=passed.native)
 
-    async def routed(self, answering: App, scope: Scope, receive: Receive, send: Send) -> None:
+    def routed(self, answering: App, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Let Litestar answer. A refusal from before the marks were judged leaves with its reason."""
         passed: Passed = scope["demur"]
         if self.surface.bridge is not None:
             passed.native = ASGIConnection(scope)  # type: ignore[arg-type]
 
-        async def sent(message: Message) -> None:
-            if passed.left:
-                await self._before(message, passed, scope)
-            await send(message)
+        def sent(message: Message) -> Awaitable[None]:
+            return self._send_judged(message, passed, scope, send) if passed.left else send(message)
 
-        await answering(scope, receive, sent)
+        return answering(scope, receive, sent)
 
-    async def _before(self, message: Message, passed: Passed, scope: Scope) -> None:
-        """Before something leaves that nobody has judged: it is no view, or a refusal from before one."""
+    async def _send_judged(self, message: Message, passed: Passed, scope: Scope, send: Send) -> None:
+        """Let something leave that nobody has judged: it is no view, or a refusal from before one."""
         if "route_handler" in scope:
             if _is_refusal(message):
                 await self._judge(passed, scope)
         elif message.get("status", 400) < 300:
             await self.surface.ajudge(passed, (), native=passed.native, closed=False)
+        await send(message)
 
     async def _raised(self, error: Exception, scope: Any) -> None:  # noqa: ANN401 - as above
         passed: Passed | None = scope.get("demur")
@@ -164,8 +164,8 @@ class _Router:
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever a router has
         return getattr(self._router, name)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._outer(scope, receive, send)
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        return self._outer(scope, receive, send)
 
 
 def _found(handlers: Iterable[BaseRouteHandler]) -> tuple[Mark, ...]:
