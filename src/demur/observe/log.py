@@ -295,6 +295,8 @@ _AT_ONCE = 5000
 # So many lines are made at once by whoever notes the last of them: to hand the interpreter's lock to a thread that
 # makes them would cost more than they do.
 _TOGETHER = 64
+# So many are written at once: the system would give new pages for hundreds of kilobytes in one piece, and zero them.
+_PIECE = 256
 
 
 class _Writer:
@@ -376,12 +378,11 @@ class _Writer:
         if self._dropped and lines:
             dropped, self._dropped = self._dropped, 0
             lines.append(_encode({"at": _moment(time.time()), "event": "lines-dropped", "lines": dropped}))
-        self._write(lines)
+        for start in range(0, len(lines), _PIECE):
+            self._write(lines[start : start + _PIECE])
         return bool(lines)
 
     def _write(self, lines: list[str]) -> None:
-        if not lines:
-            return
         try:
             self._stream.write("\n".join([*lines, ""]))
             self._stream.flush()
