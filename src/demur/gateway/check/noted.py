@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from demur.core.ports import Noted, Observer
     from demur.core.reasons import Reason
 
-LATER: Final = 0.02
-"""Seconds until what was noted is told."""
+LATER: Final = 0.005
+"""Seconds until what was noted is told. Whoever asks while it is told waits for that, and at 20,000 a second a hundred
+at once cost hardly more than four hundred."""
 
 
 @dataclass(slots=True, eq=False)
