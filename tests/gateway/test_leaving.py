@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 
@@ -31,6 +31,8 @@ class _Check:
     """Answers every question alike."""
 
     class short:  # noqa: N801 - an attribute
+        told: ClassVar[int] = 0
+
         @staticmethod
         def answer(_: bytes) -> bytes | None:
             return None
