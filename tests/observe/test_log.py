@@ -259,7 +259,7 @@ def test_several_decisions(decided: Make, human: bool) -> None:
         assert len({line["reference"] for line in lines_of(together)}) == 4
 
 
-@pytest.mark.parametrize("number", [0, new_number()])
+@pytest.mark.parametrize("number", [0, new_number()], ids=["nobody was told", "somebody was told"])
 def test_no_two_have_the_same_reference(decided: Make, number: int) -> None:
     """However many come together: those that somebody was told keep theirs, the others are given one."""
     stream, alike = io.StringIO(), Alike(decided())
