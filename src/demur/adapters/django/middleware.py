@@ -12,7 +12,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
-from django.http import HttpResponse
 
 from demur.adapters.django import answers, config, replies, views, wire
 from demur.adapters.django.short import LeftPassed, Short, as_came
@@ -63,7 +62,7 @@ class Middleware:
         visit = self._visit(request, asked, said)
         if not answers.by_rule(visit) or visit.judge(()):
             return self._out(visit, self.get_response(request))
-        return self._out(visit, HttpResponse())
+        return self._out(visit, replies.Unseen())
 
     def _enter(self, request: HttpRequest, asked: Request) -> Response | Passed:
         """As `Surface.enter` does; what was refused is said again to whoever asks the same."""
@@ -84,7 +83,7 @@ class Middleware:
         if isinstance(said, Response):
             return replies.answer(said, request)
         visit = self._visit(request, asked, said)
-        response = HttpResponse()
+        response: HttpResponseBase = replies.Unseen()
         if not answers.by_rule(visit) or await visit.ajudge(()):
             response = await self.get_response(request)
         if (marks := answers.late(visit, response)) is not None:
@@ -128,7 +127,7 @@ class Middleware:
         visit, asked = self._found(request, view)
         if visit.leaves(asked) or visit.judge(asked.marks, closed=asked.closed):
             return None
-        return HttpResponse()  # never seen: `leave` knows better
+        return replies.Unseen()
 
     async def aprocess_view(
         self, request: HttpRequest, view: Callable[..., object], args: Sequence[object], kwargs: dict[str, object]
@@ -137,7 +136,7 @@ class Middleware:
         visit, asked = self._found(request, view)
         if visit.leaves(asked) or await visit.ajudge(asked.marks, closed=asked.closed):
             return None
-        return HttpResponse()
+        return replies.Unseen()
 
     def _found(self, request: HttpRequest, view: Callable[..., object]) -> tuple[Visit, views.Asked]:
         visit: Visit = request._demur  # noqa: SLF001 - ours

@@ -12,6 +12,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from django.http import HttpResponse
+from django.http.response import ResponseHeaders
 
 from demur.core.model import Response
 
@@ -69,15 +70,36 @@ class Again(Answer):
     """A refusal that is said again, to a request that has no content."""
 
     def __init__(self, no: No, reference: str, method: str | None) -> None:
-        HttpResponse.__init__(self, b"" if method == "HEAD" else no.body(reference), "text/plain", no.status)
         said = _said_before(no)
-        self.headers._store = said.headers._store.copy()  # noqa: SLF001 - what Django keeps them in, as they were
+        _be_like(self, said)
+        self._container = [b"" if method == "HEAD" else no.body(reference)]
         self._more = said._more.copy()  # noqa: SLF001
 
 
 @lru_cache(1024)
 def _said_before(no: No) -> Answer:
     return Answer(Response(no.status, no.fields, b""), None)
+
+
+class Unseen(HttpResponse):  # type: ignore[misc]  # as above
+    """What Django gets at a view that nobody may open: on the way out ours goes in its place."""
+
+    def __init__(self) -> None:
+        _be_like(self, _empty())
+        self._container = [b""]
+
+
+@lru_cache(1)
+def _empty() -> HttpResponse:
+    return HttpResponse()
+
+
+def _be_like(made: HttpResponse, other: HttpResponse) -> None:
+    """Make of an answer what Django's constructors made of another one that has no cookies. They take as long as all
+    that a middleware does."""
+    vars(made).update(vars(other))
+    made.headers, made.cookies, made._resource_closers = ResponseHeaders({}), SimpleCookie(), []  # noqa: SLF001
+    made.headers._store = other.headers._store.copy()  # noqa: SLF001 - what Django keeps them in
 
 
 class _Literal(Morsel[str]):
