@@ -49,7 +49,15 @@ def test_newest_django(version: str, tmp_path: Path, capsys: pytest.CaptureFixtu
     home = tmp_path / "venv"
     uv = _uv()
     subprocess.run([uv, "venv", "--quiet", "--python", python, home], check=True, env=_alone())
-    packages = [NEWEST, "djangorestframework", "django-ninja", "pytest>=9.2", "pytest-asyncio>=1.5", "hypothesis", f"{ROOT}[gateway]"]
+    packages = [
+        NEWEST,
+        "djangorestframework",
+        "django-ninja",
+        "pytest>=9.2",
+        "pytest-asyncio>=1.5",
+        "hypothesis",
+        f"{ROOT}[gateway]",
+    ]
     made = home / "bin" / "python"
     subprocess.run([uv, "pip", "install", "--quiet", "--python", made, *packages], check=True, env=_alone())
     printed = run(made)
