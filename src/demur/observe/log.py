@@ -157,7 +157,7 @@ class _Lines:
 
     def of_different(self, noted: Iterable[str | Different]) -> Iterator[str]:
         """A line for each; what is one already stays as it is."""
-        second, began = -1, ""
+        second, began = -1.0, ""
         for each in noted:
             if isinstance(each, str):
                 yield each
@@ -165,13 +165,13 @@ class _Lines:
             try:
                 (before, between, after), at, number, subject, seconds = each
                 part = at - second
-                if not 0 <= part < 1:
-                    second = int(at)
-                    part, began = at - second, _began(second)
-                micros = int(seconds * 1_000_000 + 0.5)
+                if not 0.0 <= part < 1.0:
+                    second = float(int(at))
+                    part, began = at - second, _began(int(at))
+                micros = int(seconds * 1e6 + 0.5)
                 took = f"0.{_THREE[micros]}" if 0 <= micros < 1000 else _took(seconds)
                 who = "" if subject is None else _who(subject)
-                yield f"{began}{_THREE[int(part * 1000)]}{before}{named(number)}{between}{who}{after}{took}}}"
+                yield f"{began}{_THREE[int(part * 1e3)]}{before}{named(number)}{between}{who}{after}{took}}}"
             except Exception as error:  # noqa: BLE001 - whoever writes goes on
                 yield _failed(error)
 
