@@ -11,9 +11,10 @@ import bcrypt
 import pytest
 from argon2 import PasswordHasher, Type, extract_parameters
 from tests.site.houses import House, run
+from tests.site.settlers import HASHING
 
 from demur import accounts
-from demur.authenticators.password import DEFAULT_PRESET, PRESETS
+from demur.authenticators.password import PRESETS
 
 PASSWORD = "wren nests under Ærø's eaves"
 
@@ -85,6 +86,6 @@ def test_everybody_comes_along(sample, form, kinds):
         assert (who["name"], who["groups"]) == (name, ["members"] if form == "csv" else [])
         upgraded = kept(sample, name)
         assert upgraded.startswith("$argon2id$")
-        assert extract_parameters(upgraded) == PRESETS[DEFAULT_PRESET]
+        assert extract_parameters(upgraded) == PRESETS[HASHING]
         assert sample.sign_in(name, PASSWORD).status == 303
         assert kept(sample, name) == upgraded
