@@ -40,6 +40,7 @@ _FORM = re.compile(
     rb"(?P<key>[0-9]{1,3})\.(?P<said>[A-Za-z0-9_\-]+)\.(?P<until>[0-9]{1,12})\.(?P<reference>[A-Za-z0-9\-]{1,64})"
     rb"\.(?P<tag>[0-9a-f]{32})"
 )
+_REST = re.compile(rb"\.([0-9]{1,12})\.([A-Za-z0-9\-]{1,64})\.([0-9a-f]{32})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,16 @@ class Pad:
         signed.update(told + b" ")
         return Begun(self._begins + told, signed)
 
+    def reference(self, rest: bytes, target: bytes, now: int) -> bytes | None:
+        """The reference on a slip about that address, of which this is what stands behind its `beginning`; None if it
+        does not hold."""
+        found = _REST.fullmatch(rest)
+        if found is None or not now <= int(found[1]) <= now + LASTS:
+            return None
+        signed = self._signed.copy()
+        signed.update(b"%b.%b %b" % (found[1], found[2][:-_LAST], target))
+        return found[2] if hmac.compare_digest(signed.hexdigest().encode("ascii"), found[3]) else None
+
 
 @dataclass(frozen=True, slots=True)
 class Begun:
@@ -87,6 +98,16 @@ class Begun:
         # The address is last: nothing can move from one part to the next.
         signed.update(target)
         return b".%b" % signed.hexdigest().encode("ascii")
+
+
+def beginning(value: bytes) -> int:
+    """How many bytes of a slip say what was decided, and are the same for all that say the same; -1 if it is none."""
+    return value.find(b".", value.find(b".") + 1)
+
+
+def key_of(value: bytes) -> int:
+    """The id of the key that a slip is signed with."""
+    return int(value.partition(b".")[0])
 
 
 def write(slip: Slip, request: Request, key: Key, now: int) -> bytes:

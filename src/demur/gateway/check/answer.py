@@ -37,6 +37,7 @@ from demur.gateway.check import question
 from demur.gateway.check.listening import Listening
 from demur.gateway.check.question import SLIP, WAYS, Asked, Way
 from demur.gateway.check.short import Short
+from demur.gateway.check.words import Words
 from demur.gateway.check.yes import NO_STORE, left, yes
 from demur.gateway.doctor import ticket
 from demur.guard import Checked, new_reference
@@ -88,7 +89,8 @@ class Check:
         self._trusted = trusted
         self._idle = idle
         self._draining = False
-        self.short = Short(keys, self._some_guard.observer, self._in_words)
+        self._words = Words(keys, self._in_words)
+        self.short = Short(keys, self._some_guard.observer, self._in_words, self._words)
 
     def listener(self, sock: socket.socket) -> Listening:
         """This check at a socket, for `server.serve`."""
@@ -118,7 +120,7 @@ class Check:
         if path == b"/check" and query in WAYS:
             return self._check(sent, WAYS[query], raw)
         if path == b"/refusal":
-            return self._refusal(sent)
+            return self._refusal(sent, raw)
         if path == b"/health":
             return _text(200, "This process runs.")
         if path == b"/ready":
@@ -223,7 +225,7 @@ class Check:
         )
         return respond.refuse(refusal, self._renderer)
 
-    def _refusal(self, sent: Request) -> Response:
+    def _refusal(self, sent: Request, raw: bytes) -> Response:
         """The second step. Whatever is wrong with it is ours to mend, so it is 503 and never "sign in"."""
         try:
             asked = self._asked(sent) or Asked(question.read(sent, self._trusted), self._some_guard)
@@ -234,6 +236,9 @@ class Check:
         except (ValueError, StoreUnavailable) as wrong:
             _log.error("demur cannot render a refusal: %s", wrong)
             said = slip.Slip(Refuse(Reason.UNAVAILABLE, Details(retry_after=5)), new_reference())
+        else:
+            if raw:
+                self._words.learn(raw, sent, asked, said)
         return self._in_words(asked, said)
 
     def _slip(self, sent: Request, asked: Asked) -> slip.Slip:

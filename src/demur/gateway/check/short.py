@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from demur.core.model import Fields, Key, Request, Requirement, Response
     from demur.core.ports import Keys, Observer
     from demur.gateway.check.question import Asked, Way
+    from demur.gateway.check.words import Words
     from demur.guard import Checked, Known
 
 MOST: Final = 4096
@@ -66,7 +67,7 @@ _LOWER: Final = b"\r\nx-forwarded-uri: "
 _VALUE: Final = len(_URI)
 
 # A decision may depend on these, or on what is in them.
-_MATTERS: Final = frozenset(
+MATTERS: Final = frozenset(
     (
         *(b"authorization", b"origin", b"upgrade", b"purpose", b"sec-purpose", b"access-control-request-method"),
         *(b"demur-subject", b"demur-background", b"sec-websocket-key", ticket.FIELD),
@@ -159,11 +160,19 @@ class _Sent:
 
 
 class Short:
-    """The short way of one process. `words` puts a refusal into words, for proxies that hand it on."""
+    """The short way of one process. `in_words` puts a refusal into words, for proxies that hand it on; `second`
+    is for those that ask for the words in a second step."""
 
-    def __init__(self, keys: Keys, observer: Observer | None, words: Callable[[Asked, slip.Slip], Response]) -> None:
+    def __init__(
+        self,
+        keys: Keys,
+        observer: Observer | None,
+        in_words: Callable[[Asked, slip.Slip], Response],
+        second: Words,
+    ) -> None:
         self._keys = keys
-        self._in_words = words
+        self._in_words = in_words
+        self._second = second
         self._key: Key | None = None
         self._looked = self._number = 0
         self._notes = Notes(observer)
@@ -183,7 +192,7 @@ class Short:
         began = perf_counter()
         sent = self._again.get(data) or self._read(data)
         if sent is None:
-            return None
+            return self._second.answer(data)
         at, ready = sent.clock(), sent.ready
         stamp = ready.stamp
         if at < ready.second or at >= ready.end or (stamp is not None and not sent.holds(stamp)):
@@ -211,6 +220,10 @@ class Short:
 
     def forget(self) -> None:
         """To be called every minute: what was asked for neither in this one nor in the one before is forgotten."""
+        self._age()
+        self._second.forget()
+
+    def _age(self) -> None:
         self._old, self._young = self._young, {}
         self._again, self._size = {}, 0
 
@@ -231,24 +244,24 @@ class Short:
             return
         if request.method not in {"GET", "HEAD"} or guard.bridged or guard.site.permits is not None:
             return
-        if any(name in _MATTERS for name, _ in (*sent.fields, *request.fields)):
+        if any(name in MATTERS for name, _ in (*sent.fields, *request.fields)):
             return
-        mark = _mark(asked)
-        if mark is None:
+        id_ = mark(asked)
+        if id_ is None:
             return
         decision = checked.decision
-        if isinstance(decision, Allow) and decision.session is not None and decision.session.id == mark:
+        if isinstance(decision, Allow) and decision.session is not None and decision.session.id == id_:
             guard.learn(checked)
         whole = raw[:at] + raw[end:]
         if whole not in self._young:
             places = self._places.setdefault((id(guard), request.method, request.host), {})
             if len(self._places) > _MOST_PATHS:
                 self._places.clear()  # somebody asks at ever new hosts of a pattern
-            self._keep(whole, _Frame(asked, way, mark, left(request, frozenset()), places))
+            self._keep(whole, _Frame(asked, way, id_, left(request, frozenset()), places))
 
     def _keep(self, whole: bytes, frame: _Frame) -> None:
         if len(self._young) >= MOST:
-            self.forget()
+            self._age()
         self._young[whole] = frame
 
     def _older(self, whole: bytes) -> _Frame | None:
@@ -407,7 +420,7 @@ def _said(sent: _Sent, outcome: str, subject: str | None, reason: Reason | None 
     return Said(asked.guard.site.origin, asked.request.method, sent.path, outcome, status, reason, rule, subject)
 
 
-def _mark(asked: Asked) -> bytes | None:
+def mark(asked: Asked) -> bytes | None:
     """The id of the session that a request says it has: b"" if it holds nothing of ours, None if that is not simple."""
     name, cookies = asked.guard.site.cookie.name.encode("ascii"), asked.request.values(b"cookie")
     tokens = fields.cookie_values(cookies, name) if name else []
