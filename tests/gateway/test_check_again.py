@@ -13,6 +13,7 @@ from demur.core.page import DEFAULT
 from demur.core.reasons import Reason
 from demur.gateway.check import Check, short
 from demur.guard import Guard
+from demur.observe.gathered import decided_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,7 +47,7 @@ class Several(Each):
 
     def several(self, noted: Sequence[Noted]) -> None:
         self.together.append(len(noted))
-        self.told += [common.decided(at, number, seconds) for common, at, number, seconds in noted]
+        self.told += [decided_of(each) for each in noted]
 
 
 def watched(observer: Each, renderer: Renderer = DEFAULT) -> World:

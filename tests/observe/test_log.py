@@ -15,9 +15,10 @@ from typing import Any
 
 import pytest
 
-from demur.core.ports import Decided
+from demur.core.ports import Decided, Noted
 from demur.core.reasons import Reason
 from demur.observe import Both
+from demur.observe.gathered import decided_of
 from demur.observe.log import LONGEST_PATH, LONGEST_QUEUE, Log
 from demur.observe.reference import named, new_number
 
@@ -235,8 +236,9 @@ class Alike:
         self._decided = decided
         self.outcome, self.reason = decided.outcome, decided.reason
 
-    def decided(self, at: float, number: int, seconds: float) -> Decided:
-        return replace(self._decided, at=at, reference=named(number), seconds=seconds)
+    def decided(self, at: float, number: int, subject: str | None, seconds: float) -> Decided:
+        of_one = replace(self._decided, at=at, reference=named(number), seconds=seconds)
+        return of_one if subject is None else replace(of_one, subject=subject)
 
 
 @pytest.mark.parametrize("human", [False, True])
@@ -245,18 +247,23 @@ def test_several_decisions(decided: Make, human: bool) -> None:
     together, one_by_one = io.StringIO(), io.StringIO()
     first, second = Log(together, human=human), Log(one_by_one, human=human)
     refused = Alike(decided(outcome="refuse", status=401, reason=Reason.SESSION_IDLE, subject="0192-1"))
-    number = new_number()
-    first.several([(refused, 1700000000.25, number, 0.00012), (refused, 1700000001.5, number + 1, 0.25)])
-    second.decided(refused.decided(1700000000.25, number, 0.00012))
-    second.decided(refused.decided(1700000001.5, number + 1, 0.25))
-    first.several([(Alike(decided()), 1700000001.5, 0, 0.25)] * 2)
+    allowed = Alike(decided())
+    told: list[Noted] = [
+        (refused, 1700000000.25, new_number(), None, 0.00012),
+        (refused, 1700000001.5, new_number(), None, 0.25),
+        (allowed, 1700000001.75, new_number(), "0192-2", 0.25),
+    ]
+    first.several(told)
+    for each in told:
+        second.decided(decided_of(each))
+    first.several([(Alike(decided()), 1700000001.5, 0, None, 0.25)] * 2)
     for log in (first, second):
         log.close()
     lines = together.getvalue().splitlines()
-    assert (lines[:2], len(lines)) == (one_by_one.getvalue().splitlines(), 4)
+    assert (lines[:3], len(lines)) == (one_by_one.getvalue().splitlines(), 5)
     if not human:
         assert all(re.fullmatch("[0-9a-f-]{36}", line["reference"]) for line in lines_of(together))
-        assert len({line["reference"] for line in lines_of(together)}) == 4
+        assert len({line["reference"] for line in lines_of(together)}) == 5
 
 
 @pytest.mark.parametrize("number", [0, new_number()], ids=["nobody was told", "somebody was told"])
@@ -264,7 +271,7 @@ def test_no_two_have_the_same_reference(decided: Make, number: int) -> None:
     """However many come together: those that somebody was told keep theirs, the others are given one."""
     stream, alike = io.StringIO(), Alike(decided())
     log = Log(stream, human=False)
-    log.several([(alike, 1700000001.5, number and number + nth, 0.25) for nth in range(5000)])
+    log.several([(alike, 1700000001.5, number and number + nth, None, 0.25) for nth in range(5000)])
     log.close()
     found = [line["reference"] for line in lines_of(stream)]
     assert len(set(found)) == 5000
@@ -277,7 +284,7 @@ def test_no_more_wait_than_may(decided: Make, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr("demur.observe.log.LONGEST_QUEUE", 3)
     stream = io.StringIO()
     log = Log(stream)
-    log.several([(Alike(decided()), 1700000001.5, 0, 0.25)] * 5)
+    log.several([(Alike(decided()), 1700000001.5, 0, None, 0.25)] * 5)
     log.close()
     assert [line["event"] for line in lines_of(stream)] == ["decision"] * 3 + ["lines-dropped"]
 
@@ -297,7 +304,7 @@ def test_both(decided: Make) -> None:
     both = Both(logs[0], Broken(), logs[1])
     both.decided(decided())
     both.signed_in("password", "success")
-    both.several([(Alike(decided()), 1700000001.5, 0, 0.25)])
+    both.several([(Alike(decided()), 1700000001.5, 0, None, 0.25)])
     for log in logs:
         log.close()
     assert [line["event"] for line in lines_of(first)] == ["decision", "sign-in", "decision"]

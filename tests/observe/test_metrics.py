@@ -42,7 +42,7 @@ def test_several_decisions(decided: Make) -> None:
     """Some that have outcome and reason in common are counted together."""
     metrics = Metrics()
     refused = decided(outcome="refuse", reason=Reason.SIGN_IN_REQUIRED, status=401)
-    noted: Any = [(refused, 1.0, 0, seconds) for seconds in (0.02, 0.001, 0.3)]
+    noted: Any = [(refused, 1.0, 0, None, seconds) for seconds in (0.02, 0.001, 0.3)]
     metrics.several(noted)
     assert number(metrics, 'demur_decisions_total{outcome="refuse",reason="sign-in-required"}') == 3
     assert number(metrics, "demur_decision_seconds_count") == 3

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 from demur.core.model import Ended, Live, Subject
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Hashable, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
 
     from demur.core.embedded import Embedded
     from demur.core.model import Actor, Change, Ending, Evidence, KeyRing, Kind, Request, Session, Unknown
@@ -329,28 +329,20 @@ class Decided:
         return self.request.path
 
 
-class Alike(Protocol):
-    """What a `Decided` has beside that if many others say the same: they have the same `alike` (by identity), and
-    differ in `at`, `number`, `subject` and `seconds` alone."""
-
-    alike: Hashable
-    number: int
-    """That of their `reference` (`observe.reference.named`)."""
-
-
 class Common(Protocol):
-    """What many decisions have in common: all of a `Decided` but when it was made, under which reference, and how long
-    it took. The same object stands for the same things."""
+    """What many decisions have in common: all of a `Decided` but when it was made, under which reference, whose it was,
+    and how long it took. The same object stands for the same things."""
 
     @property
     def outcome(self) -> str: ...
     @property
     def reason(self) -> Reason | None: ...
-    def decided(self, at: float, number: int, seconds: float) -> Decided:
-        """One of them. `number` is that of its reference (`observe.reference`), or 0 if nobody was told one."""
+    def decided(self, at: float, number: int, subject: str | None, seconds: float) -> Decided:
+        """One of them. `number` is that of its reference (`observe.reference`), or 0 if nobody was told one; `subject`
+        is who it was, None if all of them are the same person's or nobody's in particular."""
 
 
-Noted: TypeAlias = tuple[Common, float, int, float]
+Noted: TypeAlias = tuple[Common, float, int, str | None, float]
 """One of them: what it has in common with others, and what `Common.decided` takes."""
 
 
@@ -368,4 +360,8 @@ class Patient(Observer, Protocol):
     """An observer that may be told of many decisions together, a moment later."""
 
     def several(self, noted: Sequence[Noted]) -> None:
-        """Some requests were allowed, or refused for the same reason: at least one."""
+        """Some requests were allowed or refused, in this order; for none of them a store failed to be asked."""
+
+    def expect(self, tell: Callable[[], None]) -> None:
+        """Something waits to be told: call `tell` some hundredths of a second from now, and before you are asked or
+        closed."""

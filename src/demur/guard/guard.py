@@ -47,6 +47,8 @@ from demur.guard.checked import (
     without_store,
 )
 from demur.guard.portal import PORTAL
+from demur.observe import by_patience
+from demur.observe.gathered import Gathered
 from demur.observe.reference import new_reference
 
 if TYPE_CHECKING:
@@ -115,6 +117,8 @@ class Guard:
         self.clock = clock
         self._passwords = passwords
         self.observer = observer
+        patient, self.others = by_patience(observer) if observer is not None else (None, None)
+        self.gathered = Gathered(patient) if patient is not None else None
         self.bridged = bridged
         self._house = house
         self.cache = cache if cache is not None else Cache(store)
@@ -414,26 +418,31 @@ class Guard:
     def note(
         self, checked: Checked, request: Request, *, at: float | None = None, seconds: float = 0.0, error: str = ""
     ) -> None:
-        """Tell the observer of a decision."""
-        if self.observer is None:
-            return
+        """Tell the observer of a decision, after those that wait to be told."""
+        if self.gathered is not None:
+            self.gathered.tell()
+        if self.observer is not None:
+            self.observer.decided(self.told(checked, request, at=at, seconds=seconds, error=error))
+
+    def told(
+        self, checked: Checked, request: Request, *, at: float | None = None, seconds: float = 0.0, error: str = ""
+    ) -> Decided:
+        """What an observer is told of a decision."""
         decision, evidence = checked.decision, checked.evidence
         refused = decision.reason if isinstance(decision, Refuse) else None
         subject = evidence.subject.id if isinstance(evidence, Live) else None
-        self.observer.decided(
-            Decided(
-                at=self.clock() if at is None else at,
-                reference=checked.reference,
-                origin=self.site.origin,
-                request=request,
-                outcome="refuse" if refused else "preflight" if isinstance(decision, Preflight) else "allow",
-                status=REASONS[refused].status if refused else None,
-                reason=refused,
-                rule=checked.requirement.rule,
-                subject=subject,
-                seconds=seconds,
-                error=error,
-            )
+        return Decided(
+            at=self.clock() if at is None else at,
+            reference=checked.reference,
+            origin=self.site.origin,
+            request=request,
+            outcome="refuse" if refused else "preflight" if isinstance(decision, Preflight) else "allow",
+            status=REASONS[refused].status if refused else None,
+            reason=refused,
+            rule=checked.requirement.rule,
+            subject=subject,
+            seconds=seconds,
+            error=error,
         )
 
     # --- who was seen ---------------------------------------------------------------------------------

@@ -6,41 +6,62 @@ An observer never decides, never blocks and never raises: a full disk or a broke
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from itertools import chain
+from typing import TYPE_CHECKING, TypeGuard
+
+from demur.observe.gathered import decided_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
-    from demur.core.ports import Decided, Noted, Observer
+    from demur.core.ports import Decided, Noted, Observer, Patient
 
 
 class Both:
     """Several observers as one. What goes wrong in one does not reach the others, nor the request."""
 
     def __init__(self, *observers: Observer) -> None:
-        self._observers = observers
+        of_each = (each.observers if isinstance(each, Both) else (each,) for each in observers)
+        self.observers: tuple[Observer, ...] = tuple(chain.from_iterable(of_each))
 
     def decided(self, decided: Decided) -> None:
         """Tell all of them of a decision."""
-        for observer in self._observers:
-            try:  # noqa: SIM105 - it is done for every request, and `suppress` costs as much as a line of the log
+        for observer in self.observers:
+            with suppress(Exception):  # there is nobody left to tell
                 observer.decided(decided)
-            except Exception:  # noqa: BLE001, S110 - there is nobody left to tell
-                pass
 
     def several(self, noted: Sequence[Noted]) -> None:
         """Tell all of them of some decisions; one by one whoever cannot take them together."""
-        for observer in self._observers:
-            several = getattr(observer, "several", None)
+        for observer in self.observers:
             with suppress(Exception):  # there is nobody left to tell
-                if several is not None:
-                    several(noted)
+                if is_patient(observer):
+                    observer.several(noted)
                 else:
-                    for common, at, number, seconds in noted:
-                        observer.decided(common.decided(at, number, seconds))
+                    for each in noted:
+                        observer.decided(decided_of(each))
+
+    def expect(self, tell: Callable[[], None]) -> None:
+        """Let those who can take several together say when they want them."""
+        for observer in self.observers:
+            if is_patient(observer):
+                with suppress(Exception):  # there is nobody left to tell
+                    observer.expect(tell)
 
     def signed_in(self, method: str, outcome: str) -> None:
         """Tell all of them of a sign-in."""
-        for observer in self._observers:
+        for observer in self.observers:
             with suppress(Exception):  # there is nobody left to tell
                 observer.signed_in(method, outcome)
+
+
+def is_patient(observer: Observer) -> TypeGuard[Patient]:
+    """Whether an observer may be told of many decisions together."""
+    return hasattr(observer, "several") and hasattr(observer, "expect")
+
+
+def by_patience(observer: Observer) -> tuple[Patient | None, Observer | None]:
+    """Those of an observer who may be told of many decisions together, and those who want to be told of each."""
+    each = observer.observers if isinstance(observer, Both) else (observer,)
+    patient = [one for one in each if is_patient(one)]
+    others = [one for one in each if not is_patient(one)]
+    return (Both(*patient) if patient else None), (Both(*others) if others else None)

@@ -2,8 +2,8 @@
 
 - Lines are written by a thread of their own: whoever reads the log can be as slow as they like. At most
   `LONGEST_QUEUE` lines wait; beyond that lines are dropped, and it is said how many.
-- What a decision shares with others like it (`Alike`) is made once for all of them. Of the next one only what is
-  different is noted, and lines are made of some dozens together.
+- What decisions have in common (`core.ports.Common`) is made once for all of them, and lines are made of some dozens
+  together.
 - No query is written, and no cookie: they may hold secrets. No name and no address of a person either: those
   belong to the audit log.
 - A line is one line of ASCII: whatever a client sends, it can neither begin another nor move a terminal's cursor.
@@ -17,21 +17,20 @@ import os
 import re
 import threading
 import time
-from collections import deque
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, TextIO
 
+from demur.observe.gathered import Expected, decided_of
 from demur.observe.reference import named, new_number
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
     from typing import TypeAlias
 
     from demur.core.ports import Common, Decided, Noted
 
     Same: TypeAlias = tuple[str, str, str]
-    Different: TypeAlias = tuple[Same, float, int, str | None, float]
 
 LONGEST_QUEUE = 10_000
 """Lines that may wait to be written."""
@@ -61,27 +60,28 @@ class Log:
         self._human = terminal if human is None else human
         self._coloured = self._human and terminal and not os.environ.get("NO_COLOR")
         self._writer: _Writer | None = None
-        self._alike: dict[object, Same] = {}
+        self._expected = Expected()
         os.register_at_fork(after_in_child=self._forget)
 
     def decided(self, decided: Decided) -> None:
         """Write a line about a decision."""
         try:
-            same, writer = self._alike.get(getattr(decided, "alike", None)), self._writer
-            if same is not None and writer is not None:
-                writer.put((same, decided.at, decided.number, decided.subject, decided.seconds))  # type: ignore[attr-defined]  # it is an `Alike`
-                return
-            self._put(self._terminal_line(decided) if self._human else self._json_line(decided))
+            self._put(self._terminal_line(decided) if self._human else _json_line(decided))
         except Exception as error:  # noqa: BLE001 - a request does not fail because its line does
             self._put(_failed(error))
 
     def several(self, noted: Sequence[Noted]) -> None:
         """Write a line about each of some decisions."""
         if self._human:
-            for common, at, number, seconds in noted:
-                self.decided(common.decided(at, number, seconds))
+            for each in noted:
+                self.decided(decided_of(each))
         else:
             self._writing().put_all(noted)
+
+    def expect(self, tell: Callable[[], None]) -> None:
+        """Something waits to be told; it is asked for before the next lines are written."""
+        self._expected.add(tell)
+        self._writing().wake()
 
     def signed_in(self, method: str, outcome: str) -> None:
         """Write a line about a sign-in. Whose it was belongs to the audit log."""
@@ -94,13 +94,14 @@ class Log:
 
     def close(self, timeout: float = 1.0) -> None:
         """Wait, at most `timeout` seconds, until everything is written. The log can be used again."""
+        self._expected.ask()
         writer, self._writer = self._writer, None
         if writer is not None:
             writer.close(timeout)
 
     def _forget(self) -> None:
         """A thread does not survive a fork, and what still waited is the parent's to write."""
-        self._writer = None
+        self._writer, self._expected = None, Expected()
 
     def _put(self, line: str) -> None:
         self._writing().put(line)
@@ -108,17 +109,8 @@ class Log:
     def _writing(self) -> _Writer:
         writer = self._writer
         if writer is None:
-            writer = self._writer = _Writer(self._stream)
+            writer = self._writer = _Writer(self._stream, self._expected)
         return writer
-
-    def _json_line(self, decided: Decided) -> str:
-        alike = getattr(decided, "alike", None)
-        if alike is None:
-            return _json_line(decided)
-        if len(self._alike) >= _MOST_ALIKE:
-            self._alike.clear()
-        self._alike[alike] = _same(decided)
-        return _json_line(decided)
 
     def _terminal_line(self, decided: Decided) -> str:
         refused = decided.reason is not None
@@ -150,63 +142,46 @@ def _json_line(decided: Decided) -> str:
 
 
 class _Lines:
-    """Makes lines of decisions that were noted, in one piece, for most lines are made here."""
+    """Makes lines of decisions that were noted, in one piece, for most lines are made here. Whoever was told no
+    reference is given one; those mostly differ in three digits alone."""
 
     def __init__(self) -> None:
-        self._common: dict[Common, tuple[str, str]] = {}
+        self._common: dict[Common, Same] = {}
 
-    def of_different(self, noted: Iterable[str | Different]) -> Iterator[str]:
-        """A line for each; what is one already stays as it is."""
-        second, began = -1.0, ""
-        for each in noted:
-            if isinstance(each, str):
-                yield each
-                continue
-            try:
-                (before, between, after), at, number, subject, seconds = each
-                part = at - second
-                if not 0.0 <= part < 1.0:
-                    second = float(int(at))
-                    part, began = at - second, _began(int(at))
-                micros = int(seconds * 1e6 + 0.5)
-                took = f"0.{_THREE[micros]}" if 0 <= micros < 1000 else _took(seconds)
-                who = "" if subject is None else _who(subject)
-                yield f"{began}{_THREE[int(part * 1e3)]}{before}{named(number)}{between}{who}{after}{took}}}"
-            except Exception as error:  # noqa: BLE001 - whoever writes goes on
-                yield _failed(error)
-
-    def of_common(self, noted: Sequence[Noted]) -> list[str]:
-        """The same. Whoever was told no reference is given one; mostly they differ in three digits alone."""
+    def of(self, noted: Sequence[Noted]) -> list[str]:
+        """A line for each."""
         try:
-            return self._of_common(noted)
-        except Exception as error:  # noqa: BLE001 - whoever notes goes on
-            return [_failed(error)]
+            return self._of(noted)
+        except Exception as error:  # noqa: BLE001 - whoever notes goes on, and so do the others
+            return [_failed(error)] if len(noted) == 1 else [line for each in noted for line in self.of((each,))]
 
-    def _of_common(self, noted: Sequence[Noted]) -> list[str]:
+    def _of(self, noted: Sequence[Noted]) -> list[str]:
         known, lines = self._common.get, list[str]()
         # Floats, as what is noted: with an int among them each step takes twice as long.
-        second, began, last = -1.0, "", new_number()
+        second, began = -1.0, ""
         page, of_page = -1, ""
-        for common, at, told, seconds in noted:
-            before, after = known(common) or self._learn(common)
+        for common, at, told, subject, seconds in noted:
+            before, between, after = known(common) or self._learn(common)
             part = at - second
             if not 0.0 <= part < 1.0:
                 second = float(int(at))
                 part, began = at - second, _began(int(at))
-            number = told or (last := last + 1)
+            number = told or new_number()
             if number >> 12 != page:  # mostly one follows the other
                 page, of_page = number >> 12, named(number)[:-3]
+            who = "" if subject is None else _who(subject)
             micros = int(seconds * 1e6 + 0.5)
             took = f"0.{_THREE[micros]}" if 0 <= micros < 1000 else _took(seconds)
-            lines.append(f"{began}{_THREE[int(part * 1e3)]}{before}{of_page}{_HEX[number & 0xFFF]}{after}{took}}}")
+            thousandth, digits = _THREE[int(part * 1e3)], _HEX[number & 0xFFF]
+            lines.append(f"{began}{thousandth}{before}{of_page}{digits}{between}{who}{after}{took}}}")
         return lines
 
-    def _learn(self, common: Common) -> tuple[str, str]:
+    def _learn(self, common: Common) -> Same:
         if len(self._common) >= _MOST_ALIKE:
             self._common.clear()
-        decided = common.decided(0, 0, 0)
+        decided = common.decided(0, 0, None, 0)
         before, between, after = _same(decided)
-        found = self._common[common] = before, f"{between}{_who(decided.subject)}{after}"
+        found = self._common[common] = before, f"{between}{_who(decided.subject)}", after
         return found
 
 
@@ -232,6 +207,7 @@ def _took(seconds: float) -> str:
     return f"0.{_THREE[micros]}" if 0 <= micros < 1000 else f"{seconds * 1000:.3f}"
 
 
+@lru_cache(4096)
 def _who(subject: str | None) -> str:
     return "" if subject is None else f',"subject":{_quote(subject)}'
 
@@ -292,9 +268,6 @@ def _is_terminal(stream: TextIO) -> bool:
 # Waking a thread for each line costs a request more than the line does, so they are gathered for a moment.
 _GATHER = 0.05
 _AT_ONCE = 5000
-# So many lines are made at once by whoever notes the last of them: to hand the interpreter's lock to a thread that
-# makes them would cost more than they do.
-_TOGETHER = 64
 # So many are written at once: the system would give new pages for hundreds of kilobytes in one piece, and zero them.
 _PIECE = 256
 
@@ -302,10 +275,10 @@ _PIECE = 256
 class _Writer:
     """A queue and the thread that writes it out, in one process."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, expected: Expected) -> None:
         self._pid = os.getpid()
         self._stream = stream
-        self._noted: deque[str | Different] = deque()
+        self._expected = expected
         self._lines: list[str] = []
         self._making = threading.Lock()
         self._maker = _Lines()
@@ -318,29 +291,25 @@ class _Writer:
         self._thread.start()
         atexit.register(self.close, 1.0)
 
-    def put(self, line: str | Different) -> None:
-        """Never waits."""
-        noted = self._noted
-        if len(noted) + len(self._lines) >= LONGEST_QUEUE:
-            self._dropped += 1
-            return
-        noted.append(line)
-        if len(noted) >= _TOGETHER and self._making.acquire(blocking=False):
-            try:
-                self._make()
-            finally:
-                self._making.release()
-        if not self._woken:
-            self._woken = True
-            self._wake.set()
+    def put(self, line: str) -> None:
+        """It waits for nothing but that others make some lines."""
+        with self._making:
+            if len(self._lines) < LONGEST_QUEUE:
+                self._lines.append(line)
+            else:
+                self._dropped += 1
+        self.wake()
 
     def put_all(self, noted: Sequence[Noted]) -> None:
-        """The same for many; it waits for nothing but that others make some lines."""
+        """The same for many."""
         with self._making:
-            self._make()
             room = max(0, LONGEST_QUEUE - len(self._lines))
             self._dropped += max(0, len(noted) - room)
-            self._lines += self._maker.of_common(noted[:room])
+            self._lines += self._maker.of(noted[:room])
+        self.wake()
+
+    def wake(self) -> None:
+        """Something waits to be written, or to be told."""
         if not self._woken:
             self._woken = True
             self._wake.set()
@@ -358,22 +327,17 @@ class _Writer:
             if not self._drain():
                 # Whoever puts a line from now on wakes us; whoever did a moment ago is seen by looking once more.
                 self._woken = False
-                if not self._noted and not self._lines and not self._ending.is_set():
+                if not self._expected and not self._lines and not self._ending.is_set():
                     self._wake.wait()
                 self._woken = True
                 self._wake.clear()
         while self._drain():
             pass
 
-    def _make(self) -> None:
-        """Make lines of what was noted; by whoever has the lock, so that they stay in order."""
-        noted = self._noted
-        self._lines += self._maker.of_different([noted.popleft() for _ in range(len(noted))])
-
     def _drain(self) -> bool:
         """Write some of what waits; whether there was anything."""
+        self._expected.ask()
         with self._making:
-            self._make()
             lines, self._lines = self._lines[:_AT_ONCE], self._lines[_AT_ONCE:]
         if self._dropped and lines:
             dropped, self._dropped = self._dropped, 0

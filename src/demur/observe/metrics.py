@@ -22,9 +22,10 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from demur.core.reasons import Reason
+from demur.observe.gathered import Expected
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
 
     from demur.core.ports import Decided, Noted
 
@@ -39,7 +40,7 @@ MULTIPROCESS = "PROMETHEUS_MULTIPROC_DIR"
 # Seconds. A decision without a read takes some microseconds, one that waits for a store milliseconds.
 _BUCKETS = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 
-_SECONDS = itemgetter(3)  # of what `Noted` is
+_COMMON, _SECONDS = itemgetter(0), itemgetter(4)  # of what `Noted` is
 _MOST_GATHERED = 256
 _LATER = 0.25  # seconds
 
@@ -83,6 +84,7 @@ class Metrics:
             multiprocess_mode="livesum",
         )
         self._gathered: dict[tuple[str, Reason | None], deque[float]] = {}
+        self._expected = Expected()
         self._counting = threading.Lock()
         self._thread: threading.Thread | None = None
         self._later = bool(os.environ.get(MULTIPROCESS))
@@ -90,26 +92,40 @@ class Metrics:
 
     def decided(self, decided: Decided) -> None:
         """Count a decision, and how long it took."""
-        key = (decided.outcome, decided.reason)
-        gathered = self._gathered.get(key)
-        if gathered is None:
-            gathered = self._gathered.setdefault(key, deque())
-        gathered.append(decided.seconds)
-        if len(gathered) >= _MOST_GATHERED:
-            self.count()
-        elif self._later and self._thread is None:
-            self._count_later()
+        self._gather((decided.outcome, decided.reason), (decided.seconds,))
         if decided.error and decided.reason not in _OF_UPSTREAM:
             self._store_errors.inc()
 
     def several(self, noted: Sequence[Noted]) -> None:
-        """Count some decisions with the same outcome and reason, none of which a store failed to be asked for."""
-        common = noted[0][0]
-        with self._counting:
-            self._add(common.outcome, common.reason, sorted(map(_SECONDS, noted)))
+        """Count some decisions, for none of which a store failed to be asked."""
+        kinds = {(common.outcome, common.reason) for common in set(map(_COMMON, noted))}
+        for kind in kinds:
+            some = noted if len(kinds) == 1 else [each for each in noted if (each[0].outcome, each[0].reason) == kind]
+            self._gather(kind, map(_SECONDS, some))
+
+    def expect(self, tell: Callable[[], None]) -> None:
+        """Something waits to be told; it will be asked for when somebody asks, and a moment later if others show what
+        is counted here."""
+        self._expected.add(tell)
+        if self._later and self._thread is None:
+            self._count_later()
+
+    def _gather(self, kind: tuple[str, Reason | None], seconds: Iterable[float]) -> None:
+        gathered = self._gathered.get(kind)
+        if gathered is None:
+            gathered = self._gathered.setdefault(kind, deque())
+        gathered.extend(seconds)
+        if len(gathered) >= _MOST_GATHERED:
+            self._count()
+        elif self._later and self._thread is None:
+            self._count_later()
 
     def count(self) -> None:
         """Bring the series up to date."""
+        self._expected.ask()
+        self._count()
+
+    def _count(self) -> None:
         with self._counting:
             for (outcome, reason), gathered in list(self._gathered.items()):
                 seconds = sorted(gathered.popleft() for _ in range(len(gathered)))
@@ -135,7 +151,7 @@ class Metrics:
 
     def _forget(self) -> None:
         """What was gathered before a fork is the parent's to count, and no thread survives one."""
-        self._gathered, self._counting, self._thread = {}, threading.Lock(), None
+        self._gathered, self._counting, self._thread, self._expected = {}, threading.Lock(), None, Expected()
 
     def signed_in(self, method: str, outcome: str) -> None:
         """Count a sign-in."""

@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from demur.adapters.asgi import wire
-from demur.adapters.short import CHANGES, LONGEST, USUAL, LeftToTheView, No, Noes, Noted, ShortPassed, room
+from demur.adapters.short import CHANGES, LONGEST, USUAL, LeftToTheView, No, Noes, ShortPassed, room
 from demur.core import fields, respond, streams
 from demur.guard import new_number
 from demur.observe.reference import named
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from demur.adapters.asgi.wire import Message, Scope, Send
     from demur.adapters.surface import Surface
     from demur.core.model import Request
-    from demur.core.ports import Decided
     from demur.guard import Checked
 
 _PRIVATE = (b"cache-control", b"private, no-cache")
@@ -71,8 +70,7 @@ class Short(Noes):
 
     def enter(self, scope: Scope) -> KnownPassed | LeftPassed | None:
         """The way on, with the scope that the app sees; None if this has to go the long way."""
-        guard, observer = self._guard, self._guard.observer
-        began = time.perf_counter() if observer is not None else 0.0
+        began = time.perf_counter()
         try:
             lines = scope["headers"]
             sent: dict[bytes, bytes] = dict(lines)
@@ -86,7 +84,8 @@ class Short(Noes):
         query = scope["query_string"]
         if (query and not fields.plain_query(query)) or "demur.target" in scope.get("extensions", ()):
             return None
-        at = guard.clock()
+        at = self._guard.clock()
+        noted = True
         passed: KnownPassed | LeftPassed
         if way.open:
             passed = KnownPassed(self._surface, scope, way, None, int(at))
@@ -96,15 +95,15 @@ class Short(Noes):
                 return None
             if way.left:
                 passed = LeftPassed(self._surface, scope, way, int(at), key=key, ways=self)
-                observer = None  # it is decided at the view, and noted there
+                noted = False  # it is decided at the view, and noted there
             else:
                 known = self._recall(cast("bytes", key), way.requirement, int(at))
                 if known is None:
                     return None
                 passed = KnownPassed(self._surface, scope, way, known, int(at))
         passed.lines = lines if cookie is None else self._without_ours(lines, list(sent).index(b"cookie"), cookie)
-        if observer is not None:
-            observer.decided(cast("Decided", Noted(passed, at, time.perf_counter() - began)))
+        if noted:
+            self.note(passed, at, began)
         return passed
 
     def _without_ours(self, lines: list[Any], index: int, cookie: bytes) -> list[Any]:

@@ -12,7 +12,7 @@ from django.core.handlers.wsgi import WSGIRequest
 
 from demur.adapters.django import wire
 from demur.adapters.django.here import InDjango
-from demur.adapters.short import CHANGES, LONGEST, USUAL, CgiNoes, LeftToTheView, No, Noted, ShortPassed, room
+from demur.adapters.short import CHANGES, LONGEST, USUAL, CgiNoes, LeftToTheView, No, ShortPassed, room
 from demur.core import fields, respond
 from demur.guard import new_number
 from demur.observe.reference import named
@@ -27,20 +27,9 @@ if TYPE_CHECKING:
     from demur.adapters.passed import Passed
     from demur.adapters.surface import Surface
     from demur.core.model import Request
-    from demur.core.ports import Decided
 
 _CHANGES = frozenset(name.decode() for name in CHANGES) | {"server-timing"}
 _PRIVATE = "private, no-cache"
-
-
-class _Noted(Noted):
-    """A yes for the log, for which Django's request is kept."""
-
-    __slots__ = ("_kept",)
-
-    def __init__(self, passed: KnownPassed | LeftPassed, at: float, seconds: float) -> None:
-        super().__init__(passed, at, seconds)
-        self._kept = passed.asked()
 
 
 class _Read(InDjango):
@@ -54,10 +43,6 @@ class _Read(InDjango):
     def asked(self) -> Any:  # noqa: ANN401 - Django has no types
         """Django's request; one like it if that is gone."""
         return self.scope() or WSGIRequest(self.meta)
-
-    def noted(self, at: float, seconds: float) -> Noted:
-        """The yes for the log."""
-        return _Noted(self, at, seconds)  # type: ignore[arg-type]  # it is of one of the classes below
 
     def inner(self) -> Any:  # noqa: ANN401 - a Visit
         """What the app sees: see `native`."""
@@ -110,8 +95,7 @@ class Short(CgiNoes):
         way = self._ways.get((ours, request.method, request.path, *map(meta.get, self._place)))
         if way is None or not self._harmless.issuperset(meta):
             return None
-        observer = self._guard.observer
-        began = time.perf_counter() if observer is not None else 0.0
+        began, noted = time.perf_counter(), True
         at, query = self._guard.clock(), meta.get("QUERY_STRING")
         try:
             sent = cookie.encode("latin-1") if cookie else None
@@ -127,7 +111,7 @@ class Short(CgiNoes):
             passed = KnownPassed(self._surface, ref(request), way, None, int(at))
         elif way.left:
             passed = LeftPassed(self._surface, ref(request), way, int(at), key=key, ways=self)
-            observer = None  # it is decided at the view, and noted there
+            noted = False  # it is decided at the view, and noted there
         else:
             known = self._recall(cast("bytes", key), way.requirement, int(at))
             if known is None:
@@ -136,8 +120,8 @@ class Short(CgiNoes):
         passed.meta, passed._looked = dict(meta), False  # noqa: SLF001 - half made
         if sent is not None:
             self._take_ours(request, sent)
-        if observer is not None:
-            observer.decided(cast("Decided", passed.noted(at, time.perf_counter() - began)))
+        if noted:
+            self.note(passed, at, began)
         return passed
 
     def _take_ours(self, request: HttpRequest, cookie: bytes) -> None:

@@ -11,7 +11,7 @@ Here is what the protocols and the frameworks share of it.
 
 from demur.adapters.short.cgi import CgiNoes
 from demur.adapters.short.no import No, Noes
-from demur.adapters.short.passed import NOBODY, LeftToTheView, Noted, ShortPassed
+from demur.adapters.short.passed import NOBODY, LeftToTheView, ShortPassed
 from demur.adapters.short.ways import CHANGES, LONGEST, MATTERS, USUAL, Way, Ways, room
 
 __all__ = [
@@ -24,7 +24,6 @@ __all__ = [
     "LeftToTheView",
     "No",
     "Noes",
-    "Noted",
     "ShortPassed",
     "Way",
     "Ways",

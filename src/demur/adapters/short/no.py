@@ -6,11 +6,12 @@ Who sends the same without credentials is told the same, but for the reference, 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from demur.adapters.short.passed import LeftToTheView
-from demur.adapters.short.ways import Ways, room
+from demur.adapters.short.ways import Ways, bare, room
 from demur.core.model import Absent, Refuse
+from demur.core.ports import Decided
 from demur.core.reasons import REASONS, Reason
 from demur.guard import new_reference
 from demur.observe.reference import named
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from demur.adapters.surface import Surface
     from demur.core.marks import Mark
     from demur.core.model import Fields, Request
-    from demur.core.ports import Decided
     from demur.guard import Checked
 
 _LONGEST = 2048
@@ -31,9 +31,11 @@ _NEVER = (b"upgrade", b"transfer-encoding", b"content-length", b"expect")
 
 @dataclass(frozen=True, slots=True)
 class No:
-    """What is the same each time. `parts` are those of the body, with the reference between them."""
+    """What is the same each time (for the log: `core.ports.Common`). `parts` are those of the body, with the reference
+    between them."""
 
     origin: str
+    request: Request
     rule: str
     reason: Reason
     status: int
@@ -43,8 +45,15 @@ class No:
     found: tuple[Mark, ...] | None
     """The marks of the view at which it was said. They are kept, so that no other ones can have their place."""
 
+    outcome: ClassVar[str] = "refuse"
+
     # In the log's table two of them are the same only if they are one: there is one for each request that is known.
     __hash__ = object.__hash__
+
+    def decided(self, at: float, number: int, subject: str | None, seconds: float) -> Decided:
+        """One of them."""
+        said = self.outcome, self.status, self.reason, self.rule
+        return Decided(at, named(number), self.origin, self.request, *said, subject, seconds)
 
     def body(self, reference: str) -> bytes:
         """The body, with a reference."""
@@ -71,9 +80,12 @@ class Noes(Ways):
             return None
 
     def say_no(self, no: No, read: Callable[[], Request], at: float, seconds: float, number: int) -> None:
-        """It is said again; for the log."""
-        if (observer := self._guard.observer) is not None:
-            observer.decided(cast("Decided", NoNoted(no, read, at, seconds, number)))
+        """It is said again; for the log and the metrics."""
+        if self._gathered is not None:
+            self._gathered.note((no, at, number, None, seconds))
+        if self._others is not None:
+            checked = replace(no.checked, reference=named(number), now=int(at))
+            self._others.decided(self._guard.told(checked, read(), at=at, seconds=seconds))
 
     def recall(self, passed: LeftToTheView, found: tuple[Mark, ...]) -> bool:
         """Whether a view may be opened because it could be before, or is refused because it was; then it is judged, and
@@ -138,55 +150,7 @@ class Noes(Ways):
             return None
         rule, reason = checked.requirement.rule, cast("Refuse", checked.decision).reason
         status, origin = REASONS[reason].status, self._surface.site.origin
-        return No(origin, rule, reason, status, response.fields, parts, checked, found)
-
-
-class NoNoted:
-    """It, for the log: see `core.ports.Decided`."""
-
-    __slots__ = ("_read", "alike", "at", "number", "seconds")
-    outcome = "refuse"
-    subject = None
-    error = ""
-
-    def __init__(self, no: No, read: Callable[[], Request], at: float, seconds: float, number: int) -> None:
-        self.alike = no
-        self._read = read
-        self.at = at
-        self.seconds = seconds
-        self.number = number
-
-    @property
-    def reference(self) -> str:
-        return named(self.number)
-
-    @property
-    def origin(self) -> str:
-        return self.alike.origin
-
-    @property
-    def status(self) -> int:
-        return self.alike.status
-
-    @property
-    def reason(self) -> Reason:
-        return self.alike.reason
-
-    @property
-    def rule(self) -> str:
-        return self.alike.rule
-
-    @property
-    def request(self) -> Request:
-        return self._read()
-
-    @property
-    def method(self) -> str:
-        return self._read().method
-
-    @property
-    def path(self) -> bytes:
-        return self._read().path
+        return No(origin, bare(request), rule, reason, status, response.fields, parts, checked, found)
 
 
 def _size(request: Request) -> int:

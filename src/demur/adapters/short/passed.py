@@ -70,10 +70,6 @@ class ShortPassed(Passed):
     def _read(self) -> Request:
         raise NotImplementedError
 
-    def noted(self, at: float, seconds: float) -> Noted:
-        """The yes for the log."""
-        return Noted(self, at, seconds)
-
     @property
     def reference(self) -> str:
         """The UUID that names this request in the log."""
@@ -174,47 +170,3 @@ class LeftToTheView(ShortPassed):
         """The view has been judged, on the long way."""
         if found:
             self.ways.remember(self, tuple(found))
-
-
-class Noted:
-    """A yes for the log, of which the rest is made when somebody asks for it: see `core.ports.Decided`. What is `alike`
-    in two of them says the same, but for who, when, for how long, and the reference."""
-
-    __slots__ = ("_passed", "alike", "at", "number", "seconds", "subject")
-    outcome = "allow"
-    status = None
-    reason = None
-    error = ""
-
-    def __init__(self, passed: ShortPassed, at: float, seconds: float) -> None:
-        self._passed = passed
-        self.at = at
-        self.seconds = seconds
-        self.alike = passed.way
-        self.number = passed.number
-        brief = passed.brief
-        self.subject = None if brief is None else brief.subject
-
-    @property
-    def reference(self) -> str:
-        return self._passed.reference
-
-    @property
-    def origin(self) -> str:
-        return self._passed.site.origin
-
-    @property
-    def request(self) -> Request:
-        return self._passed.request
-
-    @property
-    def method(self) -> str:
-        return self._passed.request.method
-
-    @property
-    def path(self) -> bytes:
-        return self._passed.request.path
-
-    @property
-    def rule(self) -> str:
-        return self._passed.way.requirement.rule

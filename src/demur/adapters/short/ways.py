@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, replace
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from demur.core import fields
 from demur.core.model import Absent, Access, Allow, Left, Scheme
+from demur.core.ports import Decided
+from demur.observe.reference import named
 
 if TYPE_CHECKING:
-    from demur.adapters.short.passed import LeftToTheView
+    from demur.adapters.short.passed import LeftToTheView, ShortPassed
     from demur.adapters.surface import Surface
     from demur.core.decide import Plan
     from demur.core.marks import Mark
     from demur.core.model import Request, Requirement
-    from demur.core.ports import Decided
     from demur.guard import Checked
 
 T = TypeVar("T", dict[Any, Any], set[Any])
@@ -55,12 +57,23 @@ def room(kept: T) -> T:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Way:
-    """A target, and what is asked for there."""
+    """A target, and what is asked for there. For the log it is what each yes there has in common
+    (`core.ports.Common`)."""
 
     plan: Plan
     requirement: Requirement
+    origin: str
+    request: Request
+    """What is the same in each that goes there."""
     open: bool
     left: bool
+    outcome: ClassVar[str] = "allow"
+    reason: ClassVar[None] = None
+
+    def decided(self, at: float, number: int, subject: str | None, seconds: float) -> Decided:
+        """A yes."""
+        rule = self.requirement.rule
+        return Decided(at, named(number), self.origin, self.request, "allow", None, None, rule, subject, seconds)
 
 
 class Ways:
@@ -70,6 +83,8 @@ class Ways:
         self._surface = surface
         self._guard = surface.guard
         self._recall = surface.guard.cache.recall
+        self._origin = surface.site.origin
+        self._gathered, self._others = surface.guard.gathered, surface.guard.others
         self._ways: dict[tuple[object, ...], Way] = {}
         self._told: dict[bytes, tuple[bytes | None, bytes]] = {}
         self._forget_at = 0
@@ -131,7 +146,7 @@ class Ways:
         opened = asked.access is Access.OPEN
         if not opened and not self._learn(checked, request.values(b"cookie")):
             return None
-        return Way(plan, asked, opened, not opened and plan.left)
+        return Way(plan, asked, self._origin, bare(request), opened, not opened and plan.left)
 
     def learned_of_nobody(self, request: Request, checked: Checked) -> Way | None:
         """The way of a request that says nothing of who it is, and that the long way has left to the view."""
@@ -142,7 +157,7 @@ class Ways:
             return None
         if checked.presented.scheme is not None or not isinstance(checked.evidence, Absent):
             return None
-        return Way(plan, checked.requirement, open=False, left=True)
+        return Way(plan, checked.requirement, self._origin, bare(request), open=False, left=True)
 
     @staticmethod
     def names_us(request: Request) -> bool:
@@ -164,6 +179,16 @@ class Ways:
         """Whether a field of that name, in lower case, is nothing that matters."""
         return name not in MATTERS and len(name) <= LONGEST and not self._surface.keeps_out(name)
 
+    def note(self, passed: ShortPassed, at: float, began: float) -> None:
+        """A yes, for the log and the metrics. `began` is when it was begun, by `time.perf_counter`."""
+        if self._gathered is not None:
+            brief = passed.brief
+            subject = None if brief is None else brief.subject
+            self._gathered.note((passed.way, at, passed.number, subject, time.perf_counter() - began))
+        if self._others is not None:
+            seconds = time.perf_counter() - began
+            self._others.decided(self._guard.told(passed.checked, passed.request, at=at, seconds=seconds))
+
     # --- at the view ------------------------------------------------------------------------------
 
     def recall(self, passed: LeftToTheView, found: tuple[Mark, ...]) -> bool:
@@ -172,14 +197,13 @@ class Ways:
         kept = self._joined.get((passed.way, id(found)))
         if kept is None:
             return False
-        way, at, known = kept[0], self._guard.clock(), None
+        way, at, known, began = kept[0], self._guard.clock(), None, time.perf_counter()
         if not way.open:
             known = self._recall(passed.key, way.requirement, int(at)) if passed.key is not None else None
             if known is None:
                 return False
         passed.judged_as(way, known)
-        if (observer := self._guard.observer) is not None:
-            observer.decided(cast("Decided", passed.noted(at, 0.0)))
+        self.note(passed, at, began)
         return True
 
     def remember(self, passed: LeftToTheView, found: tuple[Mark, ...]) -> None:
@@ -191,10 +215,16 @@ class Ways:
         if not isinstance(checked.decision, Allow) or checked.blind:
             return
         kept = self._joined.get(name)
-        way = kept[0] if kept is not None else Way(plan, asked, asked.access is Access.OPEN, left=False)
+        opened, before = asked.access is Access.OPEN, passed.way
+        way = kept[0] if kept is not None else Way(plan, asked, self._origin, before.request, opened, left=False)
         self._guard.learn(replace(checked, plan=way.plan, requirement=way.requirement))
         if kept is None:
             room(self._joined)[name] = (way, found)
+
+
+def bare(request: Request) -> Request:
+    """What is the same in all that are answered alike, as far as an observer is told."""
+    return replace(request, target=request.path, peer="", fields=())
 
 
 def _is_one(checked: Checked, plan: Plan) -> bool:

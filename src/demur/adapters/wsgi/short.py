@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 from weakref import ref
 
-from demur.adapters.short import CHANGES, LONGEST, USUAL, CgiNoes, LeftToTheView, No, Noted, ShortPassed, room
+from demur.adapters.short import CHANGES, LONGEST, USUAL, CgiNoes, LeftToTheView, No, ShortPassed, room
 from demur.adapters.wsgi import wire
 from demur.core import fields
 from demur.guard import new_number
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from demur.adapters.surface import Surface
     from demur.core.marks import Mark
     from demur.core.model import Request
-    from demur.core.ports import Decided
 
 _PLACE = ("REQUEST_METHOD", "SCRIPT_NAME", "PATH_INFO", "HTTP_HOST", "wsgi.url_scheme")
 _PRIVATE = ("cache-control", "private, no-cache")
@@ -77,8 +76,7 @@ class Short(CgiNoes):
         way = self._ways.get((ours, *map(environ.get, _PLACE)))
         if way is None or not self._harmless.issuperset(environ):
             return None
-        observer = self._guard.observer
-        began = time.perf_counter() if observer is not None else 0.0
+        began, noted = time.perf_counter(), True
         at, query = self._guard.clock(), environ.get("QUERY_STRING")
         try:
             sent = None if cookie is None else cookie.encode("latin-1")
@@ -94,7 +92,7 @@ class Short(CgiNoes):
             passed = KnownPassed(self._surface, dict(environ), way, None, int(at))
         elif way.left:
             passed = LeftPassed(self._surface, dict(environ), way, int(at), key=key, ways=self)
-            observer = None  # it is decided at the view, and noted there
+            noted = False  # it is decided at the view, and noted there
         else:
             known = self._recall(cast("bytes", key), way.requirement, int(at))
             if known is None:
@@ -103,8 +101,8 @@ class Short(CgiNoes):
         if sent is not None:
             self._take_ours(environ, sent)
         environ["demur.passed"], passed.now_its = passed, lambda: environ
-        if observer is not None:
-            observer.decided(cast("Decided", Noted(passed, at, time.perf_counter() - began)))
+        if noted:
+            self.note(passed, at, began)
         return passed
 
     def judge(self, passed: Passed, marks: tuple[Mark, ...], native: object, *, closed: bool = True) -> bool:

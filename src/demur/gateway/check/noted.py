@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from demur.core.model import Request
 from demur.core.ports import Decided
 from demur.guard import new_reference
+from demur.observe.gathered import decided_of
 from demur.observe.reference import named
 
 if TYPE_CHECKING:
@@ -46,8 +47,9 @@ class Said:
         scheme, _, host = self.origin.partition("://")
         return Request(self.method, self.path, scheme, host, "", ())
 
-    def decided(self, at: float, number: int, seconds: float) -> Decided:
-        """One of these decisions. Of a reference that nobody was told there is no number."""
+    def decided(self, at: float, number: int, subject: str | None, seconds: float) -> Decided:
+        """One of these decisions, all of which are the same person's. Of a reference that nobody was told there is no
+        number."""
         reference = named(number) if number else new_reference()
         return Decided(
             at,
@@ -95,5 +97,5 @@ class Notes:
         if self._several is not None:
             self._several(noted)
         elif self._observer is not None:
-            for common, at, number, seconds in noted:
-                self._observer.decided(common.decided(at, number, seconds))
+            for each in noted:
+                self._observer.decided(decided_of(each))

@@ -204,7 +204,7 @@ class Short:
         if not answer:
             last, noted = self._next(), self._refused
             answer, number = (b"%012x" % last).join(ready.parts), ready.number | last
-        noted.append((sent.said, at, number, perf_counter() - began))
+        noted.append((sent.said, at, number, None, perf_counter() - began))
         if len(noted) == 1:
             self._notes.begun()
         return answer
