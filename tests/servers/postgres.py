@@ -68,7 +68,7 @@ def _programs() -> Path | None:
 PROGRAMS = _programs()
 
 
-def _unprivileged() -> list[str]:
+def unprivileged() -> list[str]:
     """In front of a command: as whom it runs, and that it goes when we do."""
     alone = ["setpriv", "--pdeathsig", "INT"]
     return [*alone, "--reuid", "postgres", "--regid", "postgres", "--init-groups"] if os.getuid() == 0 else alone
@@ -81,7 +81,7 @@ def _own(folder: Path) -> None:
 
 def _run(*command: str | Path, stdin: str = "", env: Mapping[str, str] | None = None) -> None:
     done = subprocess.run(
-        [*_unprivileged(), *command],
+        [*unprivileged(), *command],
         input=stdin,
         capture_output=True,
         text=True,
@@ -293,7 +293,7 @@ class Server:
     def _try(self, port: int, within: float) -> bool:
         state = self.data / "postmaster.pid"
         command: list[str | Path] = [
-            *_unprivileged(),
+            *unprivileged(),
             *(_program("postgres"), "-D", self.data, "-k", self.folder, "-p", str(port), "-h", "127.0.0.1"),
         ]
         with (self.folder / "log").open("ab") as log:

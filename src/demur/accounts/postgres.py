@@ -54,6 +54,7 @@ _SETTINGS = f"""
 SET search_path = {SCHEMA}; SET statement_timeout = '{_LONG:.0f}s'; SET lock_timeout = '5s';
 SET idle_in_transaction_session_timeout = '30s'
 """
+_LOCALLY = _SETTINGS.replace("SET ", "SET LOCAL ")
 
 # What the server or libpq says, and what helps.
 _FIXES = (
@@ -76,6 +77,7 @@ class PostgresDatabase(Database):
         words = _parsed(url)
         self._conninfo = make_conninfo("", **{**_DEFAULTS, **words})
         super().__init__(_shown(words))
+        self._pooled = False
 
     def _start(self) -> None:
         super()._start()
@@ -114,6 +116,8 @@ class PostgresDatabase(Database):
                     # A snapshot of a person is of one moment.
                     level = "READ COMMITTED" if writing else "REPEATABLE READ"
                     connection.execution_options(isolation_level=level)
+                    if self._pooled:
+                        connection.exec_driver_sql(_LOCALLY)
                     if writing:
                         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_LOCK})")
                     result = job(connection)
@@ -134,7 +138,13 @@ class PostgresDatabase(Database):
     def _connect(self) -> psycopg.Connection:
         connection = psycopg.connect(self._conninfo, autocommit=True)
         try:
-            connection.execute(_SETTINGS)
+            said = connection.execute("SELECT pg_backend_pid()").fetchone()
+            # A pooler gives each client a number of its own, and its next transaction perhaps another connection.
+            self._pooled = said != (connection.info.backend_pid,)
+            if self._pooled:
+                connection.prepare_threshold = None
+            else:
+                connection.execute(_SETTINGS)
             connection.autocommit = False
         except BaseException:
             connection.close()
@@ -142,6 +152,8 @@ class PostgresDatabase(Database):
         return connection
 
     def _move(self, connection: Connection) -> None:
+        if self._pooled:
+            connection.exec_driver_sql(_LOCALLY)
         there = connection.exec_driver_sql(f"SELECT 1 FROM pg_namespace WHERE nspname = '{SCHEMA}'")  # noqa: S608
         if there.first() is None:
             connection.exec_driver_sql(f"CREATE SCHEMA {SCHEMA}")

@@ -3,8 +3,11 @@
 - Every half second it asks that very connection whether it still listens. PostgreSQL hands out what was notified
   before it says that it is ready for the next statement, and it notifies before it acknowledges a commit: so the
   answer says that everything that was acknowledged before the question has been heard. No other node is woken by it.
-- A connection that is lost, silent for two seconds, or not the one that listens (a pooler has put another in its
-  place) ends what was known (`stores.heard`), and another one is made, again and again.
+- Behind a pooler such an answer says nothing: it may come from the server's connection that listens, which is ours only
+  while we ask. So another connection notifies us, and we have to hear that while we ask for nothing. A pooler that
+  keeps a connection for each client passes; one that does not leaves us deaf, and is noticed.
+- A connection that is lost, silent for two seconds, or does not listen any more ends what was known (`stores.heard`),
+  and another one is made, again and again.
 - What this process changes itself it knows before it says that it is done; the notification of that is no news.
 """
 
@@ -57,6 +60,7 @@ class Channel:
         self._number = 0
         self._ours: set[int] = set()
         self._early: set[int] = set()
+        self._proof, self._proven = 0, asyncio.Event()
         self._feeds: weakref.WeakSet[Feed] = weakref.WeakSet()
         self._listening = asyncio.Event()
         self.heard = Heard()
@@ -113,6 +117,9 @@ class Channel:
         node, _, rest = payload.partition(":")
         number, _, text = rest.partition(":")
         if node == self._node:
+            if int(number) == self._proof:
+                self._proven.set()
+                return
             if int(number) in self._ours:
                 self._ours.discard(int(number))
                 return
@@ -143,13 +150,15 @@ class Channel:
     async def _once(self) -> None:
         line = await self._connect()
         line.notified = self._notified
+        other: Line | None = None
         try:
             await line.command(f"LISTEN {rows.CHANNEL}")
+            if line.pooled:
+                other = await self._connect()
             while True:
                 asked = time.monotonic()
                 async with asyncio.timeout(SILENCE):
-                    if not await line.ask(rows.LISTENING, rows.CHANNEL):
-                        raise Lost("this connection does not listen any more: is there a transaction pooler?")
+                    await (self._heard_from(other) if other is not None else self._listens(line))
                 if self._listening.is_set():
                     self.heard.beat(asked)
                 else:
@@ -159,6 +168,21 @@ class Channel:
                 await _pause_or_lost(line)
         finally:
             line.close()
+            if other is not None:
+                other.close()
+
+    async def _listens(self, line: Line) -> None:
+        if not await line.ask(rows.LISTENING, rows.CHANNEL):
+            raise Lost("this connection does not listen any more")
+
+    async def _heard_from(self, other: Line) -> None:
+        """Notify ourselves; it waits for as long as that is not heard. To others it says nothing: there is no session
+        without a name."""
+        self._number += 1
+        self._proof = self._number
+        self._proven.clear()
+        await other.ask(rows.TELL, f"{self._node}:{self._proof}:s")
+        await self._proven.wait()
 
     def _lose(self) -> None:
         if not self._listening.is_set():

@@ -1,6 +1,7 @@
 """One connection to PostgreSQL: libpq, as psycopg brings it, on this event loop.
 
-- One statement at a time, prepared at its first use; parameters and answers are binary.
+- One statement at a time, prepared at its first use; parameters and answers are binary. Behind a pooler nothing is
+  prepared: the next statement may find another server's connection, on which somebody else has prepared theirs.
 - The socket is always being read: notifications are told at once, and a connection that has ended is known to have.
 - Whoever stops waiting for an answer ends the connection. Nobody gets somebody else's answer.
 """
@@ -60,6 +61,7 @@ class Line:
         self._poll = select.poll()
         self._poll.register(pg.socket, select.POLLIN)
         self._names: dict[str, bytes] = {}
+        self.pooled = False
         self._results: list[PGresult] = []
         self._waiting: asyncio.Future[list[PGresult]] | None = None
         self._transformer = Transformer()
@@ -69,6 +71,12 @@ class Line:
         self.idle_since = 0.0
         pg.nonblocking = 1
         self._loop.add_reader(self._socket, self._readable)
+
+    async def set_up(self, settings: str) -> None:
+        """Run statements that begin a connection, and find out whether it is `pooled`: a pooler gives each client a
+        number of its own (for CancelRequest), which is not that of the server's process. Raises `Failed`, `Lost`."""
+        ((pid,),) = await self.command(f"{settings}; SELECT pg_backend_pid()")
+        self.pooled = int(pid) != self._pg.backend_pid
 
     @property
     def ended(self) -> bool:
@@ -117,16 +125,20 @@ class Line:
             waiting.set_exception(Lost(why))
 
     async def _run(self, statement: str, values: Sequence[Value]) -> list[PGresult]:
-        name = self._names.get(statement)
-        if name is None:
-            name = b"demur_%d" % len(self._names)
-            prepared = name
-            self._send(lambda: self._pg.send_prepare(prepared, statement.encode()))
-            await self._answer()
-            self._names[statement] = name
         data, forms = zip(*map(_written, values), strict=True) if values else ((), ())
-        self._send(lambda: self._pg.send_query_prepared(name, data, forms, _BINARY))
+        if self.pooled:
+            self._send(lambda: self._pg.send_query_params(statement.encode(), data, None, forms, _BINARY))
+        else:
+            name = self._names.get(statement) or await self._prepare(statement)
+            self._send(lambda: self._pg.send_query_prepared(name, data, forms, _BINARY))
         return await self._answer()
+
+    async def _prepare(self, statement: str) -> bytes:
+        name = b"demur_%d" % len(self._names)
+        self._send(lambda: self._pg.send_prepare(name, statement.encode()))
+        await self._answer()
+        self._names[statement] = name
+        return name
 
     def _send(self, send: Callable[[], None]) -> None:
         if self._why:

@@ -274,7 +274,7 @@ class PostgresStore:
         line = await self._address.connect()
         try:
             async with asyncio.timeout(_SETTING_UP):
-                await line.command(_SETTINGS)
+                await line.set_up(_SETTINGS)
             self._recognise(await schema.look(line, known=self._epoch is not None))
         except StoreUnavailable as error:
             line.close()
