@@ -12,7 +12,7 @@ import logging
 import sys
 import time
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from demur import accounts, stores
 from demur.adapters import asgi
@@ -40,7 +40,7 @@ from demur.stores.agreement import AgreedKeys, KeysDiffer
 from demur.stores.keys import FileKeys, MemoryKeys
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Awaitable, Mapping
 
     from demur.accounts.people import Accounts
     from demur.adapters.asgi import App, Receive, Scope, Send
@@ -56,6 +56,8 @@ HOUSEKEEPING = 60.0
 
 SOON = 1.0
 """Seconds until it is looked again whether the other nodes have the same keys, as long as that is not known."""
+
+_MOST_HOSTS: Final = 1024
 
 _log = logging.getLogger("demur")
 _RENDERER: Renderer = page.DEFAULT
@@ -107,7 +109,7 @@ class Gateway:
         self.admin: App = self._numbers
         self._agreeing: asyncio.Task[None] | None = None
 
-    def _site(self, site: Site, upstream: str | None, timeouts: Timeouts) -> asgi.Demur:
+    def _site(self, site: Site, upstream: str | None, timeouts: Timeouts) -> _Served:
         parts = self._parts
         guard = Guard(
             site, parts.store, parts.keys, passwords=parts.passwords, observer=parts.observer, cache=self._cache
@@ -115,7 +117,7 @@ class Gateway:
         self._guards.append(guard)
         pages = Pages(guard, _RENDERER, self.routes, idle=parts.idle)
         surface = asgi.Surface(guard, pages, _RENDERER, idle=parts.idle)
-        return asgi.Demur(self._behind(upstream, timeouts, guard), surface, kept=parts.kept)
+        return _Served(self._behind(upstream, timeouts, guard), surface, kept=parts.kept)
 
     def _asserting(self, site: Site, asserts: AssertionTable | None) -> Site:
         if asserts is None:
@@ -262,6 +264,7 @@ class Trusted:
             each for each in listening.trusted_proxies if not isinstance(each, str)
         )
         self._local = any(isinstance(each, str) for each in listening.trusted_proxies)
+        self.anybody = bool(listening.trusted_proxies)
 
     def believed(self, request: Request) -> Request:
         """The request as the browser made it. Raises ValueError for what cannot be true."""
@@ -271,17 +274,39 @@ class Trusted:
         return replace(request, peer=said.peer, scheme=scheme, host=_without_default_port(host, scheme))
 
 
+class _Served(asgi.Demur):
+    """A site of the public listener: what its short way does not know is looked at there."""
+
+    at_length: App
+
+    async def _at_length(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.at_length(scope, receive, send)
+
+
 class Sites:
     """The public listener: finds the site that a request is for."""
 
-    def __init__(self, served: Mapping[str, asgi.Demur], trusted: Trusted) -> None:
+    def __init__(self, served: Mapping[str, _Served], trusted: Trusted) -> None:
         self._served = served
         self._trusted = trusted
         self._origins = tuple(served)
         self._any_of_them = next(iter(served.values()))
+        self._by_host: dict[tuple[str, bytes | None], _Served] = {}
+        for each in served.values():
+            each.at_length = self._at_length
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Handle one connection."""
+        return (self._known(scope) or self._at_length)(scope, receive, send)
+
+    def _known(self, scope: Scope) -> _Served | None:
+        """The site at a host that was asked for before, if nobody but the client itself can have said so."""
+        if scope["type"] != "http" or self._trusted.anybody:
+            return None
+        sent = dict(scope["headers"])
+        return None if ticket.FIELD in sent else self._by_host.get((scope["scheme"], sent.get(b"host")))
+
+    async def _at_length(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in {"http", "websocket"}:
             return
         request = asgi.read(scope)
@@ -298,6 +323,9 @@ class Sites:
             if examined is not None:
                 await demur.answer(examined, request, scope, receive, send)
                 return
+            if len(self._by_host) >= _MOST_HOSTS:
+                self._by_host.clear()  # somebody asks at ever new hosts of a pattern
+            self._by_host[(request.scheme, request.value(b"host"))] = demur
             await demur.handle(request, scope, receive, send)
             return
         await self._any_of_them.turn_away(refuse, request, scope, receive, send, origins=self._origins)

@@ -82,7 +82,7 @@ class Short(Noes):
         if way is None or len(sent) != len(lines) or not self._harmless.issuperset(sent):
             return None
         query = scope["query_string"]
-        if (query and not fields.plain_query(query)) or "demur.target" in scope.get("extensions", ()):
+        if (query and not fields.plain_query(query)) or not _is_whole(scope, query):
             return None
         at = self._guard.clock()
         noted = True
@@ -190,6 +190,15 @@ class Short(Noes):
         (kind,) = [value for name, value in lines if name == b"content-type"]
         if type(kind) is bytes and len(kind) <= LONGEST and not streams.are_events(((b"content-type", kind),)):
             room(self._kinds).add(kind)
+
+
+def _is_whole(scope: Scope, query: bytes) -> bool:
+    """Whether path and query are all of the target, where the server gives that too."""
+    given = scope.get("extensions", {}).get("demur.target")
+    if given is None:
+        return True
+    path: bytes = scope["raw_path"]
+    return bool(given["raw"] == (path + b"?" + query if query else path))
 
 
 async def say(no: No, scope: Scope, reference: str, send: Send) -> None:
