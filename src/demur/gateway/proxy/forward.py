@@ -44,6 +44,7 @@ _HOP_BY_HOP = frozenset({b"connection", b"keep-alive", b"te", b"trailer", b"tran
 _OURS = frozenset({b"forwarded", b"x-real-ip", b"x-rewrite-url"})
 # As many bytes of a name as tell whether it is one of those: more than the longest of them has.
 _TELLING: Final = 64
+_NONE: Final[frozenset[bytes]] = frozenset()
 _HANDSHAKE = b"sec-websocket-"
 # "Intermediaries ... MUST NOT" be talked out of these: they are not the sender's to take away.
 _ALWAYS = frozenset({b"host", b"content-length", b"via"})
@@ -74,10 +75,10 @@ def _is_dropped(name: bytes) -> bool:
 
 def named_by_connection(fields: Iterable[tuple[bytes, bytes]]) -> frozenset[bytes]:
     """The fields that `Connection` declares to be for this connection only."""
-    tokens = {
-        token.strip().lower() for name, value in fields if name == b"connection" for token in value.lower().split(b",")
-    }
-    return frozenset(tokens) - _ALWAYS
+    values = [value for name, value in fields if name == b"connection"]
+    if not values:
+        return _NONE
+    return frozenset([token.strip() for token in b",".join(values).lower().split(b",")]) - _ALWAYS
 
 
 def request_fields(incoming: Sequence[tuple[bytes, bytes]], request: Request, who: Fields, version: str) -> List:
@@ -86,7 +87,7 @@ def request_fields(incoming: Sequence[tuple[bytes, bytes]], request: Request, wh
     host = request.host.encode("latin-1")
     fields: List = []
     for name, value in incoming:
-        if is_dropped(name) or name in hop or name == b"expect":
+        if _is_dropped(name[:_TELLING]) or name in hop or name == b"expect":
             continue
         if name == b"host":
             # Behind a trusted proxy, what the browser asked for is not what that proxy asks for.
@@ -94,14 +95,15 @@ def request_fields(incoming: Sequence[tuple[bytes, bytes]], request: Request, wh
         else:
             fields.append((name, value))
     fields.append((b"via", version.encode("ascii") + b" demur"))
-    fields.extend(forwarding_fields(request))
+    fields.extend(forwarding_fields(request.host, request.peer, request.scheme))
     fields.extend(who)
     return fields
 
 
-def forwarding_fields(request: Request) -> Fields:
+@lru_cache(maxsize=1024)
+def forwarding_fields(host_: str, peer_: str, scheme: str) -> Fields:
     """Who is asking, and what for, as far as we know (RFC 7239, and the older names)."""
-    host, peer, proto = request.host.encode("latin-1"), request.peer.encode("latin-1"), request.scheme.encode("latin-1")
+    host, peer, proto = host_.encode("latin-1"), peer_.encode("latin-1"), scheme.encode("latin-1")
     fields: List = [(b"x-forwarded-proto", proto)]
     if peer:
         fields.append((b"x-forwarded-for", peer))
@@ -126,16 +128,16 @@ def _node(peer: bytes) -> bytes:
 def answer_fields(head: Head, method: str) -> List:
     """What the client is sent of an answer's fields: duplicates, order and values as they came."""
     hop = named_by_connection(head.fields) - {b"set-cookie"}
-    # A length that does not count content which follows is only known to be right for HEAD.
-    silent = head.status in {204, 304} and method != "HEAD"
-    return [
-        (name, value)
-        for name, value in head.fields
-        if name not in _HOP_BY_HOP
-        and name not in hop
-        and not name.startswith(b"proxy-")
-        and not (silent and name == b"content-length")
-    ]
+    if head.status in {204, 304} and method != "HEAD":
+        # A length that does not count content which follows is only known to be right for HEAD.
+        hop |= {b"content-length"}
+    return [line for line in head.fields if not _is_kept(line[0][:_TELLING]) and line[0] not in hop]
+
+
+@lru_cache(maxsize=2048)
+def _is_kept(name: bytes) -> bool:
+    """Whether an answer's field of that name is for this connection only."""
+    return name in _HOP_BY_HOP or name.startswith(b"proxy-")
 
 
 class Proxy:
@@ -188,7 +190,7 @@ class Proxy:
             raise RuntimeError("the target that was judged is not the target of this request")
         who = self._told(passed.request, passed.allow)
         fields = request_fields(scope["headers"], passed.request, who, scope.get("http_version", "1.1"))
-        if not any(name == b"host" for name, _ in fields):
+        if b"host" not in dict(fields):
             fields.insert(0, (b"host", passed.request.host.encode("latin-1") or self._upstream.authority))
         return target, fields
 
@@ -218,6 +220,9 @@ class _Exchange:
         self._repeatable = self._method in _IDEMPOTENT and not self._has_content
         self._connection: Connection | None = None
         self._reader: asyncio.Task[None] | None = None
+        # With nothing to pass on, a server that tells who has gone away spares us a task that waits for it.
+        gone = None if self._has_content else scope.get("extensions", {}).get("demur.gone")
+        self._when_gone: Callable[[Callable[[], None] | None], None] | None = gone and gone["then"]
 
     async def run(self, receive: Receive, send: Send) -> None:
         """Ask, and pass the answer on as it comes."""
@@ -245,15 +250,23 @@ class _Exchange:
         if not self._has_content:
             connection.sent = True
             connection.allow(self._timeout)
-        self._reader = asyncio.create_task(self._feed(connection, receive))
+        if self._when_gone is not None:
+            self._when_gone(connection.abandon)
+        else:
+            self._reader = asyncio.create_task(self._feed(connection, receive))
         head = await connection.head
         if head.status == 101:
             raise unreachable("the site changed the protocol, unasked")
         return head
 
-    def _end(self) -> None:
+    def _listen_no_more(self) -> None:
         if self._reader is not None:
             self._reader.cancel()
+        if self._when_gone is not None:
+            self._when_gone(None)
+
+    def _end(self) -> None:
+        self._listen_no_more()
         if self._connection is not None:
             self._connection.release()
         self._reader = self._connection = None
@@ -292,8 +305,8 @@ class _Exchange:
         return chunk if more else chunk + b"0\r\n\r\n"
 
     async def _pass(self, head: Head, send: Send) -> None:
-        connection, reader = self._connection, self._reader
-        if connection is None or reader is None:  # there is no head without them
+        connection = self._connection
+        if connection is None:  # there is no head without it
             raise ClientGone
         fields = answer_fields(head, self._method)
         if self._expects and not connection.sent:
@@ -307,7 +320,7 @@ class _Exchange:
             self._break(failure)
             return
         # From here on, the end of the exchange would look like a client that has gone away.
-        reader.cancel()
+        self._listen_no_more()
         await send({"type": "http.response.body", "body": data or b"", "more_body": False})
 
     def _break(self, failure: UpstreamFailure) -> None:

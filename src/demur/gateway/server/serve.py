@@ -7,10 +7,8 @@ import contextlib
 import resource
 import socket
 import ssl
-import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
-from email.utils import formatdate
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
 from uvicorn.config import Config
@@ -123,7 +121,7 @@ class _Server:
         self._listener = listener
         self._state = State(Crowd(room(resource.getrlimit(resource.RLIMIT_NOFILE)[0]), listener.share))
         self._config = Config(
-            dated(listener.app),
+            quiet(listener.app),
             http=Http,
             ws=WebSocket,
             lifespan="off",
@@ -196,36 +194,13 @@ class _Server:
             await asyncio.sleep(0.05)
 
 
-def dated(app: App) -> App:
-    """Give every answer a date: "An origin server with a clock MUST generate a Date header field" (RFC 9110, 6.6.1).
-    What a site has dated itself stays as it is."""
-    clock = _Clock()
+def quiet(app: App) -> App:
+    """Cancelled is who did not finish in time; the connection is broken off already, and the rest is noise."""
 
     async def outermost(scope: Event, receive: Receive, send: Send) -> None:
-        async def dating(message: Event) -> None:
-            if message["type"] == "http.response.start":
-                fields = message["headers"] = list(message.get("headers", ()))
-                if not any(name == b"date" for name, _ in fields):
-                    fields.append((b"date", clock.now()))
-            await send(message)
-
-        # Cancelled is who did not finish in time; the connection is broken off already, and the rest is noise.
-        with contextlib.suppress(asyncio.CancelledError):
-            await app(scope, receive, dating if scope["type"] == "http" else send)
+        try:
+            await app(scope, receive, send)
+        except asyncio.CancelledError:
+            return
 
     return outermost
-
-
-class _Clock:
-    """The date in HTTP's words, made once a second."""
-
-    def __init__(self) -> None:
-        self._second = 0
-        self._text = b""
-
-    def now(self) -> bytes:
-        """An IMF-fixdate (RFC 9110, 5.6.7)."""
-        second = int(time.time())
-        if second != self._second:
-            self._second, self._text = second, formatdate(second, usegmt=True).encode("ascii")
-        return self._text

@@ -12,6 +12,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import socket
 import struct
@@ -24,13 +25,11 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from uvicorn.server import ServerState
 
 from demur.gateway.server import answers
-from demur.gateway.server.answers import Cork, Cycle10, whole
+from demur.gateway.server.answers import Cork, Cycle, Cycle10, whole
 from demur.gateway.server.sockets import has_news
 from demur.gateway.server.websocket import WebSocket
 
 if TYPE_CHECKING:
-    import asyncio
-
     from uvicorn.config import Config
 
     from demur.gateway.server.crowd import Crowd
@@ -89,6 +88,7 @@ class Http(HttpToolsProtocol):
         self._last_call: asyncio.TimerHandle | None = None
         self._in_head = True
         self._head_size = 0
+        self._piece = 0
         self._deaf = False
         self._skips_head = False
         self._ignores_upgrade = False
@@ -123,6 +123,8 @@ class Http(HttpToolsProtocol):
             if clock is not None:
                 clock.cancel()
         super().connection_lost(exc)
+        if self.cycle is not None:
+            cast("Cycle", self.cycle).gone()
 
     def data_received(self, data: bytes) -> None:
         """Some bytes."""
@@ -130,6 +132,7 @@ class Http(HttpToolsProtocol):
             return
         self._unset_keepalive_if_required()
         self.server_state.crowd.works(self)
+        self._piece = len(data)
         if self._in_head:
             self._head_size += len(data)
         if not self._feed(data):
@@ -318,7 +321,10 @@ class Http(HttpToolsProtocol):
         if self._in_head and not self._skips_head:
             if len(self.headers) == MOST_FIELDS:
                 raise _Unanswerable(431, f"This request has more than {MOST_FIELDS} fields.")
-            super().on_header(name, value)
+            name = name.lower()
+            if name == b"expect" and value.lower() == b"100-continue":
+                self.expect_100_continue = True
+            self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         """The head is whole."""
@@ -327,13 +333,13 @@ class Http(HttpToolsProtocol):
             return
         self._stop_clock()
         self._in_head = False
-        raw, version = self._origin_form(self.url), self.parser.get_http_version()
-        size = len(raw) + sum(len(name) + len(value) + 4 for name, value in self.headers)
-        if size > HEAD_LIMIT:
+        raw, version, method = self._origin_form(self.url), self.parser.get_http_version(), self.parser.get_method()
+        # Of a head behind another one not all was counted, but no more than the last piece is missing.
+        if self._head_size + self._piece > HEAD_LIMIT and self._size_of_head(raw) > HEAD_LIMIT:
             raise _Unanswerable(431, "The head of this request is larger than 64 kB.")
         if version not in {"1.0", "1.1"}:
             raise _Unanswerable(505, "This server speaks HTTP/1.1.")
-        if self.parser.get_method() == b"CONNECT":
+        if method == b"CONNECT":
             raise _Unanswerable(501, "This server opens no tunnels.")
         codings = [value.strip().lower() for name, value in self.headers if name == b"transfer-encoding"]
         if codings and codings != [b"chunked"]:
@@ -344,32 +350,56 @@ class Http(HttpToolsProtocol):
         self._head_size = 0
         path, _, query = raw.partition(b"?")
         decoded = path.decode("utf-8", "surrogateescape")
-        here = {
-            "path": unquote(decoded) if "%" in decoded else decoded,
-            "raw_path": path,
-            "query_string": query,
-            "extensions": {"demur.target": {"raw": raw}},
-        }
-        self._ignores_upgrade = self.parser.should_upgrade() and not self._should_upgrade()
-        # uvicorn parses the target to fill in what `here` holds already, and refuses some that others accept.
-        self.url = b"/"
-        super().on_headers_complete()
-        self.url = raw
-        self.scope.update(here)  # type: ignore[typeddict-item]
-        if self.parser.should_upgrade() and not self._ignores_upgrade:
-            return
-        self.scope["extensions"]["demur.abort"] = {"call": partial(self.abort, self.cycle)}
-        self.cycle.transport = cast("asyncio.Transport", self._cork)
-        if version == "1.0":
-            self.cycle.__class__ = Cycle10
-        if self._last_call is not None or self.server_state.draining:
-            self.cycle.keep_alive = False
+        self.scope.update(  # type: ignore[call-arg]
+            method=method.decode("ascii"),
+            http_version=version,
+            path=unquote(decoded) if "%" in decoded else decoded,
+            raw_path=path,
+            query_string=query,
+            extensions={"demur.target": {"raw": raw}},
+        )
+        upgrades = self.parser.should_upgrade()
+        self._ignores_upgrade = upgrades and not self._should_upgrade()
+        if not upgrades or self._ignores_upgrade:
+            self._begin(Cycle10 if version == "1.0" else Cycle)
+
+    def _size_of_head(self, target: bytes) -> int:
+        return len(target) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+
+    def _begin(self, kind: type[Cycle]) -> None:
+        """Have a request answered, after those before it. uvicorn would parse its target for that, which we have done,
+        and refuse some that others accept."""
+        stays = self._last_call is None and not self.server_state.draining
+        before = self.running
+        cycle = self.cycle = kind(
+            scope=self.scope,
+            transport=cast("asyncio.Transport", self._cork),
+            flow=self.flow,
+            logger=self.logger,
+            access_logger=self.access_logger,
+            access_log=False,
+            default_headers=[],
+            message_event=asyncio.Event(),
+            expect_100_continue=self.expect_100_continue,
+            keep_alive=stays and kind is Cycle and self.parser.should_keep_alive(),
+            on_response=self.on_response_complete,
+        )
+        extensions = cast("dict[str, Any]", self.scope["extensions"])
+        extensions["demur.abort"] = {"call": partial(self.abort, cycle)}
+        extensions["demur.gone"] = {"then": cycle.when_gone}
+        if before is None:
+            self._start_asgi_task(cycle, self.app)
+        else:
+            self.flow.pause_reading()
+            self.pipeline.appendleft((cycle, self.app))
 
     def _origin_form(self, target: bytes) -> bytes:
         """The target as its path and query. Of a whole address, the host is what counts: "the origin server MUST ignore
         the received Host header field (if any) and instead use the host information of the request-target" (RFC 9112,
         3.2.2). One that is no address of this connection's scheme stays as it is, and is no target."""
-        address = None if target.startswith(b"/") else _ADDRESS.fullmatch(target)
+        if target.startswith(b"/"):
+            return target
+        address = _ADDRESS.fullmatch(target)
         hosts = [at for at, (name, _) in enumerate(self.headers) if name == b"host"]
         if address is None or address[1].lower().decode() != self.scheme or len(hosts) != 1:
             return target
