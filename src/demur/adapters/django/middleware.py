@@ -17,6 +17,8 @@ from demur.adapters.django import answers, config, replies, views, wire
 from demur.adapters.django.short import LeftPassed, Short, as_came
 from demur.adapters.django.signals import HERE
 from demur.adapters.django.visit import Visit
+from demur.adapters.short import room
+from demur.core.decide import SAFE
 from demur.core.model import Response
 
 if TYPE_CHECKING:
@@ -39,6 +41,7 @@ class Middleware:
         self.get_response = get_response
         self.surface = config.surface()
         self.short = Short(self.surface)
+        self._asked: dict[tuple[object, str], views.Asked] = {}  # sooner found than by the way of those who forget
         self._async = bool(iscoroutinefunction(get_response))
         if self._async:
             markcoroutinefunction(self)
@@ -51,7 +54,12 @@ class Middleware:
             return self._acall(request)
         known = self.short.enter(request)
         if known is not None:
-            return self._out(self._begin(Visit(request, known, asynchronous=False)), self.get_response(request))
+            visit = self._begin(request, known)
+            response = self.get_response(request)
+            # What is a yes has nothing to be looked for in the answer.
+            if not (visit.forged or visit.said) and self.short.leave(known, response):
+                return response
+            return self._out(visit, response)
         if (again := self.short.refuse(request)) is not None:
             return replies.Again(*again, request.method)
         asked = wire.read(request)
@@ -91,22 +99,20 @@ class Middleware:
         return answers.leave(visit, response)
 
     def _visit(self, request: HttpRequest, asked: Request, said: Any) -> Visit:  # noqa: ANN401 - Passed
-        visit = self._begin(Visit(request, said, asynchronous=self._async))
+        visit = self._begin(request, said)
         wire.withhold(request, visit.passed)
         if visit.passed.request is not asked:
             wire.retarget(request, visit.passed.request)
         return visit
 
-    def _begin(self, visit: Visit) -> Visit:
-        request = visit.request
+    def _begin(self, request: HttpRequest, said: Passed) -> Visit:
+        visit = Visit(request, said, asynchronous=self._async)
         request.demur, request._demur = visit.passed, visit  # noqa: SLF001 - beside what Django keeps there
         if self.surface.bridge is None:
             HERE.set(visit.passed)
         return visit
 
     def _out(self, visit: Visit, response: HttpResponseBase) -> HttpResponseBase:
-        if not (visit.forged or visit.said) and self.short.leave(visit.passed, response):
-            return response
         passed = visit.passed
         if isinstance(passed, LeftPassed) and passed.refusing is not None and not isinstance(response, replies.Answer):
             again = replies.Again(passed.refusing, passed.reference, visit.request.method)
@@ -125,7 +131,9 @@ class Middleware:
     ) -> HttpResponseBase | None:
         """Django has found the view, and has not read the body."""
         visit, asked = self._found(request, view)
-        if visit.leaves(asked) or visit.judge(asked.marks, closed=asked.closed):
+        if asked.marks:
+            return None if visit.judge(asked.marks, closed=False) else replies.Unseen()
+        if visit.leaves() or visit.judge((), closed=asked.closed):
             return None
         return replies.Unseen()
 
@@ -134,14 +142,21 @@ class Middleware:
     ) -> HttpResponseBase | None:
         """The same in an event loop."""
         visit, asked = self._found(request, view)
-        if visit.leaves(asked) or await visit.ajudge(asked.marks, closed=asked.closed):
+        if not asked.marks and visit.leaves():
+            return None
+        if await visit.ajudge(asked.marks, closed=asked.closed):
             return None
         return replies.Unseen()
 
     def _found(self, request: HttpRequest, view: Callable[..., object]) -> tuple[Visit, views.Asked]:
         visit: Visit = request._demur  # noqa: SLF001 - ours
         visit.viewed = True
-        return visit, views.of(request, view, kept=self.surface.bridge is None)
+        asked = self._asked.get((view, request.method))
+        if asked is None:
+            asked = views.of(request, view, kept=self.surface.bridge is None)
+            if request.method in SAFE:  # nobody shall fill a memory with methods
+                room(self._asked)[(view, request.method)] = asked
+        return visit, asked
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponseBase | None:
         """What a view raised before it had answered."""

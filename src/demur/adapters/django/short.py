@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from functools import partial
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, cast
 from weakref import ref
 
@@ -18,7 +19,7 @@ from demur.guard import new_number
 from demur.observe.reference import named
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Mapping
     from weakref import ReferenceType
 
     from django.http import HttpRequest
@@ -29,7 +30,9 @@ if TYPE_CHECKING:
     from demur.core.model import Request
 
 _CHANGES = frozenset(name.decode() for name in CHANGES) | {"server-timing"}
-_PRIVATE = "private, no-cache"
+_CONTROL = "Cache-Control"
+_PRIVATE = (_CONTROL, "private, no-cache")
+_PLACE = frozenset(("REQUEST_METHOD", "HTTP_HOST", "wsgi.url_scheme"))
 
 
 class _Read(InDjango):
@@ -81,8 +84,7 @@ class Short(CgiNoes):
         self._harmless = {f"HTTP_{name.decode().upper().replace('-', '_')}" for name in USUAL}
         self._harmless_names: set[str] = set()
         told = settings.SECURE_PROXY_SSL_HEADER
-        self._place = (
-            *("REQUEST_METHOD", "HTTP_HOST", "wsgi.url_scheme"),
+        self._place = _placing(
             *(("HTTP_X_FORWARDED_HOST",) if settings.USE_X_FORWARDED_HOST else ()),
             *((told[0],) if told else ()),
         )
@@ -92,18 +94,17 @@ class Short(CgiNoes):
         meta = request.META
         cookie = meta.get("HTTP_COOKIE")
         ours = cookie is not None and "demur" in cookie
-        way = self._ways.get((ours, request.method, request.path, *map(meta.get, self._place)))
-        if way is None or not self._harmless.issuperset(meta):
-            return None
-        began, noted = time.perf_counter(), True
-        at, query = self._guard.clock(), meta.get("QUERY_STRING")
+        query, began, noted = meta.get("QUERY_STRING"), time.perf_counter(), True
         try:
-            sent = cookie.encode("latin-1") if cookie else None
+            way = self._ways.get((ours, request.method, request.path, self._place(meta)))
+            if way is None or not self._harmless.issuperset(meta):
+                return None
+            key, left = self.told(cookie) if ours else (None, "")
             if query and not fields.plain_query(query.encode("latin-1")):
                 return None
-        except UnicodeEncodeError:
+        except (KeyError, UnicodeEncodeError):
             return None
-        key = None if way.open or sent is None else self.key(sent)
+        at = self._guard.clock()
         if key is None and not way.open and (ours or not way.left):
             return None
         passed: KnownPassed | LeftPassed
@@ -118,27 +119,28 @@ class Short(CgiNoes):
                 return None
             passed = KnownPassed(self._surface, ref(request), way, known, int(at))
         passed.meta, passed._looked = dict(meta), False  # noqa: SLF001 - half made
-        if sent is not None:
-            self._take_ours(request, sent)
+        if ours:
+            self._take_ours(request, left)
         if noted:
             self.note(passed, at, began)
         return passed
 
-    def _take_ours(self, request: HttpRequest, cookie: bytes) -> None:
-        request.META["HTTP_COOKIE"] = self.without_ours(cookie).decode("latin-1")
+    def _take_ours(self, request: HttpRequest, left: str) -> None:
+        request.META["HTTP_COOKIE"] = left
         known = vars(request)
         known.pop("headers", None)  # kept by whoever looked at them first, as these are
-        for name in self._surface.names if "COOKIES" in known else ():
-            known["COOKIES"].pop(name.decode("ascii"), None)
+        if "COOKIES" in known:
+            for name in self._surface.names:
+                known["COOKIES"].pop(name.decode("ascii"), None)
 
     def learn(self, request: HttpRequest, asked: Request, passed: Passed) -> None:
         """What was decided on the long way, of a request as it came."""
         meta, way = request.META, None
         if passed.request is asked:
             way = self.learned(asked, passed.checked) or self.learned_of_nobody(asked, passed.checked)
-        if way is None or hasattr(request, "scope") or "HTTP_HOST" not in meta or len(request.path) > LONGEST:
+        if way is None or hasattr(request, "scope") or not meta.keys() >= _PLACE or len(request.path) > LONGEST:
             return
-        room(self._ways)[(self.names_us(asked), request.method, request.path, *map(meta.get, self._place))] = way
+        room(self._ways)[(self.names_us(asked), request.method, request.path, self._place(meta))] = way
         for key in meta:
             if not key.startswith("HTTP_") or self.harmless(wire.name_of(key)):
                 room(self._harmless).add(key)
@@ -168,11 +170,23 @@ class Short(CgiNoes):
             return False
         if passed.brief is not None:
             control = kept.get("cache-control")
-            private = _PRIVATE if control is None else respond.private(control[1].encode("latin-1")).decode()
-            kept["cache-control"] = ("Cache-Control", private)
+            kept["cache-control"] = _PRIVATE if control is None else (_CONTROL, _made_private(control[1]))
             kept["server-timing"] = ("Server-Timing", passed.brief.timing(passed.now).decode("latin-1"))
         return True
 
     def _learn_names(self, names: Iterable[str]) -> None:
         if all(len(name) <= LONGEST and name not in _CHANGES and not name.endswith("-cache-control") for name in names):
             room(self._harmless_names).update(names)
+
+
+def _made_private(control: str) -> str:
+    return respond.private(control.encode("latin-1")).decode()
+
+
+def _placing(*more: str) -> Callable[[Mapping[str, Any]], tuple[object, ...]]:
+    """What gives the place that a request is for, with what a proxy says of that. Raises KeyError for one whose place
+    is not known that way."""
+    fixed = itemgetter(*_PLACE)
+    if not more:
+        return fixed
+    return lambda meta: (fixed(meta), *map(meta.get, more))

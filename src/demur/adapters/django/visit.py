@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import ref
 
 from asgiref.sync import sync_to_async
-from django.utils.functional import SimpleLazyObject
+from django.utils.functional import LazyObject, SimpleLazyObject, empty
 
 from demur.adapters.django import people
 from demur.adapters.django.here import Here, InDjango
@@ -19,16 +19,16 @@ from demur.adapters.django.who import Bridge, Who
 from demur.core.model import Access, Left
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from django.http import HttpRequest
 
-    from demur.adapters.django.views import Asked as AskedOf
     from demur.adapters.passed import Passed
-    from demur.adapters.surface import Surface
     from demur.core.marks import Mark
     from demur.core.model import Refused, Subject
     from demur.core.site import Permits
+
+_attributes = LazyObject.__dict__["__dict__"].__get__
 
 
 class Visit:
@@ -37,23 +37,27 @@ class Visit:
     it says to its person, where the framework in it tells. `eager` says that who it is was found out although nothing
     asks for it, and `the_apps` that all is left to the view."""
 
+    # What no request has yet is the class's: to write it into each of them would cost every request.
+    viewed = False
+    forged = False
+    led_to = ""
+    eager = False
+    the_apps = False
+    said: Refused | None = None
+    detail = ""
+    who: Who | None = None
+    _told = False
+
     def __init__(self, request: HttpRequest, passed: Passed, *, asynchronous: bool) -> None:
         self._request = ref(request)  # which holds us: if we held it, each would be work for the collector
         self.asynchronous = asynchronous
-        self.surface: Surface = passed.surface
+        self.surface = surface = passed.surface
         self.passed: InDjango = passed if isinstance(passed, InDjango) else Here(passed, self)
-        self.viewed = False
-        self.forged = False
-        self.led_to = ""
-        self.eager = False
-        self.the_apps = False
-        self.said: Refused | None = None
-        self.detail = ""
-        bridge = self.surface.bridge
-        self.who = Who(request, bridge.given if isinstance(bridge, Bridge) else None) if bridge is not None else None
-        self._told = False
+        bridge = surface.bridge
         if bridge is None:
-            self._sessions_person()
+            self._sessions_person(request)
+        else:
+            self.who = Who(request, bridge.given if isinstance(bridge, Bridge) else None)
 
     @property
     def request(self) -> HttpRequest:
@@ -88,9 +92,9 @@ class Visit:
         allowed = await self.surface.ajudge(self.passed, marks, native=self, closed=closed)
         return self._judged(allowed=allowed)
 
-    def leaves(self, asked: AskedOf) -> bool:
-        """Whether nothing is judged before the view: it decides by itself."""
-        if asked.marks or self.who is None:
+    def leaves(self) -> bool:
+        """Whether nothing is judged before a view without marks: it decides by itself."""
+        if self.who is None:
             return False  # before what was decided is looked at, which has to be made for that
         plan = self.passed.checked.plan
         if plan is None:
@@ -121,7 +125,8 @@ class Visit:
 
     def _judged(self, *, allowed: bool) -> bool:
         if self._told:
-            self._sessions_person()
+            self._told = False
+            self._sessions_person(self.request)
         return allowed
 
     def _permits(self) -> Permits | None:
@@ -136,11 +141,9 @@ class Visit:
 
     # --- where demur keeps the sessions
 
-    def _sessions_person(self) -> None:
+    def _sessions_person(self, request: HttpRequest) -> None:
         """`request.user` is whoever they say; another one, once it was asked for and something new was decided."""
-        self._told = False
-        request = self.request
-        request.user, request.auser = SimpleLazyObject(self._person), self._aperson
+        request.user, request.auser = _later(self._person), self._aperson
 
     def _person(self) -> Any:  # noqa: ANN401 - a project's own user
         self._told = True
@@ -148,3 +151,12 @@ class Visit:
 
     async def _aperson(self) -> Any:  # noqa: ANN401 - as above
         return await sync_to_async(self._person)()
+
+
+def _later(find: Callable[[], Any]) -> SimpleLazyObject:
+    """Django's lazy object. Its constructors, which write each attribute past what makes it a stand-in, take four times
+    as long, and few views ask for it."""
+    made = SimpleLazyObject.__new__(SimpleLazyObject)
+    kept = _attributes(made)
+    kept["_setupfunc"], kept["_wrapped"] = find, empty
+    return made

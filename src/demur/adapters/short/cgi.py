@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from demur.adapters.short.no import Noes
@@ -18,6 +19,15 @@ _SAID = (
 
 class CgiNoes(Noes):
     """`Noes` of environs."""
+
+    def told(self, cookie: str) -> tuple[bytes | None, str]:
+        """Whose session a cookie names (see `key`), and what is left of it for the app: one look for both. Raises
+        UnicodeEncodeError."""
+        sent = cookie.encode("latin-1")
+        if len(sent) == self._until and sent.startswith(self._needle):
+            return sha256(sent[self._from :]).digest(), ""
+        key, left = self._told_by(sent)
+        return key, left.decode("latin-1")
 
     def said(self, came: Mapping[str, Any]) -> tuple[object, ...]:
         """All that a request says."""
