@@ -81,6 +81,7 @@ class Short(Noes):
             return None
         if way is None or len(sent) != len(lines) or not self._harmless.issuperset(sent):
             return None
+        key, left = self.told(cookie) if cookie is not None and ours else (None, None)
         query = scope["query_string"]
         if (query and not fields.plain_query(query)) or not _is_whole(scope, query):
             return None
@@ -90,7 +91,6 @@ class Short(Noes):
         if way.open:
             passed = KnownPassed(self._surface, scope, way, None, int(at))
         else:
-            key = self.key(cookie) if cookie is not None and ours else None
             if key is None and (ours or not way.left):
                 return None
             if way.left:
@@ -101,13 +101,14 @@ class Short(Noes):
                 if known is None:
                     return None
                 passed = KnownPassed(self._surface, scope, way, known, int(at))
-        passed.lines = lines if cookie is None else self._without_ours(lines, list(sent).index(b"cookie"), cookie)
+        passed.lines = lines if left is None else self._with(lines, list(sent).index(b"cookie"), left)
         if noted:
             self.note(passed, at, began)
         return passed
 
-    def _without_ours(self, lines: list[Any], index: int, cookie: bytes) -> list[Any]:
-        kept, left = lines.copy(), self.without_ours(cookie)
+    @staticmethod
+    def _with(lines: list[Any], index: int, left: bytes) -> list[Any]:
+        kept = lines.copy()
         if left:
             kept[index] = (b"cookie", left)
         else:
