@@ -15,6 +15,7 @@ from litestar.config.cors import CORSConfig
 from litestar.config.csrf import CSRFConfig
 from litestar.exceptions import NotAuthorizedException, NotFoundException
 from litestar.params import FromPath, JSONBody
+from litestar.response import Stream
 from litestar.static_files import create_static_files_router
 from litestar.types import Receive, Scope, Send
 from tests.adapters.connect import handshake
@@ -24,7 +25,7 @@ from demur.adapters.litestar import Anybody, Demur, Principal
 from demur.core.ports import Decided
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import AsyncIterator, Sequence
     from pathlib import Path
 
     from litestar.connection import ASGIConnection
@@ -494,6 +495,52 @@ async def test_a_handler_is_told_who_it_is() -> None:
     assert (await ask(app, "GET", "/me", "anna")).json() == ["anna", "staff"]
     assert (await ask(app, "GET", "/maybe", "bo")).text == "bo"
     assert (await ask(app, "GET", "/maybe")).text == "nobody"
+
+
+class Marking:
+    """A middleware of the app's that has its say about every answer."""
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Add a field."""
+
+        async def marked(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], (b"x-marked", b"yes")]
+            await send(message)
+
+        await self._app(scope, receive, marked)
+
+
+@pytest.mark.parametrize("around", [[], [Marking]])
+async def test_what_a_handler_raises_is_answered_by_the_app(around: list[Any]) -> None:
+    """Inside of its middleware, told to its hooks once, and not after an answer that has begun."""
+    told: list[str] = []
+
+    async def hook(error: Exception, scope: Scope) -> None:
+        told.append(str(error))
+
+    @get("/fails", opt={"demur": demur.require()})
+    async def fails() -> None:
+        message = "out of paper"
+        raise RuntimeError(message)
+
+    async def pages() -> AsyncIterator[str]:
+        yield "one"
+        message = "torn"
+        raise RuntimeError(message)
+
+    @get("/torn", opt={"demur": demur.require()})
+    async def torn() -> Stream:
+        return Stream(pages())
+
+    app = app_of([fails, torn], middleware=around, after_exception=[hook])
+    answer = await ask(app, "GET", "/fails", "anna")
+    assert (answer.status_code, answer.headers.get("x-marked")) == (500, "yes" if around else None)
+    assert (await ask(app, "GET", "/torn", "anna")).text == "one"
+    assert told == ["out of paper"]
 
 
 class Log:

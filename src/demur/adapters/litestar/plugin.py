@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import re
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeAlias, Unpack
+from typing import TYPE_CHECKING, Any, TypeAlias, Unpack, cast
 
 from litestar.connection import ASGIConnection
 from litestar.di import NamedDependency, Provide
 from litestar.middleware._internal.exceptions import ExceptionHandlerMiddleware
 from litestar.plugins import CLIPlugin, InitPlugin, ReceiveRoutePlugin
 from litestar.types import Scope as TheirScope  # noqa: TC002 - Litestar reads it
+from litestar.utils.scope.state import ScopeState
 
 from demur.adapters import asgi
 from demur.adapters.options import Options, assemble
@@ -106,36 +107,65 @@ class Demur(InitPlugin, ReceiveRoutePlugin, CLIPlugin):
     # --- at a request ---------------------------------------------------------------------------------
 
     def _judging(self, app: App) -> Any:  # noqa: ANN401 - Litestar knows two kinds of scope
-        async def judging(scope: Scope, receive: Receive, send: Send) -> None:
+        view: App | None = None
+
+        def judging(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+            nonlocal view
             passed: Passed | None = scope.get("demur")
             if passed is None:
                 message = "Litestar was made without any route, so demur does not stand before it."
                 raise ConfigError(message, fix="Give it at least one of them as route_handlers=….")
-            recalled = passed.recalled(self._marks.get(scope["route_handler"], ()))
-            if passed.refused is None if recalled else await self._judge(passed, scope):
-                if self.surface.bridge is None:
-                    scope.update(user=passed.subject, auth=passed.session)
-                await app(scope, receive, send)
-            else:
-                kind = "websocket.http.response" if scope["type"] == "websocket" else "http.response"
-                await send({"type": f"{kind}.start", "status": 403, "headers": []})
-                await send({"type": f"{kind}.body", "body": b""})
+            handler = scope["route_handler"]
+            if view is None:
+                view = self._view(app, handler)
+            if not passed.recalled(self._marks.get(handler, ())):
+                return self._at_length(view, passed, scope, receive, send)
+            return (
+                self._answered(view, passed, scope, receive, send) if passed.refused is None else _refused(scope, send)
+            )
 
         return judging
+
+    def _view(self, app: App, handler: BaseRouteHandler) -> App:
+        """What a route leads to. Litestar catches what a view raises before any middleware; where there is none but
+        ours, which `_Router` stands around as well, it is enough to catch it there."""
+        if type(app) is ExceptionHandlerMiddleware and handler.resolve_middleware() == [self._judging]:
+            inside: Any = app.app
+            return cast("App", inside)
+        return app
+
+    def _answered(self, view: App, passed: Passed, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        if self.surface.bridge is None:
+            allow = passed.allow
+            scope["user"], scope["auth"] = allow.subject, allow.session
+        return view(scope, receive, send)
+
+    async def _at_length(self, view: App, passed: Passed, scope: Scope, receive: Receive, send: Send) -> None:
+        if await self._judge(passed, scope):
+            await self._answered(view, passed, scope, receive, send)
+        else:
+            await _refused(scope, send)
 
     async def _judge(self, passed: Passed, scope: Scope) -> bool:
         return await self.surface.ajudge(passed, self._marks.get(scope["route_handler"], ()), native=passed.native)
 
-    def routed(self, answering: App, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        """Let Litestar answer. A refusal from before the marks were judged leaves with its reason."""
+    async def routed(self, router: App, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let Litestar answer. A refusal from before the marks were judged leaves with its reason; and what is raised
+        is answered here, by Litestar's own middleware, which is not in the way as long as nothing is."""
         passed: Passed = scope["demur"]
         if self.surface.bridge is not None:
             passed.native = ASGIConnection(scope)  # type: ignore[arg-type]
+        started = False
 
         def sent(message: Message) -> Awaitable[None]:
+            nonlocal started
+            started = started or message["type"] == "http.response.start"
             return self._send_judged(message, passed, scope, send) if passed.left else send(message)
 
-        return answering(scope, receive, sent)
+        try:
+            await router(scope, receive, sent)
+        except Exception as error:  # noqa: BLE001 - whatever it is
+            await _raising(error, started=started)(scope, receive, sent)
 
     async def _send_judged(self, message: Message, passed: Passed, scope: Scope, send: Send) -> None:
         """Let something leave that nobody has judged: it is no view, or a refusal from before one."""
@@ -158,8 +188,7 @@ class _Router:
 
     def __init__(self, router: Any, plugin: Demur) -> None:  # noqa: ANN401 - Litestar's own, and private
         self._router = router
-        answering: Any = ExceptionHandlerMiddleware(router, debug=None)
-        self._outer = asgi.Demur(partial(plugin.routed, answering), plugin.surface, hooked=True)
+        self._outer = asgi.Demur(partial(plugin.routed, router), plugin.surface, hooked=True)
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever a router has
         return getattr(self._router, name)
@@ -187,3 +216,20 @@ def _is_automatic(handler: BaseRouteHandler) -> bool:
 
 def _is_of_openapi(handler: BaseRouteHandler) -> bool:
     return str(handler.fn.__module__).startswith(("litestar._openapi", "litestar.openapi"))
+
+
+def _raising(error: Exception, *, started: bool) -> Any:  # noqa: ANN401 - Litestar knows two kinds of scope
+    """Litestar's middleware around an app that raises this."""
+
+    async def raising(scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401 - as above
+        if started:
+            ScopeState.from_scope(scope).response_started = True
+        raise error
+
+    return ExceptionHandlerMiddleware(raising, debug=None)
+
+
+async def _refused(scope: Scope, send: Send) -> None:
+    kind = "websocket.http.response" if scope["type"] == "websocket" else "http.response"
+    await send({"type": f"{kind}.start", "status": 403, "headers": []})
+    await send({"type": f"{kind}.body", "body": b""})
