@@ -331,6 +331,14 @@ async def test_a_websocket_is_judged_before_it_is_opened(endpoint: Any) -> None:
     assert (said.status, said.messages[1]) == (101, {"type": "websocket.send", "text": "hello"})
 
 
+async def test_what_is_kept_of_a_route_does_not_grow_with_what_is_asked() -> None:
+    """A method may be any word."""
+    app = site(route := Route("/staff", staff))
+    for number in range(100):
+        await ask(app, "/staff", ALICE, method=f"WORD{number}")
+    assert max(len(kept) for kept in vars(route).values() if isinstance(kept, dict)) < 50
+
+
 async def test_an_unmarked_websocket_is_closed() -> None:
     """Nobody can open it."""
     app = await late(WebSocketRoute("/talk", chatter))

@@ -10,7 +10,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache, partial, wraps
+from functools import lru_cache, wraps
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from starlette.applications import Starlette
@@ -33,6 +33,7 @@ MARKS = "demur.marks"
 """Where a scope keeps the marks that were judged."""
 _ABOVE, _AT = "demur.above", "demur.at"
 _KNOWN = "__demur_marks__"
+_MOST_METHODS = 32
 _LEADING = (Mount, Host)
 
 
@@ -40,14 +41,15 @@ _LEADING = (Mount, Host)
 
 
 def marks_at(route: object, method: str) -> tuple[Mark, ...]:
-    """The marks of the view that a route leads to, for a method in small letters ("" for a WebSocket), those of its
-    dependencies (FastAPI) among them."""
+    """The marks of the view that a route leads to, for a method ("" for a WebSocket), with those of its dependencies
+    (FastAPI). For the same method they are the same object."""
     known: dict[str, tuple[Mark, ...]] = vars(route).setdefault(_KNOWN, {})
     found = known.get(method)
     if found is None:
         view = getattr(route, "endpoint", None) or getattr(route, "app", None)
-        found = marks_of(view, _inside(view, method), *_calls(getattr(route, "dependant", None)))
-        known[method] = found
+        found = marks_of(view, _inside(view, method.lower()), *_calls(getattr(route, "dependant", None)))
+        if len(known) < _MOST_METHODS:  # a method may be any word
+            known[method] = found
     return found
 
 
@@ -99,22 +101,39 @@ def router_of(app: object) -> Router | None:
 # --- the hook -------------------------------------------------------------------------------------
 
 
-async def _judge(passed: Passed, marks: tuple[Mark, ...], scope: Scope, send: Send, view: Handle) -> None:
-    """Judge a view, and let it answer, or answer anything: that does not get out."""
+def _judge(
+    passed: Passed, marks: tuple[Mark, ...], scope: Scope, send: Send, view: Handle, *given: object
+) -> Awaitable[None]:
+    """Judge a view, and let it answer what it is given, or answer anything: that does not get out."""
     above = scope.get(_ABOVE)
     scope[MARKS] = marks = _together(above, marks) if above else marks
-    known = passed.recalled(marks) or (not marks and getattr(passed, "given", False))
-    if passed.refused is not None or not (known or await _allowed(passed, marks, scope)):
-        kind = "websocket.http.response" if scope["type"] == "websocket" else "http.response"
-        await send({"type": f"{kind}.start", "status": 403, "headers": []})
-        await send({"type": f"{kind}.body", "body": b""})
-        return
+    if not passed.recalled(marks) and (marks or not getattr(passed, "given", False)):
+        return _at_length(passed, marks, scope, send, view, given)
+    return _refused(scope, send) if passed.refused is not None else _answered(passed, view, given)
+
+
+async def _at_length(
+    passed: Passed, marks: tuple[Mark, ...], scope: Scope, send: Send, view: Handle, given: tuple[object, ...]
+) -> None:
+    if passed.refused is None and await _allowed(passed, marks, scope):
+        await _answered(passed, view, given)
+    else:
+        await _refused(scope, send)
+
+
+async def _answered(passed: Passed, view: Handle, given: tuple[object, ...]) -> None:
     try:
-        await view()
+        await view(*given)
     except Refused as said:
         # Starlette answers 500 to what is raised before it gets as far as us; that does not get out either.
         passed.answer = passed.surface.raised(passed, said)
         raise
+
+
+async def _refused(scope: Scope, send: Send) -> None:
+    kind = "websocket.http.response" if scope["type"] == "websocket" else "http.response"
+    await send({"type": f"{kind}.start", "status": 403, "headers": []})
+    await send({"type": f"{kind}.body", "body": b""})
 
 
 @lru_cache(4096)
@@ -132,7 +151,7 @@ def _nobody_before(route: object, scope: Scope) -> None:
     """A view that asks for somebody is closed if nobody is there to ask."""
     if leads_on(route):
         return
-    for mark in marks_at(seen(route, scope), scope.get("method", "").lower()):
+    for mark in marks_at(seen(route, scope), scope.get("method", "")):
         if mark.requirement.access is Access.REQUIRED:
             message = "The view asks for somebody, and no demur stands before its app."
             fix = "Write app = Demur(app, …), or app.add_middleware(Demur, …)."
@@ -142,17 +161,17 @@ def _nobody_before(route: object, scope: Scope) -> None:
 def _judged(handle: Handle) -> Handle:
     @wraps(handle)
     def judged(route: object, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        if scope.get(_AT) is route:  # one class asks the one above it
+            return handle(route, scope, receive, send)
         passed = scope.get("demur")
         if passed is None:
             _nobody_before(route, scope)
-        elif scope.get(_AT) is route:
-            pass
         elif _KNOWN not in vars(route) and leads_on(route):
             scope[_ABOVE] = (*scope.get(_ABOVE, ()), *marks_of(getattr(route, "app", None)))
         else:
             scope[_AT] = route
-            marks = marks_at(seen(route, scope), scope.get("method", "").lower())
-            return _judge(passed, marks, scope, send, partial(handle, route, scope, receive, send))
+            marks = marks_at(seen(route, scope), scope.get("method", ""))
+            return _judge(passed, marks, scope, send, handle, route, scope, receive, send)
         return handle(route, scope, receive, send)
 
     vars(judged)["__demur_hook__"] = True
@@ -165,16 +184,15 @@ class _Default:
     def __get__(self, router: Router | None, owner: type[Router]) -> object:
         if router is None:
             return self
-        default = vars(router)["default"]
+        default: ASGIApp = vars(router)["default"]
         if getattr(default, "__func__", None) is Router.not_found:
             return default
 
-        async def judged(scope: Scope, receive: Receive, send: Send) -> None:
-            passed, view = scope.get("demur"), partial(default, scope, receive, send)
+        def judged(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+            passed = scope.get("demur")
             if passed is None:
-                await view()
-            else:
-                await _judge(passed, marks_of(default), scope, send, view)
+                return default(scope, receive, send)
+            return _judge(passed, marks_of(default), scope, send, default, scope, receive, send)
 
         return judged
 
