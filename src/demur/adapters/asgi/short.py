@@ -81,7 +81,7 @@ class Short(Noes):
             return None
         if way is None or len(sent) != len(lines) or not self._harmless.issuperset(sent):
             return None
-        key, left = self.told(cookie) if cookie is not None and ours else (None, None)
+        key, left = self.whose(cookie) if cookie is not None and ours else (None, None)
         query = scope["query_string"]
         if (query and not fields.plain_query(query)) or not _is_whole(scope, query):
             return None

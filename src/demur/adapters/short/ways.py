@@ -112,7 +112,7 @@ class Ways:
             return b""
         return self._told_by(cookie)[1]
 
-    def told(self, cookie: bytes) -> tuple[bytes | None, bytes]:
+    def whose(self, cookie: bytes) -> tuple[bytes | None, bytes]:
         """Both: see `key` and `without_ours`."""
         if len(cookie) == self._until and cookie.startswith(self._needle):
             return sha256(cookie[self._from :]).digest(), b""
