@@ -155,6 +155,20 @@ def test_the_environ_is_the_servers_own() -> None:
     assert given["demur.passed"].native is given
 
 
+def test_a_server_may_leave_out_what_is_empty() -> None:
+    """The place is known without it (PEP 3333, environ Variables), and what is given is another place."""
+    side, taken = Side(short=True), list[int]()
+    cookie = side.cookie()
+    for script in (None, None, None, "", "/members", "/members"):
+        given = environ(PATH_INFO="/members/", HTTP_COOKIE=cookie, SCRIPT_NAME=script)
+        if script is None:
+            del given["SCRIPT_NAME"], given["QUERY_STRING"]
+        side.said = []
+        list(side.demur(given, side.start_response))
+        taken.append(side.taken)
+    assert taken == [0, 1, 2, 2, 2, 3]
+
+
 # --- marks ------------------------------------------------------------------------------------------
 
 MARKED = make_site(rules=load([{"path": "/**", "allow": "marked"}], {"a:b": ["staff"]}, views=True))

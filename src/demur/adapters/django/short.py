@@ -92,8 +92,8 @@ class Short(CgiNoes):
     def enter(self, request: HttpRequest) -> KnownPassed | LeftPassed | None:
         """The way on, with the request made what the app sees; None if this has to go the long way."""
         meta = request.META
-        cookie = meta.get("HTTP_COOKIE")
-        ours = cookie is not None and "demur" in cookie
+        cookie = meta.get("HTTP_COOKIE", "")
+        ours = "demur" in cookie
         query, began, noted = meta.get("QUERY_STRING"), time.perf_counter(), True
         try:
             way = self._ways.get((ours, request.method, request.path, self._place(meta)))

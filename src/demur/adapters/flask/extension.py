@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from typing import TYPE_CHECKING, Unpack, cast
+from weakref import ref
 
 import flask
 from flask import Flask, g, request
@@ -77,6 +78,7 @@ class Guarding:
         self._surface = surface
         self._short = short
         self._checked = False
+        self._asks_config = isinstance(surface.bridge, FlaskLogin)
         self._known: dict[tuple[str, str, object], tuple[object, tuple[Mark, ...]]] = {}
 
     def before(self) -> flask.Response | None:
@@ -92,7 +94,7 @@ class Guarding:
             self._checked = True
         g._get_current_object().demur = passed  # noqa: SLF001
         if isinstance(passed, Within):
-            passed.seen_as(asked)
+            passed.seen = ref(asked)
         else:
             passed.native = asked
         rule = asked.url_rule
@@ -107,7 +109,8 @@ class Guarding:
     def _marks(self, endpoint: str, method: str) -> tuple[Mark, ...]:
         """The marks of a view, looked for once."""
         app = self._app
-        view, key = app.view_functions.get(endpoint), (endpoint, method, app.config.get("LOGIN_DISABLED"))
+        key = endpoint, method, self._asks_config and app.config.get("LOGIN_DISABLED")
+        view = app.view_functions.get(endpoint)
         known = self._known.get(key)
         if known is None or known[0] is not view:
             known = self._known[key] = (view, routes.marks(app, self._surface, endpoint, method))

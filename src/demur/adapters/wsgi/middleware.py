@@ -98,6 +98,8 @@ class Demur:
 class _Exit:
     """The way out for one answer of the app: when it begins, it leaves, dressed, or ours goes in its place."""
 
+    __slots__ = ("_environ", "_passed", "_start_response", "_upload", "ours", "short", "started")
+
     def __init__(
         self,
         passed: Passed,
@@ -137,7 +139,9 @@ class _Exit:
         lines = self.short.leave(passed, status, headers)
         if lines is not None:
             self.started = True
-            return self._start_response(status, lines, *((exc_info,) if exc_info else ()))
+            if exc_info is None:
+                return self._start_response(status, lines)
+            return self._start_response(status, lines, exc_info)
         if isinstance(passed, LeftPassed) and passed.refusing is not None:
             self.ours = wire.again(passed.refusing, passed.reference, self._environ, self._start_response, exc_info)
             return _nowhere

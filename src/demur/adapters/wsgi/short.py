@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from functools import partial
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, cast
-from weakref import ref
+from weakref import ReferenceType
 
 from demur.adapters.short import CHANGES, LONGEST, USUAL, CgiNoes, LeftToTheView, No, ShortPassed, room
 from demur.adapters.wsgi import wire
@@ -21,25 +22,23 @@ if TYPE_CHECKING:
     from demur.core.marks import Mark
     from demur.core.model import Request
 
-_PLACE = ("REQUEST_METHOD", "SCRIPT_NAME", "PATH_INFO", "HTTP_HOST", "wsgi.url_scheme")
+_PLACE = frozenset(("REQUEST_METHOD", "SCRIPT_NAME", "PATH_INFO", "HTTP_HOST", "wsgi.url_scheme"))
 _PRIVATE = ("cache-control", "private, no-cache")
 
 
 class Within:
-    """What a request of WSGI says. `scope` is the environ as it came, `now_its` gives what the app sees."""
+    """What a request of WSGI says. `scope` is the environ as it came, and `seen` what the app sees: the server's own,
+    or a reference to its framework's request. That holds the environ, and that holds us; if we held it, each of them
+    would be work for the collector, which stops all threads."""
 
     __slots__ = ()
     scope: dict[str, Any]
-    now_its: Callable[[], Any]
+    seen: dict[str, Any] | ReferenceType[Any]
 
     def inner(self) -> Any:  # noqa: ANN401 - each framework has its own
         """The environ that the app sees, or its framework's own request."""
-        return self.now_its()
-
-    def seen_as(self, native: object) -> None:
-        """A framework's own request holds the environ, and that holds us. It is not held: each of them would be work
-        for the collector, which stops all threads."""
-        self.now_its = ref(native)
+        seen = self.seen
+        return seen() if isinstance(seen, ReferenceType) else seen
 
     def _read(self) -> Request:
         return wire.read(self.scope)
@@ -48,13 +47,13 @@ class Within:
 class KnownPassed(Within, ShortPassed):
     """A request that may go on."""
 
-    __slots__ = ("now_its",)
+    __slots__ = ("seen",)
 
 
 class LeftPassed(Within, LeftToTheView):
     """A request that is left to the view."""
 
-    __slots__ = ("now_its",)
+    __slots__ = ("seen",)
 
     def came(self) -> dict[str, Any]:
         """The environ as it came."""
@@ -68,23 +67,24 @@ class Short(CgiNoes):
         super().__init__(surface)
         self._harmless = {f"HTTP_{name.decode().upper().replace('-', '_')}" for name in USUAL}
         self._untouched: dict[str, str] = {}
+        # Most servers give all of it, and then it is found at once.
+        self._place: Callable[[dict[str, Any]], tuple[object, ...]] = itemgetter(*_PLACE)
 
     def enter(self, environ: dict[str, Any]) -> Passed | None:
         """The way on, with the environ made what the app sees; None if this has to go the long way."""
-        cookie = environ.get("HTTP_COOKIE")
-        ours = cookie is not None and "demur" in cookie
-        way = self._ways.get((ours, *map(environ.get, _PLACE)))
-        if way is None or not self._harmless.issuperset(environ):
-            return None
-        began, noted = time.perf_counter(), True
-        at, query = self._guard.clock(), environ.get("QUERY_STRING")
+        cookie = environ.get("HTTP_COOKIE", "")
+        ours = "demur" in cookie
+        query, began, noted = environ.get("QUERY_STRING"), time.perf_counter(), True
         try:
-            sent = None if cookie is None else cookie.encode("latin-1")
+            way = self._ways.get((ours, self._place(environ)))
+            if way is None or not self._harmless.issuperset(environ):
+                return None
+            key, left = self.told(cookie) if ours else (None, cookie)
             if query and not fields.plain_query(query.encode("latin-1")):
                 return None
-        except UnicodeEncodeError:
+        except (KeyError, UnicodeEncodeError):
             return None
-        key = None if way.open or sent is None else self.key(sent)
+        at = self._guard.clock()
         if key is None and not way.open and (ours or not way.left):
             return None
         passed: KnownPassed | LeftPassed
@@ -98,9 +98,11 @@ class Short(CgiNoes):
             if known is None:
                 return None
             passed = KnownPassed(self._surface, dict(environ), way, known, int(at))
-        if sent is not None:
-            self._take_ours(environ, sent)
-        environ["demur.passed"], passed.now_its = passed, lambda: environ
+        if left:
+            environ["HTTP_COOKIE"] = left
+        else:
+            environ.pop("HTTP_COOKIE", None)
+        environ["demur.passed"], passed.seen = passed, environ
         if noted:
             self.note(passed, at, began)
         return passed
@@ -114,12 +116,6 @@ class Short(CgiNoes):
         passed.remember(marks)
         return True
 
-    def _take_ours(self, environ: dict[str, Any], cookie: bytes) -> None:
-        if left := self.without_ours(cookie):
-            environ["HTTP_COOKIE"] = left.decode("latin-1")
-        else:
-            del environ["HTTP_COOKIE"]
-
     def learn(self, environ: dict[str, Any], request: Request, passed: Passed) -> None:
         """What was decided on the long way, of an environ as it came."""
         if passed.request is not request:
@@ -127,7 +123,9 @@ class Short(CgiNoes):
         way = self.learned(request, passed.checked) or self.learned_of_nobody(request, passed.checked)
         if way is None:
             return
-        room(self._ways)[(self.names_us(request), *map(environ.get, _PLACE))] = way
+        if not environ.keys() >= _PLACE:
+            self._place = _place_of_some
+        room(self._ways)[(self.names_us(request), self._place(environ))] = way
         for key in environ:
             if not key.startswith("HTTP_") or self.harmless(wire.name_of(key[5:])):
                 room(self._harmless).add(key)
@@ -163,3 +161,8 @@ class Short(CgiNoes):
             low = name.lower()
             if len(name) <= LONGEST and low.encode("latin-1") not in CHANGES and not low.endswith("cache-control"):
                 room(self._untouched)[name] = low
+
+
+def _place_of_some(environ: dict[str, Any]) -> tuple[object, ...]:
+    """The same of a server that leaves out what is empty (PEP 3333, environ Variables)."""
+    return tuple(map(environ.get, _PLACE))
