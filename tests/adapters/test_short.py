@@ -251,6 +251,18 @@ async def both(long: Side, short: Side, each: dict[str, Any], version: int) -> N
     assert said[0] == said[1]
 
 
+@pytest.mark.parametrize("cookie", [b"", b"a=b", b"a=b; ", b"; a=b"])
+async def test_what_is_left_of_a_cookie_that_is_not_ours_is_the_same(cookie: bytes) -> None:
+    """Each time, also of one that says nothing."""
+    long, short = Side(short=False, views=False), Side(short=True, views=False)
+    each: dict[str, Any] = {"target": "/public/x", "method": "GET", "cookie": cookie, "others": [], "answer": PLAIN}
+    for _ in range(3):
+        await both(long, short, {**each, "status": 200, "fault": "", "later": 0, "change": ""}, 2)
+    assert short.taken
+    for side in (long, short):
+        await side.demur.guard.aclose()
+
+
 @pytest.mark.parametrize("views", [False, True])
 def test_nobody_can_tell_them_apart(views: bool) -> None:
     """Any requests, any answers, any changes in between."""

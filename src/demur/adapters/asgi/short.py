@@ -81,7 +81,7 @@ class Short(Noes):
             return None
         if way is None or len(sent) != len(lines) or not self._harmless.issuperset(sent):
             return None
-        key, left = self.whose(cookie) if cookie is not None and ours else (None, None)
+        key, left = self.whose(cookie) if cookie is not None else (None, None)
         query = scope["query_string"]
         if (query and not fields.plain_query(query)) or not _is_whole(scope, query):
             return None
@@ -94,7 +94,7 @@ class Short(Noes):
             if key is None and (ours or not way.left):
                 return None
             if way.left:
-                passed = LeftPassed(self._surface, scope, way, int(at), key=key, ways=self)
+                passed = LeftPassed(self._surface, scope, way, int(at), key, self)
                 noted = False  # it is decided at the view, and noted there
             else:
                 known = self._recall(cast("bytes", key), way.requirement, int(at))

@@ -92,7 +92,7 @@ class Noes(Ways):
         noted."""
         no = self.known_no(passed.came(), found) if passed.key is None else None
         if no is None:
-            return super().recall(passed, found)
+            return Ways.recall(self, passed, found)
         passed.refused, passed.refusing = cast("Refuse", no.checked.decision), no
         self.say_no(no, passed._read, self._guard.clock(), 0.0, passed.number)  # noqa: SLF001 - one family
         return True

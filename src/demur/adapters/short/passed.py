@@ -123,8 +123,9 @@ class LeftToTheView(ShortPassed):
     __slots__ = ("found", "key", "refusing", "ways")
     refusing: No | None
 
-    def __init__(self, surface: Surface, scope: Any, way: Way, now: int, *, key: bytes | None, ways: Ways) -> None:  # noqa: ANN401
-        super().__init__(surface, scope, way, None, now)
+    def __init__(self, surface: Surface, scope: Any, way: Way, now: int, key: bytes | None, ways: Ways) -> None:  # noqa: ANN401
+        # Made for every request: by name, and not by `super()` or with keywords, for each of which an object is made.
+        ShortPassed.__init__(self, surface, scope, way, None, now)
         self.given = False
         self.key, self.ways = key, ways
         self.found: tuple[Mark, ...] = ()
