@@ -42,6 +42,8 @@ _LOW = 16 * 1024
 _IDLE_CONNECTIONS = 64
 _CONTROLS = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _NO_BODY = frozenset({204, 304})
+_TICK = 0.001  # loops round their times
+_FRAMING = frozenset({b"content-length", b"transfer-encoding"})
 
 
 def unreachable(cause: str) -> UpstreamFailure:
@@ -82,8 +84,10 @@ class Connection(asyncio.BufferedProtocol):
         self._writable.set()
         self._paused = False
         self._timer: asyncio.TimerHandle | None = None
+        self._until: float | None = None
         self._wake: asyncio.Future[None] | None = None
         self._waiting: asyncio.Future[None] | None = None
+        self._seconds = 0.0
         self.used = False
         self._reset(b"")
 
@@ -132,11 +136,27 @@ class Connection(asyncio.BufferedProtocol):
 
     def allow(self, seconds: float | None) -> None:
         """Give the site so many seconds from now until its answer begins; None stops the clock."""
-        if self._timer is not None:
+        if seconds is None or self.answering or self.failure is not None:
+            self._until = None
+            return
+        self._seconds, self._until = seconds, self._loop.time() + seconds
+        # Almost every answer comes in time. So a timer that is set stays, for this exchange or the next one, and looks
+        # when it is over whether there is anything to wait for.
+        if self._timer is not None and self._timer.when() > self._until:
             self._timer.cancel()
             self._timer = None
-        if seconds is not None and not self.answering and self.failure is None:
-            self._timer = self._loop.call_later(seconds, self._expire, seconds)
+        if self._timer is None:
+            self._timer = self._loop.call_at(self._until, self._look)
+
+    def _look(self) -> None:
+        self._timer = None
+        if self._until is None:
+            return
+        if self._loop.time() + _TICK < self._until:
+            self._timer = self._loop.call_at(self._until, self._look)
+        else:
+            self._fail(too_slow(f"no answer within {self._seconds:g} s"))
+            self.close()
 
     async def invited(self, seconds: float) -> bool:
         """Wait for the interim answer 100, at most so long. Whether the content should be sent: not if the final
@@ -215,10 +235,6 @@ class Connection(asyncio.BufferedProtocol):
                 future.set_result(None)
         self._wake = self._waiting = None
 
-    def _expire(self, seconds: float) -> None:
-        self._fail(too_slow(f"no answer within {seconds:g} s"))
-        self.close()
-
     def _fail(self, failure: UpstreamFailure | ClientGone) -> None:
         if self.failure is not None or self.complete:
             return
@@ -289,6 +305,8 @@ class Connection(asyncio.BufferedProtocol):
         self._owner.forget(self)
         self._ended(f"the connection was lost: {exc}" if exc else "the connection was closed before an answer")
         self.allow(None)
+        if self._timer is not None:
+            self._timer.cancel()
         self._writable.set()
         self._notify()
 
@@ -332,12 +350,13 @@ class Connection(asyncio.BufferedProtocol):
             return
         if self._size > HEAD_LIMIT and sum(len(name) + len(value) for name, value in self._fields) > HEAD_LIMIT:
             raise httptools.HttpParserError(f"its head has more than {HEAD_LIMIT} bytes")
-        if not 101 <= status <= 599 or any(_CONTROLS.search(value) for _, value in self._fields):
+        # Once for all of them: what is in none of them is not in all together.
+        if not 101 <= status <= 599 or _CONTROLS.search(b"".join([value for _, value in self._fields])):
             raise httptools.HttpParserError("a status or a field that HTTP does not have")
         self.answering = True
         self.allow(None)
         self._keep = parser.should_keep_alive()
-        framed = any(name in {b"content-length", b"transfer-encoding"} for name, _ in self._fields)
+        framed = not _FRAMING.isdisjoint([name for name, _ in self._fields])
         self._until_close = not framed and status not in _NO_BODY and self._method != b"HEAD" and status != 101
         if self._method == b"HEAD" and status != 101:
             # "Any response to a HEAD request ... cannot contain a message body" (RFC 9112, 6.3), and the parser
