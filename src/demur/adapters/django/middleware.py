@@ -130,7 +130,9 @@ class Middleware:
         self, request: HttpRequest, view: Callable[..., object], args: Sequence[object], kwargs: dict[str, object]
     ) -> HttpResponseBase | None:
         """Django has found the view, and has not read the body."""
-        visit, asked = self._found(request, view)
+        visit: Visit = request._demur  # noqa: SLF001 - ours
+        visit.viewed = True
+        asked = self._asked.get((view, request.method)) or self._asks(request, view)
         if asked.marks:
             return None if visit.judge(asked.marks, closed=False) else replies.Unseen()
         if visit.leaves() or visit.judge((), closed=asked.closed):
@@ -141,22 +143,20 @@ class Middleware:
         self, request: HttpRequest, view: Callable[..., object], args: Sequence[object], kwargs: dict[str, object]
     ) -> HttpResponseBase | None:
         """The same in an event loop."""
-        visit, asked = self._found(request, view)
+        visit: Visit = request._demur  # noqa: SLF001 - ours
+        visit.viewed = True
+        asked = self._asks(request, view)
         if not asked.marks and visit.leaves():
             return None
         if await visit.ajudge(asked.marks, closed=asked.closed):
             return None
         return replies.Unseen()
 
-    def _found(self, request: HttpRequest, view: Callable[..., object]) -> tuple[Visit, views.Asked]:
-        visit: Visit = request._demur  # noqa: SLF001 - ours
-        visit.viewed = True
-        asked = self._asked.get((view, request.method))
-        if asked is None:
-            asked = views.of(request, view, kept=self.surface.bridge is None)
-            if request.method in SAFE:  # nobody shall fill a memory with methods
-                room(self._asked)[(view, request.method)] = asked
-        return visit, asked
+    def _asks(self, request: HttpRequest, view: Callable[..., object]) -> views.Asked:
+        asked = views.of(request, view, kept=self.surface.bridge is None)
+        if request.method in SAFE:  # nobody shall fill a memory with methods
+            room(self._asked)[(view, request.method)] = asked
+        return asked
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponseBase | None:
         """What a view raised before it had answered."""

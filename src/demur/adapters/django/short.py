@@ -120,15 +120,15 @@ class Short(CgiNoes):
             passed = KnownPassed(self._surface, ref(request), way, known, int(at))
         passed.meta, passed._looked = dict(meta), False  # noqa: SLF001 - half made
         if ours:
-            self._take_ours(request, left)
+            meta["HTTP_COOKIE"] = left
+            self._take_ours(vars(request))
         if noted:
             self.note(passed, at, began)
         return passed
 
-    def _take_ours(self, request: HttpRequest, left: str) -> None:
-        request.META["HTTP_COOKIE"] = left
-        known = vars(request)
-        known.pop("headers", None)  # kept by whoever looked at them first, as these are
+    def _take_ours(self, known: dict[str, Any]) -> None:
+        """From what Django keeps for whoever looked at it first."""
+        known.pop("headers", None)
         if "COOKIES" in known:
             for name in self._surface.names:
                 known["COOKIES"].pop(name.decode("ascii"), None)

@@ -55,7 +55,7 @@ class Visit:
         self.passed: InDjango = passed if isinstance(passed, InDjango) else Here(passed, self)
         bridge = surface.bridge
         if bridge is None:
-            self._sessions_person(request)
+            _name(request, self._person, self._aperson)
         else:
             self.who = Who(request, bridge.given if isinstance(bridge, Bridge) else None)
 
@@ -76,21 +76,26 @@ class Visit:
 
     def judge(self, marks: Sequence[Mark], *, closed: bool = True) -> bool:
         """Whether a view may have it. `marks` are the same object whenever they are those of that view."""
-        if self.passed.recalled(marks):
-            return self._judged(allowed=self.passed.refused is None)
+        passed = self.passed
+        if passed.recalled(marks):
+            if self._told:
+                self._judged()
+            return passed.refused is None
         self._prepare(marks)
         self.passed.add_groups()
         allowed = self.surface.judge(self.passed, marks, native=self, permits=self._permits(), closed=closed)
         if allowed:
             self.passed.remember(marks)
-        return self._judged(allowed=allowed)
+        self._judged()
+        return allowed
 
     async def ajudge(self, marks: Sequence[Mark], *, closed: bool = True) -> bool:
         """The same in an event loop."""
         if self._prepare(marks):
             return await sync_to_async(self.judge)(marks, closed=closed)  # groups and permissions are in the database
         allowed = await self.surface.ajudge(self.passed, marks, native=self, closed=closed)
-        return self._judged(allowed=allowed)
+        self._judged()
+        return allowed
 
     def leaves(self) -> bool:
         """Whether nothing is judged before a view without marks: it decides by itself."""
@@ -123,11 +128,11 @@ class Visit:
             self.who.groups = grouped
         return grouped or any(each.permission for each in terms)
 
-    def _judged(self, *, allowed: bool) -> bool:
+    def _judged(self) -> None:
+        """`request.user` is another one, once it was asked for and something new was decided."""
         if self._told:
             self._told = False
-            self._sessions_person(self.request)
-        return allowed
+            _name(self.request, self._person, self._aperson)
 
     def _permits(self) -> Permits | None:
         return self._holds if self.surface.site.permits is people.permits else None
@@ -141,10 +146,6 @@ class Visit:
 
     # --- where demur keeps the sessions
 
-    def _sessions_person(self, request: HttpRequest) -> None:
-        """`request.user` is whoever they say; another one, once it was asked for and something new was decided."""
-        request.user, request.auser = _later(self._person), self._aperson
-
     def _person(self) -> Any:  # noqa: ANN401 - a project's own user
         self._told = True
         return people.user(self.passed.subject)
@@ -153,10 +154,10 @@ class Visit:
         return await sync_to_async(self._person)()
 
 
-def _later(find: Callable[[], Any]) -> SimpleLazyObject:
-    """Django's lazy object. Its constructors, which write each attribute past what makes it a stand-in, take four times
-    as long, and few views ask for it."""
-    made = SimpleLazyObject.__new__(SimpleLazyObject)
-    kept = _attributes(made)
+def _name(request: HttpRequest, find: Callable[[], Any], afind: Callable[[], Any]) -> None:
+    """`request.user` is whoever they say. It is Django's lazy object, without its constructors: these write each
+    attribute past what makes it a stand-in, which takes four times as long, and few views ask for it."""
+    later = SimpleLazyObject.__new__(SimpleLazyObject)
+    kept = _attributes(later)
     kept["_setupfunc"], kept["_wrapped"] = find, empty
-    return made
+    request.user, request.auser = later, afind
