@@ -32,7 +32,14 @@ KEYS = MemoryKeys()
 TOKEN = mint(b"r" * 32, KEYS.ring().current).encode()
 OTHER = mint(b"s" * 32, KEYS.ring().current).encode()
 VIEWS = make_site(
-    rules=rules.load([{"path": "/**", "allow": "marked"}, {"path": "/public/**", "allow": "anyone"}], views=True)
+    rules=rules.load(
+        [
+            {"path": "/**", "allow": "marked"},
+            {"path": "/public/**", "allow": "anyone"},
+            {"path": "/ruled/**", "allow": "signed-in"},
+        ],
+        views=True,
+    )
 )
 MARKS = {
     "/members/": (demur.require(),),
@@ -217,7 +224,17 @@ ANSWERS: list[tuple[tuple[bytes, bytes], ...]] = [
     ((b"location", b"/login"),),
     ((b"access-control-allow-origin", b"*"),),
 ]
-TARGETS = ["/members/", "/members/x?a=b", "/members/x?a=#b", "/public/x", "/staff/", "/admin/", "/who", "/members//x"]
+TARGETS = [
+    "/members/",
+    "/members/x?a=b",
+    "/members/x?a=#b",
+    "/public/x",
+    "/staff/",
+    "/admin/",
+    "/who",
+    "/ruled/",
+    "/members//x",
+]
 
 asked = st.fixed_dictionaries(
     {
@@ -379,6 +396,24 @@ async def test_a_view_goes_the_short_way() -> None:
     await short.store.apply([End(identify(TOKEN), Ending.ENDED, Actor.SELF, NOW)])
     sent, *_ = await short.ask("/members/", mine)
     assert sent[0]["status"] == 401
+    await short.demur.guard.aclose()
+
+
+async def test_a_view_without_a_mark_goes_the_short_way_by_its_rule() -> None:
+    """There is nothing left to judge, so nothing is made for that."""
+    short, given = Side(short=True, views=True), []
+    await short.sign_in()
+
+    async def judged(scope: Any, passed: Any, receive: Any, send: Any) -> bool:
+        let: bool = await passed.surface.ajudge(passed, (), native=scope)
+        given.append(passed.given)
+        return let
+
+    short.judged = judged  # type: ignore[method-assign]
+    for _ in range(2):
+        sent, *_ = await short.ask("/ruled/", [HOST, (b"cookie", COOKIES[0])])
+        assert sent[0]["status"] == 200
+    assert given == [False, True]
     await short.demur.guard.aclose()
 
 

@@ -36,6 +36,9 @@ class Passed:
 
     __slots__ = ("_allow", "answer", "checked", "native", "overdue", "refused", "request", "surface")
 
+    given = False
+    """Whether it is known by heart: see `adapters.short`."""
+
     def __init__(self, surface: Surface, checked: Checked, request: Request, *, allow: Allow | None = None) -> None:
         self.surface = surface
         self.checked = checked
@@ -94,6 +97,11 @@ class Passed:
         self.checked = checked
         if isinstance(checked.decision, Refuse):
             self.refused = checked.decision
+
+    def settled(self, found: Sequence[Mark]) -> bool:
+        """Whether nothing is left to judge at a view with these marks: it has none and a rule has said yes, or it was
+        judged before. Then `refused` says what becomes of it."""
+        return self.recalled(found) or (not found and self.given)
 
     def recalled(self, found: Sequence[Mark]) -> bool:
         """Whether the view was judged before, in a way that lets it be opened now: see `adapters.asgi.short`."""

@@ -194,7 +194,7 @@ class Surface:
         """Judge what is left, and the marks of the view, where the framework has found it and has not read the body.
         `native` is the framework's own request, for the bridge. False: answer anything, it does not get out."""
         found = tuple(found)
-        if permits is None and passed.recalled(found):
+        if permits is None and passed.settled(found):
             return passed.refused is None
         asked = self.asked(found)
         if self._preflight(passed, asked):

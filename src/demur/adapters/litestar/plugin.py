@@ -118,7 +118,7 @@ class Demur(InitPlugin, ReceiveRoutePlugin, CLIPlugin):
             handler = scope["route_handler"]
             if view is None:
                 view = self._view(app, handler)
-            if not passed.recalled(self._marks.get(handler, ())):
+            if not passed.settled(self._marks.get(handler, ())):
                 return self._at_length(view, passed, scope, receive, send)
             return (
                 self._answered(view, passed, scope, receive, send) if passed.refused is None else _refused(scope, send)

@@ -107,7 +107,7 @@ def _judge(
     """Judge a view, and let it answer what it is given, or answer anything: that does not get out."""
     above = scope.get(_ABOVE)
     scope[MARKS] = marks = _together(above, marks) if above else marks
-    if not passed.recalled(marks) and (marks or not getattr(passed, "given", False)):
+    if not passed.settled(marks):
         return _at_length(passed, marks, scope, send, view, given)
     return _refused(scope, send) if passed.refused is not None else _answered(passed, view, given)
 
