@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import pytest
@@ -10,9 +11,18 @@ from fastapi.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.staticfiles import StaticFiles
 from tests.adapters.starlette.asking import HOST, ask
+from tests.core.support import NOW, make_site
 
 import demur
 from demur.adapters.fastapi import DOCS, Demur, Principal, identified, public, require
+from demur.adapters.surface import Surface
+from demur.core import page, rules
+from demur.core.model import Session, Subject
+from demur.core.sessions import identify, mint
+from demur.guard import Guard
+from demur.pages.router import Pages
+from demur.stores.keys import MemoryKeys
+from demur.stores.memory import MemoryStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -76,6 +86,30 @@ async def test_a_path_operation_asks_for_somebody() -> None:
     assert (await ask(app, "/report", BO)).status == 403
     assert REACHED == []
     assert (await ask(app, "/report", ALICE)).text == '{"id":"alice","groups":["staff"]}'
+
+
+async def test_who_it_is_is_made_once_until_it_changes() -> None:
+    """For somebody who is signed in with demur's own session: the same object each time, and never an old one."""
+    inner, store, keys, found = FastAPI(), MemoryStore(), MemoryKeys(), list[Principal]()
+
+    @inner.get("/me")
+    async def me(who: Annotated[Principal, Depends(require())]) -> None:
+        found.append(who)
+
+    guard = Guard(make_site(rules=rules.load(MARKED, views=True)), store, keys, clock=lambda: float(NOW))
+    app = Demur(inner, Surface(guard, Pages(guard, page.DEFAULT, {}), page.DEFAULT))
+    token, bo = mint(b"r" * 32, keys.ring().current).encode(), Subject("0192-bo", "bo", frozenset(("staff",)))
+    await store.issue(Session(identify(token), bo.id, NOW, NOW, NOW, NOW + 86400, idle=3600), bo)
+    cookie = {"cookie": f"__Host-demur={token.decode()}"}
+    for _ in range(4):
+        assert (await ask(app, "/me", cookie)).status == 200
+    assert found[2] is found[3]
+    assert set(found) == {found[0]}
+    await store.publish(replace(bo, version=9, groups=frozenset(("admins",))))
+    for _ in range(4):
+        assert (await ask(app, "/me", cookie)).status == 200
+    assert {who.groups for who in found[4:]} == {frozenset(("admins",))}
+    await guard.aclose()
 
 
 @pytest.mark.parametrize("body", [b"{", b'{"a": "b"}', b"\xff"])

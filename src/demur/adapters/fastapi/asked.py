@@ -22,9 +22,11 @@ from demur.core.model import ConfigError
 if TYPE_CHECKING:
     from demur.adapters.passed import Asked, Passed
     from demur.core.marks import Mark
+    from demur.core.model import Session, Subject
 
 SCHEME: Final = "demur"
 """What the scheme is called in an app's document, until it is known which one it is."""
+_MOST_KNOWN = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +87,9 @@ class Public:
         _passed(connection)
 
 
+_known: dict[int, tuple[Subject, Session, Principal]] = {}
+
+
 def require(permission: str | None = None, **more: Unpack[Asked]) -> Require:
     """For `Depends`: somebody who is signed in, and who holds what is asked for. See `demur.require`."""
     return Require(permission, **more)
@@ -98,9 +103,22 @@ public: Final = Public()
 
 def principal(passed: Passed) -> Principal | None:
     """Who was allowed; None for nobody in particular."""
-    subject, session = passed.subject, passed.session
+    allow = passed.allow
+    subject, session = allow.subject, allow.session
     if subject is None or session is None:
         return None
+    if not passed.given:
+        return _made(subject, session)
+    # Of somebody who is known by heart subject and session are the same objects each time, until anything changes.
+    kept = _known.get(id(session))
+    if kept is None or kept[0] is not subject or kept[1] is not session:
+        if len(_known) >= _MOST_KNOWN:
+            _known.clear()
+        kept = _known[id(session)] = (subject, session, _made(subject, session))
+    return kept[2]
+
+
+def _made(subject: Subject, session: Session) -> Principal:
     return Principal(
         subject.id,
         subject.name,
