@@ -270,7 +270,22 @@ class Trusted:
             each for each in listening.trusted_proxies if not isinstance(each, str)
         )
         self._local = any(isinstance(each, str) for each in listening.trusted_proxies)
-        self.anybody = bool(listening.trusted_proxies)
+        self._anybody = bool(listening.trusted_proxies)
+
+    def seen(self, scope: Scope) -> Scope | None:
+        """A scope as if the browser had connected to us; None if no scope says what `believed` does."""
+        if not self._anybody:
+            return scope
+        lines, given = scope["headers"], scope.get("client")
+        try:
+            said = fields.client(given[0] if given else "", tuple(lines), self.networks, trust_local=self._local)
+        except ValueError:
+            return None
+        host, scheme = dict(lines).get(b"host", b""), said.scheme or scope["scheme"]
+        # Whether a default port is named depends on the scheme, and there are two of those.
+        if said.host not in {None, host.decode("latin-1")} or host.endswith((b":80", b":443")):
+            return None
+        return {**scope, "scheme": scheme, "client": (said.peer, 0)}
 
     def believed(self, request: Request) -> Request:
         """The request as the browser made it. Raises ValueError for what cannot be true."""
@@ -302,15 +317,14 @@ class Sites:
             each.at_length = self._at_length
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        """Handle one connection."""
-        return (self._known(scope) or self._at_length)(scope, receive, send)
-
-    def _known(self, scope: Scope) -> _Served | None:
-        """The site at a host that was asked for before, if nobody but the client itself can have said so."""
-        if scope["type"] != "http" or self._trusted.anybody:
-            return None
-        sent = dict(scope["headers"])
-        return None if ticket.FIELD in sent else self._by_host.get((scope["scheme"], sent.get(b"host")))
+        """Handle one connection: at a host that was asked for before, by the short way of its site."""
+        seen = self._trusted.seen(scope) if scope["type"] == "http" else None
+        if seen is not None:
+            sent = dict(scope["headers"])
+            demur = None if ticket.FIELD in sent else self._by_host.get((seen["scheme"], sent.get(b"host")))
+            if demur is not None:
+                return demur(seen, receive, send)
+        return self._at_length(scope, receive, send)
 
     async def _at_length(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in {"http", "websocket"}:
@@ -329,12 +343,18 @@ class Sites:
             if examined is not None:
                 await demur.answer(examined, request, scope, receive, send)
                 return
-            if len(self._by_host) >= _MOST_HOSTS:
-                self._by_host.clear()  # somebody asks at ever new hosts of a pattern
-            self._by_host[(request.scheme, request.value(b"host"))] = demur
+            seen = self._trusted.seen(scope) if scope["type"] == "http" else None
+            if seen is not None and asgi.read(seen) == request:
+                scope = seen
+                self._remember(request, demur)
             await demur.handle(request, scope, receive, send)
             return
         await self._any_of_them.turn_away(refuse, request, scope, receive, send, origins=self._origins)
+
+    def _remember(self, request: Request, demur: _Served) -> None:
+        if len(self._by_host) >= _MOST_HOSTS:
+            self._by_host.clear()  # somebody asks at ever new hosts of a pattern
+        self._by_host[(request.scheme, request.value(b"host"))] = demur
 
 
 def _without_default_port(host: str, scheme: str) -> str:
