@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 import threading
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.core.support import NOW, make_request
 from tests.test_guard import BO, Bench
 
+from demur.core import rules
 from demur.core.model import Actor, Allow, End, Ending, Refuse
 from demur.core.reasons import Reason
 from demur.core.sessions import identify
-from demur.guard import FLUSH_AFTER
+from demur.guard import FLUSH_AFTER, Guard
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,6 +58,27 @@ async def test_a_no_is_never_made_of_what_is_kept(bench: Bench) -> None:
     bench.store.down = True
     assert reason(await bench.guard.acheck(make_request(target="/admin/", **cookie))) is Reason.UNAVAILABLE
     assert isinstance((await bench.guard.acheck(make_request(target="/members/", **cookie))).decision, Allow)
+
+
+@pytest.mark.parametrize("sync", [False, True])
+@pytest.mark.parametrize("beside", ["/members", "/open"])
+async def test_what_is_concealed_costs_what_is_beside_it(bench: Bench, beside: str, sync: bool) -> None:
+    """The store is asked for both, or for neither: a clock would else tell them apart."""
+    table: list[dict[str, Any]] = [
+        {"path": "/open/**", "allow": "anyone"},
+        {"path": "/open/vault/**", "allow": {"groups": ["keepers"]}, "conceal": True},
+        {"path": "/members/**", "allow": "signed-in"},
+        {"path": "/members/vault/**", "allow": {"groups": ["keepers"]}, "conceal": True},
+    ]
+    site = replace(bench.guard.site, rules=rules.load(table))
+    guard = Guard(site, bench.store, bench.keys, clock=bench.clock)
+    cookie, loads = await bench.sign_in(), []
+    for name in ("thing", "vault", "thing", "vault"):
+        before, request = bench.store.loads, make_request(target=f"{beside}/{name}/gold", **cookie)
+        checked = await asyncio.to_thread(guard.check, request) if sync else await guard.acheck(request)
+        assert (reason(checked) is Reason.NOT_FOUND) == (name == "vault")
+        loads.append(bench.store.loads - before)
+    assert len(set(loads)) == 1
 
 
 @pytest.mark.parametrize("sync", [False, True])

@@ -350,7 +350,8 @@ class Guard:
         if kept is None:
             return _Open(plan, asked)
         said = self._decided(request, plan, kept, reference, now)
-        return _Open(plan, asked) if self._may_be_old(said[0]) else said
+        # A page beside a concealed one has to take as long as that, which is asked about before it is refused.
+        return _Open(plan, asked) if plan.pretends or self._may_be_old(said[0]) else said
 
     def _decided(self, request: Request, plan: decide.Plan, found: Evidence, reference: str, now: int) -> Said:
         decided, match = decide.strictest(self.site, request, plan, found, now)
