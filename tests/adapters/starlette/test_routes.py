@@ -331,6 +331,17 @@ async def test_a_websocket_is_judged_before_it_is_opened(endpoint: Any) -> None:
     assert (said.status, said.messages[1]) == (101, {"type": "websocket.send", "text": "hello"})
 
 
+async def test_a_mount_is_judged_by_the_app_that_is_there_now() -> None:
+    """What is kept of it is of that app."""
+    mount = Mount("/inner", app=Starlette(routes=[Route("/page", anybody)]))
+    app = site(mount)
+    for _ in range(2):
+        assert (await ask(app, "/inner/page")).status == 200
+    mount.app = demur.require(groups=["staff"])(Starlette(routes=[Route("/page", anybody)]))
+    for fields, status in (({}, 401), (ALICE, 403), ({**ALICE, "x-groups": "staff"}, 200)):
+        assert (await ask(app, "/inner/page", fields)).status == status
+
+
 async def test_what_is_kept_of_a_route_does_not_grow_with_what_is_asked() -> None:
     """A method may be any word."""
     app = site(route := Route("/staff", staff))

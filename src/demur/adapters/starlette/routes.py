@@ -33,6 +33,7 @@ MARKS = "demur.marks"
 """Where a scope keeps the marks that were judged."""
 _ABOVE, _AT = "demur.above", "demur.at"
 _KNOWN = "__demur_marks__"
+_KNOWN_ABOVE = "__demur_above__"
 _MOST_METHODS = 32
 _LEADING = (Mount, Host)
 
@@ -84,6 +85,17 @@ def leads_on(route: object) -> bool:
     if isinstance(route, _LEADING):
         return router_of(route.app) is not None
     return hasattr(route, "effective_route_contexts")  # a router that FastAPI has included
+
+
+def _leading(route: object) -> tuple[Mark, ...]:
+    """The marks of the app that a route leads on to, looked for once."""
+    app = getattr(route, "app", None)
+    if app is None:
+        return ()
+    known: tuple[object, tuple[Mark, ...]] | None = vars(route).get(_KNOWN_ABOVE)
+    if known is None or known[0] is not app:
+        known = vars(route)[_KNOWN_ABOVE] = (app, marks_of(app))
+    return known[1]
 
 
 def router_of(app: object) -> Router | None:
@@ -167,7 +179,8 @@ def _judged(handle: Handle) -> Handle:
         if passed is None:
             _nobody_before(route, scope)
         elif _KNOWN not in vars(route) and leads_on(route):
-            scope[_ABOVE] = (*scope.get(_ABOVE, ()), *marks_of(getattr(route, "app", None)))
+            if marks := _leading(route):
+                scope[_ABOVE] = (*scope.get(_ABOVE, ()), *marks)
         else:
             scope[_AT] = route
             marks = marks_at(seen(route, scope), scope.get("method", ""))
