@@ -222,6 +222,7 @@ class Demur:
         if beside := checked.requirement.beside:
             # What is done for a page beside this one, if that is concealed, is done for this one too.
             respond.ask_site(self.site.rules, request, beside, Allow(), unused())
+            self.surface.beside(checked, Allow(), request)
             scope, request = _at(request.target, scope), replace(request, target=request.target)
         passed = Passed(self.surface, checked, request, allow=allow)
         passed.native = scope
