@@ -47,6 +47,7 @@ class Cycle(RequestResponseCycle):
     gone."""
 
     _then: Callable[[], None] | None = None
+    _says_close = False
 
     def when_gone(self, then: Callable[[], None] | None) -> None:
         """Whom to tell if the client goes away, or its answer was ended by somebody before the app: what
@@ -98,8 +99,6 @@ class Cycle(RequestResponseCycle):
             self.chunked_encoding = True
             fields.append((b"transfer-encoding", b"chunked"))
         self.transport.write(b"".join([STATUS_LINE[status], *[b"%b: %b\r\n" % line for line in fields], b"\r\n"]))
-
-    _says_close = False
 
     def _read_framing(self, fields: list[tuple[bytes, bytes]]) -> None:
         """What an answer says of its length, and whether it is the last."""
