@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 
 from demur.adapters.django import answers, config, replies, views, wire
-from demur.adapters.django.short import LeftPassed, Short, as_came
+from demur.adapters.django.short import LeftPassed, Short, as_came, came
 from demur.adapters.django.signals import HERE
 from demur.adapters.django.visit import Visit
 from demur.adapters.short import room
@@ -52,7 +52,7 @@ class Middleware:
         """Answer a request, or let the app do it."""
         if self._async:
             return self._acall(request)
-        known = self.short.enter(request)
+        known = self.short.enter(request, request.META)
         if known is not None:
             visit = self._begin(request, known)
             response = self.get_response(request)
@@ -60,45 +60,63 @@ class Middleware:
             if not (visit.forged or visit.said) and self.short.leave(known, response):
                 return response
             return self._out(visit, response)
-        if (again := self.short.refuse(request)) is not None:
+        meta = came(request)
+        if meta is not None and (again := self.short.refuse(request, meta)) is not None:
             return replies.Again(*again, request.method)
         asked = wire.read(request)
-        said = self._enter(request, asked)
+        said = self._enter(request, meta, asked)
         if isinstance(said, Response):
             return replies.answer(said, request)
-        self.short.learn(request, asked, said)
-        visit = self._visit(request, asked, said)
+        visit = self._visit(request, meta, asked, said)
         if not answers.by_rule(visit) or visit.judge(()):
             return self._out(visit, self.get_response(request))
         return self._out(visit, replies.Unseen())
 
-    def _enter(self, request: HttpRequest, asked: Request) -> Response | Passed:
+    def _enter(self, request: HttpRequest, meta: dict[str, Any] | None, asked: Request) -> Response | Passed:
         """As `Surface.enter` does; what was refused is said again to whoever asks the same."""
-        surface, came = self.surface, as_came(request, request.META)
+        surface = self.surface
         if (answered := surface.before(asked, partial(wire.body, request))) is not None:
             return answered
         checked = surface.guard.check(asked)
-        self.short.learn_no(came, asked, checked)
+        if meta is not None:
+            self.short.learn_no(as_came(request, meta), asked, checked)
         return surface.entered(checked, asked)
 
     async def _acall(self, request: HttpRequest) -> HttpResponseBase:
+        meta = came(request)
+        known = None if meta is None else self.short.enter(request, meta)
+        if known is not None:
+            visit = self._begin(request, known)
+            response = await self.get_response(request)
+            if not (visit.forged or visit.said) and self.short.leave(known, response):
+                return response
+            return await self._aout(visit, response)
+        if meta is not None and (again := self.short.refuse(request, meta)) is not None:
+            return replies.Again(*again, request.method)
         asked = wire.read(request)
-
-        async def body(most: int) -> bytes | None:
-            return wire.body(request, most)  # Django has read it into memory or a file
-
-        said = await self.surface.aenter(asked, body)
+        said = await self._aenter(request, meta, asked)
         if isinstance(said, Response):
             return replies.answer(said, request)
-        visit = self._visit(request, asked, said)
-        response: HttpResponseBase = replies.Unseen()
+        visit = self._visit(request, meta, asked, said)
         if not answers.by_rule(visit) or await visit.ajudge(()):
-            response = await self.get_response(request)
-        if (marks := answers.late(visit, response)) is not None:
-            await visit.ajudge(marks, closed=False)
-        return answers.leave(visit, response)
+            return await self._aout(visit, await self.get_response(request))
+        return await self._aout(visit, replies.Unseen())
 
-    def _visit(self, request: HttpRequest, asked: Request, said: Any) -> Visit:  # noqa: ANN401 - Passed
+    async def _aenter(self, request: HttpRequest, meta: dict[str, Any] | None, asked: Request) -> Response | Passed:
+        """The same in an event loop."""
+        surface = self.surface
+        if (elsewhere := surface.misplaced(asked)) is not None:
+            return elsewhere
+        if surface.pages.serves(asked):
+            return await surface.pages.answer(asked, partial(_abody, request))
+        checked = await surface.guard.acheck(asked)
+        if meta is not None:
+            self.short.learn_no(as_came(request, meta), asked, checked)
+        return surface.entered(checked, asked)
+
+    def _visit(self, request: HttpRequest, meta: dict[str, Any] | None, asked: Request, said: Passed) -> Visit:
+        if meta is not None:
+            self.short.learn(request, meta, asked, said)
         visit = self._begin(request, said)
         wire.withhold(request, visit.passed)
         if visit.passed.request is not asked:
@@ -113,15 +131,23 @@ class Middleware:
         return visit
 
     def _out(self, visit: Visit, response: HttpResponseBase) -> HttpResponseBase:
-        passed = visit.passed
-        if isinstance(passed, LeftPassed) and passed.refusing is not None and not isinstance(response, replies.Answer):
-            again = replies.Again(passed.refusing, passed.reference, visit.request.method)
-            return replies.in_place(again, response)
+        if (again := _again(visit, response)) is not None:
+            return again
         if (marks := answers.late(visit, response)) is not None:
             visit.judge(marks, closed=False)
+        return self._left(visit, response)
+
+    async def _aout(self, visit: Visit, response: HttpResponseBase) -> HttpResponseBase:
+        if (again := _again(visit, response)) is not None:
+            return again
+        if (marks := answers.late(visit, response)) is not None:
+            await visit.ajudge(marks, closed=False)
+        return self._left(visit, response)
+
+    def _left(self, visit: Visit, response: HttpResponseBase) -> HttpResponseBase:
         said = answers.leave(visit, response)
         if isinstance(said, replies.Answer):
-            self.short.learn_no_at_view(passed)
+            self.short.learn_no_at_view(visit.passed)
         return said
 
     # --- at the view
@@ -163,3 +189,15 @@ class Middleware:
         visit: Visit | None = getattr(request, "_demur", None)
         said = self.surface.raised(visit.passed, error) if visit is not None else None
         return None if said is None else replies.answer(said, request)
+
+
+def _again(visit: Visit, response: HttpResponseBase) -> replies.Answer | None:
+    """What was said at this view before, to the same request without credentials."""
+    passed = visit.passed
+    if not isinstance(passed, LeftPassed) or passed.refusing is None or isinstance(response, replies.Answer):
+        return None
+    return replies.in_place(replies.Again(passed.refusing, passed.reference, visit.request.method), response)
+
+
+async def _abody(request: HttpRequest, most: int) -> bytes | None:
+    return wire.body(request, most)  # Django has read it into memory or a file

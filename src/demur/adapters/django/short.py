@@ -1,7 +1,8 @@
-"""The short way of Django (see `demur.adapters.short`), where demur keeps the sessions and threads answer."""
+"""The short way of Django (see `demur.adapters.short`), where demur keeps the sessions, in threads and event loops."""
 
 from __future__ import annotations
 
+import io
 import time
 from functools import partial
 from operator import itemgetter
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 from weakref import ref
 
 from django.conf import settings
+from django.core.handlers.asgi import ASGIRequest
 from django.core.handlers.wsgi import WSGIRequest
 
 from demur.adapters.django import wire
@@ -33,6 +35,7 @@ _CHANGES = frozenset(name.decode() for name in CHANGES) | {"server-timing"}
 _CONTROL = "Cache-Control"
 _PRIVATE = (_CONTROL, "private, no-cache")
 _PLACE = frozenset(("REQUEST_METHOD", "HTTP_HOST", "wsgi.url_scheme"))
+_SCOPE = "demur.scope"
 
 
 class _Read(InDjango):
@@ -45,7 +48,7 @@ class _Read(InDjango):
 
     def asked(self) -> Any:  # noqa: ANN401 - Django has no types
         """Django's request; one like it if that is gone."""
-        return self.scope() or WSGIRequest(self.meta)
+        return self.scope() or _like(self.meta)
 
     def inner(self) -> Any:  # noqa: ANN401 - a Visit
         """What the app sees: see `native`."""
@@ -71,6 +74,24 @@ class LeftPassed(_Read, LeftToTheView):
         return as_came(self.asked(), self.meta)
 
 
+def _like(meta: dict[str, Any]) -> Any:  # noqa: ANN401 - Django has no types
+    scope = meta.get(_SCOPE)
+    return WSGIRequest(meta) if scope is None else ASGIRequest(scope, io.BytesIO())
+
+
+def came(request: HttpRequest) -> dict[str, Any] | None:
+    """What the server said of a request, as CGI has it. None where that is not all: of fields that came twice or are
+    written with `_`, and of a path that is no text, Django tells less than came by ASGI."""
+    scope, meta = getattr(request, "scope", None), request.META
+    if scope is None:
+        return meta  # type: ignore[no-any-return]  # Django has no types
+    lines = scope["headers"]
+    names = {name for name, _ in lines}
+    if len(names) != len(lines) or any(b"_" in name for name in names) or "\ufffd" in request.path:
+        return None
+    return {**meta, "wsgi.url_scheme": scope.get("scheme"), _SCOPE: scope}
+
+
 def as_came(request: HttpRequest, meta: dict[str, Any]) -> dict[str, Any]:
     """All that a request says."""
     return {**meta, "demur.method": request.method, "demur.path": request.path}
@@ -89,9 +110,9 @@ class Short(CgiNoes):
             *((told[0],) if told else ()),
         )
 
-    def enter(self, request: HttpRequest) -> KnownPassed | LeftPassed | None:
-        """The way on, with the request made what the app sees; None if this has to go the long way."""
-        meta = request.META
+    def enter(self, request: HttpRequest, meta: dict[str, Any]) -> KnownPassed | LeftPassed | None:
+        """The way on, with the request made what the app sees; None if this has to go the long way. `meta` is what came
+        with it (see `came`)."""
         cookie = meta.get("HTTP_COOKIE", "")
         ours = "demur" in cookie
         query, began, noted = meta.get("QUERY_STRING"), time.perf_counter(), True
@@ -120,7 +141,7 @@ class Short(CgiNoes):
             passed = KnownPassed(self._surface, ref(request), way, known, int(at))
         passed.meta, passed._looked = dict(meta), False  # noqa: SLF001 - half made
         if ours:
-            meta["HTTP_COOKIE"] = left
+            request.META["HTTP_COOKIE"] = left
             self._take_ours(vars(request))
         if noted:
             self.note(passed, at, began)
@@ -133,23 +154,23 @@ class Short(CgiNoes):
             for name in self._surface.names:
                 known["COOKIES"].pop(name.decode("ascii"), None)
 
-    def learn(self, request: HttpRequest, asked: Request, passed: Passed) -> None:
+    def learn(self, request: HttpRequest, meta: dict[str, Any], asked: Request, passed: Passed) -> None:
         """What was decided on the long way, of a request as it came."""
-        meta, way = request.META, None
+        way = None
         if passed.request is asked:
             way = self.learned(asked, passed.checked) or self.learned_of_nobody(asked, passed.checked)
-        if way is None or hasattr(request, "scope") or not meta.keys() >= _PLACE or len(request.path) > LONGEST:
+        if way is None or not meta.keys() >= _PLACE or len(request.path) > LONGEST:
             return
         room(self._ways)[(self.names_us(asked), request.method, request.path, self._place(meta))] = way
         for key in meta:
             if not key.startswith("HTTP_") or self.harmless(wire.name_of(key)):
                 room(self._harmless).add(key)
 
-    def refuse(self, request: HttpRequest) -> tuple[No, str] | None:
+    def refuse(self, request: HttpRequest, meta: dict[str, Any]) -> tuple[No, str] | None:
         """What the very same request, without credentials, was answered a moment ago, with a new reference; None if
         that is not known."""
         began = time.perf_counter()
-        no = self.known_no(as_came(request, request.META))
+        no = self.known_no(as_came(request, meta))
         if no is None:
             return None
         number = new_number()

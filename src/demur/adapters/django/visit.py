@@ -91,9 +91,13 @@ class Visit:
 
     async def ajudge(self, marks: Sequence[Mark], *, closed: bool = True) -> bool:
         """The same in an event loop."""
+        passed = self.passed
+        if passed.recalled(marks):
+            self._judged()
+            return passed.refused is None
         if self._prepare(marks):
             return await sync_to_async(self.judge)(marks, closed=closed)  # groups and permissions are in the database
-        allowed = await self.surface.ajudge(self.passed, marks, native=self, closed=closed)
+        allowed = await self.surface.ajudge(passed, marks, native=self, closed=closed)
         self._judged()
         return allowed
 

@@ -76,7 +76,7 @@ def test_who_is_nobody_is_told_the_same_again(browser: Browser, path: str, metho
     """Byte for byte, but for the reference; and whoever has signed in meanwhile is told something else."""
     named = {} if browser.asynchronous else {"host": "testserver"}
     answers = [ask(browser, path, method, kind={**kind, **named}) for _ in range(5)]
-    again = replies.Answer if browser.asynchronous else replies.Again
+    again = replies.Again
     assert [type(answer) for answer in answers[3:]] == [again, again]
     assert {_but_its_name(answer) for answer in answers} == {_but_its_name(answers[0])}
     assert len({answer.content for answer in answers}) == (1 if method == "HEAD" else 5)
