@@ -99,6 +99,8 @@ class Guarding:
             passed.native = asked
         rule = asked.url_rule
         found = self._marks(rule.endpoint, asked.method) if rule is not None else ()
+        if found and passed.recalled(found):
+            return None if passed.refused is None else Unseen()
         if not found and (not passed.left or _is_nobodys_affair(passed)):
             return None
         # An error of the routing has no view; Flask answers it next.
