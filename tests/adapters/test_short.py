@@ -47,6 +47,10 @@ MARKS = {
     "/admin/": (demur.require(groups=["admins"], fresh=900), demur.require()),
     "/public/": (demur.public,),
     "/who": (demur.identified,),
+    "/ruled/staff/": (demur.require(groups=["staff"]),),
+    "/ruled/admin/": (demur.require(groups=["admins"], fresh=900), demur.require()),
+    "/ruled/public/": (demur.public,),
+    "/ruled/who/": (demur.identified,),
 }
 PLAIN = ((b"content-type", b"text/plain"), (b"content-length", b"5"))
 
@@ -233,6 +237,10 @@ TARGETS = [
     "/admin/",
     "/who",
     "/ruled/",
+    "/ruled/staff/",
+    "/ruled/admin/",
+    "/ruled/public/",
+    "/ruled/who/",
     "/members//x",
 ]
 
@@ -378,8 +386,8 @@ async def test_a_view_goes_the_short_way() -> None:
     recalled = []
     recall = short.demur._short.recall
 
-    def counted(passed: Any, found: Any) -> bool:
-        recalled.append(recall(passed, found))
+    def counted(passed: Any, key: Any, found: Any) -> bool:
+        recalled.append(recall(passed, key, found))
         return recalled[-1]
 
     short.demur._short.recall = counted  # type: ignore[method-assign]
@@ -396,6 +404,71 @@ async def test_a_view_goes_the_short_way() -> None:
     await short.store.apply([End(identify(TOKEN), Ending.ENDED, Actor.SELF, NOW)])
     sent, *_ = await short.ask("/members/", mine)
     assert sent[0]["status"] == 401
+    await short.demur.guard.aclose()
+
+
+@pytest.mark.parametrize("target", ["/ruled/staff/", "/ruled/admin/", "/ruled/public/", "/ruled/who/"])
+async def test_a_view_that_asks_for_more_than_its_rule_goes_the_short_way(target: str) -> None:
+    """From the second time on, for everybody who may; who may no more is judged anew, and so is whoever signed in too
+    long ago for it."""
+    short, judged = Side(short=True, views=True), []
+    await short.store.publish(replace(BO, version=2, groups=frozenset(("staff", "admins"))))
+    await short.sign_in()
+    await short.store.publish(replace(BO, version=3, groups=frozenset(("staff", "admins"))))
+    judge = short.demur.guard.ajudge
+
+    async def counted(*given: Any, **more: Any) -> Any:
+        judged.append(given)
+        return await judge(*given, **more)
+
+    short.demur.guard.ajudge = counted  # type: ignore[method-assign]
+    mine, other = [HOST, (b"cookie", COOKIES[0])], [HOST, (b"cookie", b"__Host-demur=" + OTHER)]
+    # The long way notes the rule, and then the view.
+    for lines, long in ((mine, 1), (mine, 1), (mine, 0), (other, 1), (other, 1), (other, 0)):
+        judged.clear()
+        sent, seen, noted, _ = await short.ask(target, lines)
+        assert (sent[0]["status"], len(noted), seen[-1][0]["subject"].id) == (200, 2, BO.id)
+        assert len(judged) <= long
+    assert not judged
+    closed = {"/ruled/staff/": 403, "/ruled/admin/": 403, "/ruled/public/": 200, "/ruled/who/": 200}[target]
+    short.now += 899
+    assert (await short.ask(target, mine))[0][0]["status"] == 200
+    short.now += 2
+    assert (await short.ask(target, mine))[0][0]["status"] == (401 if target == "/ruled/admin/" else 200)
+    await short.store.publish(replace(BO, version=9, groups=frozenset[str]()))
+    for _ in range(3):
+        assert (await short.ask(target, mine))[0][0]["status"] == closed
+    await short.store.apply([End(identify(TOKEN), Ending.ENDED, Actor.SELF, NOW)])
+    for _ in range(2):
+        assert (await short.ask(target, mine))[0][0]["status"] == 401
+    await short.demur.guard.aclose()
+
+
+async def test_an_app_that_is_asked_who_holds_a_permission_is_asked_each_time() -> None:
+    """Beside a rule, too: it may say something else the next time."""
+    may, asked = [True], []
+
+    def permits(subject: Subject, permission: str, captures: Any) -> bool:
+        asked.append(permission)
+        return may[0]
+
+    short = Side(short=True, views=True, site=replace(VIEWS, permits=permits))
+    await short.sign_in()
+    marks = (demur.require("report:read"),)
+
+    async def judged(scope: Any, passed: Any, receive: Any, send: Any) -> bool:
+        let: bool = await passed.surface.ajudge(passed, marks, native=scope)
+        return let
+
+    short.judged = judged  # type: ignore[method-assign]
+    lines = [HOST, (b"cookie", COOKIES[0])]
+    for _ in range(4):
+        asked.clear()
+        assert (await short.ask("/ruled/x", lines))[0][0]["status"] == 200
+        assert asked
+    may[0] = False
+    _, _, noted, _ = await short.ask("/ruled/x", lines)
+    assert noted[-1]["reason"] is Reason.NOT_PERMITTED
     await short.demur.guard.aclose()
 
 

@@ -89,18 +89,18 @@ class Short(Noes):
         noted = True
         passed: KnownPassed | LeftPassed
         if way.open:
-            passed = KnownPassed(self._surface, scope, way, None, int(at))
+            passed = KnownPassed(self, scope, way, None, int(at))
         else:
             if key is None and (ours or not way.left):
                 return None
             if way.left:
-                passed = LeftPassed(self._surface, scope, way, int(at), key, self)
+                passed = LeftPassed(self, scope, way, int(at), key)
                 noted = False  # it is decided at the view, and noted there
             else:
                 known = self._recall(cast("bytes", key), way.requirement, int(at))
                 if known is None:
                     return None
-                passed = KnownPassed(self._surface, scope, way, known, int(at))
+                passed = KnownPassed(self, scope, way, known, int(at))
         passed.lines = lines if left is None else self._with(lines, list(sent).index(b"cookie"), left)
         if noted:
             self.note(passed, at, began)

@@ -130,15 +130,15 @@ class Short(CgiNoes):
             return None
         passed: KnownPassed | LeftPassed
         if way.open:
-            passed = KnownPassed(self._surface, ref(request), way, None, int(at))
+            passed = KnownPassed(self, ref(request), way, None, int(at))
         elif way.left:
-            passed = LeftPassed(self._surface, ref(request), way, int(at), key=key, ways=self)
+            passed = LeftPassed(self, ref(request), way, int(at), key)
             noted = False  # it is decided at the view, and noted there
         else:
             known = self._recall(cast("bytes", key), way.requirement, int(at))
             if known is None:
                 return None
-            passed = KnownPassed(self._surface, ref(request), way, known, int(at))
+            passed = KnownPassed(self, ref(request), way, known, int(at))
         passed.meta, passed._looked = dict(meta), False  # noqa: SLF001 - half made
         if ours:
             request.META["HTTP_COOKIE"] = left
@@ -151,7 +151,7 @@ class Short(CgiNoes):
         """From what Django keeps for whoever looked at it first."""
         known.pop("headers", None)
         if "COOKIES" in known:
-            for name in self._surface.names:
+            for name in self.surface.names:
                 known["COOKIES"].pop(name.decode("ascii"), None)
 
     def learn(self, request: HttpRequest, meta: dict[str, Any], asked: Request, passed: Passed) -> None:

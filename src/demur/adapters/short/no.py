@@ -87,12 +87,12 @@ class Noes(Ways):
             checked = replace(no.checked, reference=named(number), now=int(at))
             self._others.decided(self._guard.told(checked, read(), at=at, seconds=seconds))
 
-    def recall(self, passed: LeftToTheView, found: tuple[Mark, ...]) -> bool:
-        """Whether a view may be opened because it could be before, or is refused because it was; then it is judged, and
+    def refuse_again(self, passed: LeftToTheView, found: tuple[Mark, ...]) -> bool:
+        """Whether somebody without credentials is refused at a view because they were before; then it is judged, and
         noted."""
-        no = self.known_no(passed.came(), found) if passed.key is None else None
+        no = self.known_no(passed.came(), found)
         if no is None:
-            return Ways.recall(self, passed, found)
+            return False
         passed.refused, passed.refusing = cast("Refuse", no.checked.decision), no
         self.say_no(no, passed._read, self._guard.clock(), 0.0, passed.number)  # noqa: SLF001 - one family
         return True
@@ -144,12 +144,12 @@ class Noes(Ways):
 
     def _no(self, checked: Checked, request: Request, found: tuple[Mark, ...] | None) -> No | None:
         """A refusal without its reference; None if that is not in its body alone."""
-        response, reference = self._surface.refusal(checked, request), checked.reference.encode()
+        response, reference = self.surface.refusal(checked, request), checked.reference.encode()
         parts = tuple(response.body.split(reference))
         if len(parts) < 2 or any(reference in value or name == b"set-cookie" for name, value in response.fields):
             return None
         rule, reason = checked.requirement.rule, cast("Refuse", checked.decision).reason
-        status, origin = REASONS[reason].status, self._surface.site.origin
+        status, origin = REASONS[reason].status, self.surface.site.origin
         return No(origin, bare(request), rule, reason, status, response.fields, parts, checked, found)
 
 

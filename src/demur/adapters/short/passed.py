@@ -13,9 +13,8 @@ from demur.observe import reference
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from demur.adapters.short.no import No
-    from demur.adapters.short.ways import Way, Ways
-    from demur.adapters.surface import Surface
+    from demur.adapters.short.no import No, Noes
+    from demur.adapters.short.ways import Way
     from demur.core.marks import Mark
     from demur.core.model import Evidence, Request
     from demur.guard import Brief, Known
@@ -38,6 +37,7 @@ class ShortPassed(Passed):
         "number",
         "scope",
         "way",
+        "ways",
     )
 
     now: int
@@ -46,8 +46,9 @@ class ShortPassed(Passed):
     given: bool
     """Whether it came with a yes, and nothing else was decided at the view."""
 
-    def __init__(self, surface: Surface, scope: Any, way: Way, known: Known | None, now: int) -> None:  # noqa: ANN401
-        self.surface = surface
+    def __init__(self, ways: Noes, scope: Any, way: Way, known: Known | None, now: int) -> None:  # noqa: ANN401
+        self.ways = ways
+        self.surface = ways.surface
         self.refused = None
         self.answer = None
         self.overdue = False
@@ -114,20 +115,38 @@ class ShortPassed(Passed):
             self._request = self._read()
         return self._request
 
+    def judged_as(self, way: Way, known: Known | None) -> None:
+        """The view has been judged, as it was before."""
+        self.way, self._known, self._checked, self.given = way, known, None, True
+        self.brief = None if known is None else known.brief()
+
+    def recalled(self, found: Sequence[Mark]) -> bool:
+        """Whether a view asked for more than the rule that said yes, was judged before, and what was decided still
+        holds: then it is decided."""
+        known = self._known
+        if not found or known is None or not self.given:
+            return False
+        return self.ways.recall(self, known.key, tuple(found))
+
+    def remember(self, found: Sequence[Mark]) -> None:
+        """The view has been judged, on the long way."""
+        if found and self._known is not None:
+            self.ways.remember(self, tuple(found))
+
 
 class LeftToTheView(ShortPassed):
     """A request that is left to the view: no more is known than whose cookie it is, until that has been judged. `key`
     is that of their session, None for nobody, `found` are the marks of the view, and `refusing` says how it is refused
     there as it was before."""
 
-    __slots__ = ("found", "key", "refusing", "ways")
+    __slots__ = ("found", "key", "refusing")
     refusing: No | None
 
-    def __init__(self, surface: Surface, scope: Any, way: Way, now: int, key: bytes | None, ways: Ways) -> None:  # noqa: ANN401
+    def __init__(self, ways: Noes, scope: Any, way: Way, now: int, key: bytes | None) -> None:  # noqa: ANN401
         # Made for every request: by name, and not by `super()` or with keywords, for each of which an object is made.
-        ShortPassed.__init__(self, surface, scope, way, None, now)
+        ShortPassed.__init__(self, ways, scope, way, None, now)
         self.given = False
-        self.key, self.ways = key, ways
+        self.key = key
         self.found: tuple[Mark, ...] = ()
         self.refusing = None
 
@@ -156,16 +175,15 @@ class LeftToTheView(ShortPassed):
             return False
         return self._checked is None or isinstance(self._checked.decision, Left)
 
-    def judged_as(self, way: Way, known: Known | None) -> None:
-        """The view has been judged, as it was before."""
-        self.way, self._known, self._checked, self.given = way, known, None, True
-        self.brief = None if known is None else known.brief()
-
     def recalled(self, found: Sequence[Mark]) -> bool:
         """Whether the view was judged before and what was decided still holds: then it is decided."""
         self.found = tuple(found)
         # What is said without a mark depends on whether there is a view at all.
-        return bool(found) and self.left and self.ways.recall(self, self.found)
+        if not found or not self.left:
+            return False
+        if self.key is None and self.ways.refuse_again(self, self.found):
+            return True
+        return self.ways.recall(self, self.key, self.found)
 
     def remember(self, found: Sequence[Mark]) -> None:
         """The view has been judged, on the long way."""

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from demur.core import fields
 from demur.core.model import Absent, Access, Allow, Left, Scheme
 from demur.core.ports import Decided
+from demur.core.rules.tree import Match
 from demur.observe.reference import named
 
 if TYPE_CHECKING:
-    from demur.adapters.short.passed import LeftToTheView, ShortPassed
+    from demur.adapters.short.passed import ShortPassed
     from demur.adapters.surface import Surface
     from demur.core.decide import Plan
     from demur.core.marks import Mark
@@ -76,11 +77,21 @@ class Way:
         return Decided(at, named(number), self.origin, self.request, "allow", None, None, rule, subject, seconds)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Joined:
+    """A view at the end of a way. `found` are its marks, which are kept so that no other ones can have their place in
+    memory, and `asked` is all that has to be met there: the same object for the same, as that is how it is known."""
+
+    way: Way
+    found: tuple[Mark, ...]
+    asked: tuple[Requirement, ...]
+
+
 class Ways:
     """The short way of one surface, in the words of no protocol."""
 
     def __init__(self, surface: Surface) -> None:
-        self._surface = surface
+        self.surface = surface
         self._guard = surface.guard
         self._recall = surface.guard.cache.recall
         self._origin = surface.site.origin
@@ -88,8 +99,8 @@ class Ways:
         self._ways: dict[tuple[object, ...], Way] = {}
         self._told: dict[bytes, tuple[bytes | None, bytes]] = {}
         self._forget_at = 0
-        # The marks are kept, so that no other ones can have their places in memory.
-        self._joined: dict[tuple[Way, int], tuple[Way, tuple[Mark, ...]]] = {}
+        self._joined: dict[tuple[Way, int], _Joined] = {}
+        self._asked: dict[Requirement, Requirement] = {}
         name = surface.site.cookie.name.encode("ascii")
         self._needle = name + b"="
         self._from = len(self._needle)
@@ -123,7 +134,7 @@ class Ways:
         is forgotten soon, too, because of that token."""
         found = self._told.get(cookie)
         if found is None:
-            found = self._key(cookie), fields.without_cookies(cookie, self._surface.names)
+            found = self._key(cookie), fields.without_cookies(cookie, self.surface.names)
             now = int(self._guard.clock())
             if now >= self._forget_at or len(self._told) >= _MOST:
                 self._told, self._forget_at = {}, now + _REMEMBERED
@@ -183,7 +194,7 @@ class Ways:
 
     def harmless(self, name: bytes) -> bool:
         """Whether a field of that name, in lower case, is nothing that matters."""
-        return name not in MATTERS and len(name) <= LONGEST and not self._surface.keeps_out(name)
+        return name not in MATTERS and len(name) <= LONGEST and not self.surface.keeps_out(name)
 
     def note(self, passed: ShortPassed, at: float, began: float) -> None:
         """A yes, for the log and the metrics. `began` is when it was begun, by `time.perf_counter`."""
@@ -197,35 +208,49 @@ class Ways:
 
     # --- at the view ------------------------------------------------------------------------------
 
-    def recall(self, passed: LeftToTheView, found: tuple[Mark, ...]) -> bool:
+    def recall(self, passed: ShortPassed, key: bytes | None, found: tuple[Mark, ...]) -> bool:
         """Whether a view may be opened because it could be before; then it is judged, and noted. `found` is the same
         object whenever it is of the same view."""
-        kept = self._joined.get((passed.way, id(found)))
-        if kept is None:
+        joined = self._joined.get((passed.way, id(found)))
+        if joined is None:
             return False
-        way, at, known, began = kept[0], self._guard.clock(), None, time.perf_counter()
-        if not way.open:
-            known = self._recall(passed.key, way.requirement, int(at)) if passed.key is not None else None
+        at, known, began = self._guard.clock(), None, time.perf_counter()
+        for requirement in joined.asked:
+            known = None if key is None else self._recall(key, requirement, int(at))
             if known is None:
                 return False
-        passed.judged_as(way, known)
+        passed.judged_as(joined.way, known)
         self.note(passed, at, began)
         return True
 
-    def remember(self, passed: LeftToTheView, found: tuple[Mark, ...]) -> None:
+    def remember(self, passed: ShortPassed, found: tuple[Mark, ...]) -> None:
         """A view was judged on the long way, and may be opened."""
-        checked, name = passed.checked, (passed.way, id(found))
-        plan, asked = checked.plan, checked.requirement
-        if plan is None or len(plan.matches) != 1 or asked.conceal or plan.matches[0].requirement is not asked:
-            return
+        checked, before = passed.checked, passed.way
         if not isinstance(checked.decision, Allow) or checked.blind:
             return
-        kept = self._joined.get(name)
-        opened, before = asked.access is Access.OPEN, passed.way
-        way = kept[0] if kept is not None else Way(plan, asked, self._origin, before.request, opened, left=False)
-        self._guard.learn(replace(checked, plan=way.plan, requirement=way.requirement))
-        if kept is None:
-            room(self._joined)[name] = (way, found)
+        joined = self._joined.get((before, id(found))) or self._join(checked, before, found)
+        if joined is None:
+            return
+        for requirement in joined.asked:
+            alone = replace(joined.way.plan, matches=(Match(requirement),))
+            self._guard.learn(replace(checked, plan=alone, requirement=requirement))
+        room(self._joined)[(before, id(found))] = joined
+
+    def _join(self, checked: Checked, before: Way, found: tuple[Mark, ...]) -> _Joined | None:
+        """By what a view is judged; None if that is more than marks, and the one rule that has said yes."""
+        plan, site = checked.plan, self.surface.site
+        if plan is None or plan.pretends or len(before.plan.matches) != 1:
+            return None
+        own = () if before.left else (before.requirement,)
+        each = [match.requirement for match in plan.matches]
+        if len(each) <= len(own) or any(asked.conceal is not None for asked in each):
+            return None
+        # The app's own function may say something else the next time.
+        if site.permits is not None and any(asked.terms.permission is not None for asked in each):
+            return None
+        marks = [asked for asked in each[len(own) :] if asked.access is not Access.OPEN]
+        way = Way(plan, checked.requirement, self._origin, before.request, open=False, left=False)
+        return _Joined(way, found, (*own, *[room(self._asked).setdefault(asked, asked) for asked in marks]))
 
 
 def bare(request: Request) -> Request:

@@ -89,15 +89,15 @@ class Short(CgiNoes):
             return None
         passed: KnownPassed | LeftPassed
         if way.open:
-            passed = KnownPassed(self._surface, dict(environ), way, None, int(at))
+            passed = KnownPassed(self, dict(environ), way, None, int(at))
         elif way.left:
-            passed = LeftPassed(self._surface, dict(environ), way, int(at), key=key, ways=self)
+            passed = LeftPassed(self, dict(environ), way, int(at), key)
             noted = False  # it is decided at the view, and noted there
         else:
             known = self._recall(cast("bytes", key), way.requirement, int(at))
             if known is None:
                 return None
-            passed = KnownPassed(self._surface, dict(environ), way, known, int(at))
+            passed = KnownPassed(self, dict(environ), way, known, int(at))
         if left:
             environ["HTTP_COOKIE"] = left
         else:
@@ -111,7 +111,7 @@ class Short(CgiNoes):
         """Judge a view, as `Surface.judge` does. `marks` are the same object whenever they are those of that view."""
         if passed.recalled(marks):
             return passed.refused is None
-        if not self._surface.judge(passed, marks, native=native, closed=closed):
+        if not self.surface.judge(passed, marks, native=native, closed=closed):
             return False
         passed.remember(marks)
         return True
