@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from demur.core import fields, sessions
 from demur.core.model import Actor, End, Ended, Ending, Live, Session, StoreUnavailable, Subject, Touch, Unknown
 from demur.guard.cache import Cache
 from demur.stores.memory import MemoryStore
@@ -318,9 +319,11 @@ async def test_what_is_counted_is_what_is_taken(store: Counting) -> None:
     assert taken <= counted <= 2 * taken
 
 
-async def test_what_was_forgotten_is_as_it_was(store: Counting, cache: Cache) -> None:
-    """Not all that is kept is kept open: what is packed comes out as it went in."""
-    key = await issue(store, replace(BO, grants=(("report:read", NOW + 50),)), device="Büro", idle=0)
+@pytest.mark.parametrize("id_", ["0192-bo", 'Bö "the\\boss"\r\n'])
+async def test_what_was_forgotten_is_as_it_was(store: Counting, cache: Cache, id_: str) -> None:
+    """Not all that is kept is kept open: what is packed comes out as it went in, and says what it would have said."""
+    who = replace(BO, id=id_, grants=(("report:read", NOW + 50),))
+    key = await issue(store, who, device="Büro", idle=0)
     found = await cache.load(key, NOW)
     known = cache.known(key, NOW)
     assert known is not None
@@ -329,4 +332,5 @@ async def test_what_was_forgotten_is_as_it_was(store: Counting, cache: Cache) ->
     known.shut()
     again = known.brief()
     assert (again.subject, again.timing(NOW), known.live) == (brief.subject, brief.timing(NOW), found)
+    assert again.timing(NOW) == fields.session_timing(sessions.ends(found.session), id_, NOW)
     assert known.live is not found

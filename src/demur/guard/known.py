@@ -16,7 +16,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from demur.core import sessions
-from demur.core.fields import session_timing
+from demur.core.fields import quotable, timing_of
 from demur.core.model import Allow, Live, Session, Subject
 
 if TYPE_CHECKING:
@@ -26,8 +26,9 @@ _OF_SESSION = tuple(each.name for each in fields(Session))[1:]  # its id is the 
 _OF_PERSON = tuple(each.name for each in fields(Subject))
 _session, _person = attrgetter(*_OF_SESSION), attrgetter(*_OF_PERSON)
 _SUBJECT = _OF_SESSION.index("subject")
-# Most requests ask for no more: when it ends, and how long the name of its person is, which comes next.
-_HEAD = struct.Struct("<qqI")
+# Most requests ask for no more: when it ends, how long the name of its person is, which comes next, and whether that
+# may stand in a field as it is.
+_HEAD = struct.Struct("<qqI?")
 _BEGINS = _HEAD.size
 
 # What CPython on 64 bits takes for one: its object, its key, its place in a dictionary, and half of a number.
@@ -59,11 +60,12 @@ def same_second(at: int) -> int:
 class Brief:
     """As much as a yes says to everybody: who it is, and when it ends."""
 
-    __slots__ = ("_second", "_timing", "absolute", "idle", "subject")
+    __slots__ = ("_name", "_second", "_timing", "absolute", "idle", "subject")
     _timing: bytes
 
-    def __init__(self, subject: str, idle: int, absolute: int) -> None:
+    def __init__(self, subject: str, name: bytes, idle: int, absolute: int) -> None:
         self.subject = subject
+        self._name = name
         self.idle = idle
         self.absolute = absolute
         self._second = -1
@@ -71,7 +73,7 @@ class Brief:
     def timing(self, now: int) -> bytes:
         """The value of the field that says when the session ends: the same for a second."""
         if now != self._second:
-            self._timing, self._second = session_timing(self, self.subject, now), now
+            self._timing, self._second = timing_of(self, self._name, now), now
         return self._timing
 
 
@@ -127,8 +129,10 @@ class Known:
         found = self._open
         if found is not None:
             return found[2]
-        idle, absolute, length = _HEAD.unpack_from(self._packed)
-        return Brief(self._packed[_BEGINS : _BEGINS + length].decode(), idle, absolute)
+        idle, absolute, length, plain = _HEAD.unpack_from(self._packed)
+        name = self._packed[_BEGINS : _BEGINS + length]
+        subject = name.decode()
+        return Brief(subject, name if plain else quotable(subject), idle, absolute)
 
     def meets(self, requirement: Requirement, now: int) -> bool:
         """Whether a requirement was met, and is still, with nothing to be written."""
@@ -154,9 +158,11 @@ def _pack(live: Live) -> bytes:
     if person[0] == subject:
         person[0] = ""  # it is written once
     name = subject.encode()
-    return b"".join((_HEAD.pack(ends.idle, ends.absolute, len(name)), name, marshal.dumps((session, person))))
+    head = _HEAD.pack(ends.idle, ends.absolute, len(name), quotable(subject) == name)
+    return b"".join((head, name, marshal.dumps((session, person))))
 
 
 def _opened(live: Live) -> tuple[Live, Allow, Brief]:
     ends = sessions.ends(live.session)
-    return live, Allow(live.subject, live.session, (), ends), Brief(live.subject.id, ends.idle, ends.absolute)
+    brief = Brief(live.subject.id, quotable(live.subject.id), ends.idle, ends.absolute)
+    return live, Allow(live.subject, live.session, (), ends), brief

@@ -207,7 +207,6 @@ def _took(seconds: float) -> str:
     return f"0.{_THREE[micros]}" if 0 <= micros < 1000 else f"{seconds * 1000:.3f}"
 
 
-@lru_cache(4096)
 def _who(subject: str | None) -> str:
     return "" if subject is None else f',"subject":{_quote(subject)}'
 

@@ -23,8 +23,10 @@ from demur.core.fields.plain import (
     item,
     list_add,
     none_match,
+    quotable,
     retry_after,
     session_timing,
+    timing_of,
 )
 from demur.core.fields.target import (
     LONGEST_TARGET,
@@ -65,11 +67,13 @@ __all__ = [
     "plain_query",
     "plain_target",
     "prefers_html",
+    "quotable",
     "retry_after",
     "same_origin",
     "session_timing",
     "set_cookie",
     "set_cookie_name",
     "sets_cookie",
+    "timing_of",
     "without_cookies",
 ]

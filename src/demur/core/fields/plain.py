@@ -110,14 +110,19 @@ class Ending(Protocol):
 def session_timing(ends: Ending, subject: str, now: int) -> bytes:
     """The value of `Server-Timing` by which a page learns whom it was made for, and when the session ends: `dur` is the
     seconds until then if nothing happens, `desc` those until it ends in any case."""
+    return timing_of(ends, quotable(subject), now)
+
+
+def timing_of(ends: Ending, name: bytes, now: int) -> bytes:
+    """The same, of somebody whose id is `quotable` already."""
     ends_idle, absolute = ends.idle, ends.absolute - now
     idle = ends_idle - now if ends_idle else absolute
     absolute = 0 if absolute < 0 else absolute  # noqa: FURB136 - `max` would cost more than the rest of the sum
     idle = 0 if idle < 0 else idle if idle < absolute else absolute  # noqa: FURB136 - as above
-    return b'session;dur=%d;desc="%d", subject;desc="%b"' % (idle, absolute, _quotable(subject))
+    return b'session;dur=%d;desc="%d", subject;desc="%b"' % (idle, absolute, name)
 
 
-def _quotable(text: str) -> bytes:
+def quotable(text: str) -> bytes:
     """What may stand in a quoted string (RFC 9110, 5.6.4). An id of ours is letters, digits and hyphens already."""
     raw = text.encode()
     return raw if raw.isascii() and raw.replace(b"-", b"").isalnum() else _NOT_QUOTABLE.sub(b"", raw)
