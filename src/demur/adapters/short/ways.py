@@ -111,27 +111,16 @@ class Ways:
 
     # --- whose cookie it is -----------------------------------------------------------------------
 
-    def key(self, cookie: bytes) -> bytes | None:
-        """The key of the session whose token a cookie holds; None if it is not as every browser writes it."""
-        if len(cookie) == self._until and cookie.startswith(self._needle):
-            return sha256(cookie[self._from :]).digest()
-        return self._told_by(cookie)[0]
-
-    def without_ours(self, cookie: bytes) -> bytes:
-        """What is left of a cookie for the app."""
-        if len(cookie) == self._until and cookie.startswith(self._needle):
-            return b""
-        return self._told_by(cookie)[1]
-
     def whose(self, cookie: bytes) -> tuple[bytes | None, bytes]:
-        """Both: see `key` and `without_ours`."""
+        """The key of the session whose token a cookie holds, None if it is not as every browser writes it; and what is
+        left of it for the app."""
         if len(cookie) == self._until and cookie.startswith(self._needle):
             return sha256(cookie[self._from :]).digest(), b""
         return self._told_by(cookie)
 
     def _told_by(self, cookie: bytes) -> tuple[bytes | None, bytes]:
-        """Both, of one that holds more than a token. A browser sends the same with each request, so it is read once; it
-        is forgotten soon, too, because of that token."""
+        """The same, remembered. A browser sends the same with each request, so it is read once; it is forgotten soon,
+        because of the token in it."""
         found = self._told.get(cookie)
         if found is None:
             found = self._key(cookie), fields.without_cookies(cookie, self.surface.names)
@@ -183,7 +172,7 @@ class Ways:
 
     def _learn(self, checked: Checked, cookies: list[bytes]) -> bool:
         """Whether it is a cookie that a request is known by; whoever was allowed something is, from now on."""
-        key = self.key(cookies[0]) if len(cookies) == 1 else None
+        key = self.whose(cookies[0])[0] if len(cookies) == 1 else None
         if key is None or checked.presented.scheme is not Scheme.COOKIE:
             return False
         if isinstance(checked.decision, Allow):
