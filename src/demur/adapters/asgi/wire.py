@@ -95,6 +95,14 @@ def _length(request: Request) -> int:
     return int(length) if length.isdigit() else 0
 
 
+async def stand_in(scope: Scope, send: Send) -> None:
+    """An answer in the place of a view that is refused, where a framework has found it: it does not get out, ours goes
+    in its place."""
+    kind = "websocket.http.response" if scope["type"] == "websocket" else "http.response"
+    await send({"type": f"{kind}.start", "status": 403, "headers": []})
+    await send({"type": f"{kind}.body", "body": b""})
+
+
 async def nowhere(message: Message) -> None:
     """Where messages go that nobody gets."""
 

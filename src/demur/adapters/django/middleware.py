@@ -17,8 +17,6 @@ from demur.adapters.django import answers, config, replies, views, wire
 from demur.adapters.django.short import LeftPassed, Short, as_came, came
 from demur.adapters.django.signals import HERE
 from demur.adapters.django.visit import Visit
-from demur.adapters.short import room
-from demur.core.decide import SAFE
 from demur.core.model import Response
 
 if TYPE_CHECKING:
@@ -41,7 +39,6 @@ class Middleware:
         self.get_response = get_response
         self.surface = config.surface()
         self.short = Short(self.surface)
-        self._asked: dict[tuple[object, str], views.Asked] = {}  # sooner found than by the way of those who forget
         self._async = bool(iscoroutinefunction(get_response))
         if self._async:
             markcoroutinefunction(self)
@@ -156,12 +153,10 @@ class Middleware:
         self, request: HttpRequest, view: Callable[..., object], args: Sequence[object], kwargs: dict[str, object]
     ) -> HttpResponseBase | None:
         """Django has found the view, and has not read the body."""
-        visit: Visit = request._demur  # noqa: SLF001 - ours
-        visit.viewed = True
-        asked = self._asked.get((view, request.method)) or self._asks(request, view)
-        if asked.marks:
-            return None if visit.judge(asked.marks, closed=False) else replies.Unseen()
-        if visit.leaves() or visit.judge((), closed=asked.closed):
+        visit, asked = self._found(request, view)
+        if not asked.marks and visit.leaves():
+            return None
+        if visit.judge(asked.marks, closed=asked.closed):
             return None
         return replies.Unseen()
 
@@ -169,20 +164,17 @@ class Middleware:
         self, request: HttpRequest, view: Callable[..., object], args: Sequence[object], kwargs: dict[str, object]
     ) -> HttpResponseBase | None:
         """The same in an event loop."""
-        visit: Visit = request._demur  # noqa: SLF001 - ours
-        visit.viewed = True
-        asked = self._asks(request, view)
+        visit, asked = self._found(request, view)
         if not asked.marks and visit.leaves():
             return None
         if await visit.ajudge(asked.marks, closed=asked.closed):
             return None
         return replies.Unseen()
 
-    def _asks(self, request: HttpRequest, view: Callable[..., object]) -> views.Asked:
-        asked = views.of(request, view, kept=self.surface.bridge is None)
-        if request.method in SAFE:  # nobody shall fill a memory with methods
-            room(self._asked)[(view, request.method)] = asked
-        return asked
+    def _found(self, request: HttpRequest, view: Callable[..., object]) -> tuple[Visit, views.Asked]:
+        visit: Visit = request._demur  # noqa: SLF001 - ours
+        visit.viewed = True
+        return visit, views.of(request, view, kept=self.surface.bridge is None)
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponseBase | None:
         """What a view raised before it had answered."""

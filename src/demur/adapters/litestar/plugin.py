@@ -20,6 +20,7 @@ from litestar.types import Scope as TheirScope  # noqa: TC002 - Litestar reads i
 from litestar.utils.scope.state import ScopeState
 
 from demur.adapters import asgi
+from demur.adapters.asgi import wire
 from demur.adapters.options import Options, assemble
 from demur.adapters.surface import check_routes
 from demur.core.marks import marks_of
@@ -120,9 +121,9 @@ class Demur(InitPlugin, ReceiveRoutePlugin, CLIPlugin):
                 view = self._view(app, handler)
             if not passed.settled(self._marks.get(handler, ())):
                 return self._at_length(view, passed, scope, receive, send)
-            return (
-                self._answered(view, passed, scope, receive, send) if passed.refused is None else _refused(scope, send)
-            )
+            if passed.refused is not None:
+                return wire.stand_in(scope, send)
+            return self._answered(view, passed, scope, receive, send)
 
         return judging
 
@@ -144,7 +145,7 @@ class Demur(InitPlugin, ReceiveRoutePlugin, CLIPlugin):
         if await self._judge(passed, scope):
             await self._answered(view, passed, scope, receive, send)
         else:
-            await _refused(scope, send)
+            await wire.stand_in(scope, send)
 
     async def _judge(self, passed: Passed, scope: Scope) -> bool:
         return await self.surface.ajudge(passed, self._marks.get(scope["route_handler"], ()), native=passed.native)
@@ -227,9 +228,3 @@ def _raising(error: Exception, *, started: bool) -> Any:  # noqa: ANN401 - Lites
         raise error
 
     return ExceptionHandlerMiddleware(raising, debug=None)
-
-
-async def _refused(scope: Scope, send: Send) -> None:
-    kind = "websocket.http.response" if scope["type"] == "websocket" else "http.response"
-    await send({"type": f"{kind}.start", "status": 403, "headers": []})
-    await send({"type": f"{kind}.body", "body": b""})

@@ -20,7 +20,7 @@ class CgiNoes(Noes):
     """`Noes` of environs."""
 
     def told(self, cookie: str) -> tuple[bytes | None, str]:
-        """Whose session a cookie names (see `key`), and what is left of it for the app. Raises UnicodeEncodeError."""
+        """Whose session a cookie names, and what is left of it for the app: see `whose`. Raises UnicodeEncodeError."""
         sent = cookie.encode("latin-1")
         # A browser asks for many things with one cookie, and to hash its token takes as long as all else in `enter`.
         key, left = self._told.get(sent) or self._told_by(sent)

@@ -17,6 +17,7 @@ from starlette.applications import Starlette
 from starlette.requests import HTTPConnection
 from starlette.routing import BaseRoute, Host, Mount, Router
 
+from demur.adapters.asgi import wire
 from demur.core.marks import Mark, marks_of
 from demur.core.model import Access, ConfigError, Refused
 
@@ -121,7 +122,7 @@ def _judge(
     scope[MARKS] = marks = _together(above, marks) if above else marks
     if not passed.settled(marks):
         return _at_length(passed, marks, scope, send, view, given)
-    return _refused(scope, send) if passed.refused is not None else _answered(passed, view, given)
+    return wire.stand_in(scope, send) if passed.refused is not None else _answered(passed, view, given)
 
 
 async def _at_length(
@@ -130,7 +131,7 @@ async def _at_length(
     if passed.refused is None and await _allowed(passed, marks, scope):
         await _answered(passed, view, given)
     else:
-        await _refused(scope, send)
+        await wire.stand_in(scope, send)
 
 
 async def _answered(passed: Passed, view: Handle, given: tuple[object, ...]) -> None:
@@ -140,12 +141,6 @@ async def _answered(passed: Passed, view: Handle, given: tuple[object, ...]) -> 
         # Starlette answers 500 to what is raised before it gets as far as us; that does not get out either.
         passed.answer = passed.surface.raised(passed, said)
         raise
-
-
-async def _refused(scope: Scope, send: Send) -> None:
-    kind = "websocket.http.response" if scope["type"] == "websocket" else "http.response"
-    await send({"type": f"{kind}.start", "status": 403, "headers": []})
-    await send({"type": f"{kind}.body", "body": b""})
 
 
 @lru_cache(4096)
